@@ -1,0 +1,24 @@
+"""Score predictions with the protocol of their data set.
+
+python evaluate.py run=latest
+python evaluate.py run=outputs/train/… split=valid name=five_beams
+python evaluate.py protocol=e2e hypotheses=out.txt references=refs.txt
+python evaluate.py protocol=webnlg hypotheses=out.txt 'references=[reference0,reference1]'
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from lora_lightning.command_line import run
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
+def main(config: DictConfig) -> None:
+    """Score the predictions, write metrics.json and sentences.jsonl, and print the table."""
+    from lora_lightning.tasks.evaluate import evaluate
+
+    evaluate(config)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,25 @@
+"""Decode contexts with beam search: every distinct context of a split, a file's, or one text.
+
+python generate.py run=latest
+python generate.py run=outputs/train/… split=valid generation.num_beams=5 name=five_beams
+python generate.py run=latest text="name : Blue Spice | Type : coffee shop"
+python generate.py run=latest inputs=contexts.txt
+python generate.py adapter=released.pt model=gpt2_medium data=e2e
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from lora_lightning.command_line import run
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="generate")
+def main(config: DictConfig) -> None:
+    """Decode and write predictions.jsonl, or print the beams of one text."""
+    from lora_lightning.tasks.generate import generate
+
+    generate(config)
+
+
+if __name__ == "__main__":
+    run(main)

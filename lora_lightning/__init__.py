@@ -1,0 +1,28 @@
+"""LoRA on GPT-2 for data-to-text: training, beam search and scores equal to the paper's code.
+
+    from lora_lightning import load_run
+    load_run("outputs/train/…").generate(["name : Blue Spice | Type : coffee shop"])
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lora_lightning.loaded_run import LoadedRun
+
+
+def load_run(path: "str | Path", checkpoint: str = "last") -> "LoadedRun":
+    """Load the model of a training run.
+
+    Args:
+        path: the run's folder.
+        checkpoint: `last`, or `best` by validation loss.
+
+    Raises:
+        InputError: the folder holds no training run, or no such adapter.
+    """
+    # Imported here, so that `import lora_lightning` stays free of torch.
+    from lora_lightning.loaded_run import LoadedRun
+
+    return LoadedRun(path, checkpoint)

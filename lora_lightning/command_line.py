@@ -1,0 +1,242 @@
+"""What stands between the shell and Hydra: `run=`, `adapter=`, `text=`, torchrun, and errors."""
+
+import difflib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lora_lightning import resolvers
+from lora_lightning.errors import InputError
+from lora_lightning.help import print_help
+from lora_lightning.run_folder import RunFolder, latest_run
+
+CONFIGS = resolvers.REPOSITORY / "configs"
+GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
+FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer")
+WRITE_NOTHING = (
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra.job_logging.root.handlers=[console]",
+)
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Run a Hydra entry point on this process's arguments; bad input is one line, exit code 1."""
+    command = Path(sys.argv[0]).stem
+    keep_traceback = "HYDRA_FULL_ERROR" in os.environ
+    # Otherwise Hydra prints the exception and exits before this function sees it.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    resolvers.register()
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print_help(command, CONFIGS)
+        return
+    arguments = sys.argv[1:]
+    try:
+        sys.argv[1:] = _shared_by_ranks(lambda: prepare_arguments(command, arguments))
+        main()
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        if keep_traceback:
+            raise
+        sys.exit(f"error: {_explain(command, arguments, error)}")
+
+
+def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
+    """Return the arguments that Hydra gets.
+
+    `text=` is quoted whatever it holds; a run's data, model, method and generation, and a PEFT
+    adapter's method, are put before the user's own overrides, so that those win.
+
+    Raises:
+        InputError: `run=` or `adapter=` names nothing usable.
+    """
+    own = [quote_text(argument) for argument in arguments]
+    given = dict(argument.lstrip("+").split("=", 1) for argument in own if "=" in argument)
+    if _is_rank_of_this_command():
+        return own
+    presets: list[str] = []
+    if command != "train" and given.get("run", "null") != "null":
+        folder = _find_run(given["run"], given)
+        own = [f"run={quote(str(folder.path))}" if a.startswith("run=") else a for a in own]
+        presets += run_overrides(folder, given)
+    if command != "evaluate" and given.get("adapter", "null") != "null":
+        presets += adapter_overrides(Path(_unquoted(given["adapter"])), given)
+    if "text" in given or given.get("dry_run", "false").lower() == "true":
+        presets += WRITE_NOTHING
+    first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
+    return own[:first] + presets + own[first:]
+
+
+def quote(text: str, keep_interpolations: bool = False) -> str:
+    """Return `text` as a quoted string of Hydra's override grammar that means exactly `text`.
+
+    With `keep_interpolations`, `${…}` in it stays an interpolation.
+    """
+    if not keep_interpolations:
+        text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    # In Hydra's grammar backslashes are special only right before a quote, or at the end.
+    return "'" + re.sub(r"(\\*)('|\Z)", _escape_before_quote, text) + "'"
+
+
+def _escape_before_quote(match: re.Match[str]) -> str:
+    backslashes, quotation = match.groups()
+    return backslashes * 2 + ("\\'" if quotation else "")
+
+
+def quote_text(argument: str) -> str:
+    """Return a `text=…` argument with its value quoted, any other argument unchanged."""
+    return f"text={quote(argument[5:])}" if argument.startswith("text=") else argument
+
+
+def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
+    """Yield overrides that give data, model, method and generation as `run` had them.
+
+    Args:
+        run: the training run.
+        given: the user's own overrides by key; a group chosen anew is left to the user.
+    """
+    if "checkpoint" not in given:
+        yield f"checkpoint={run.config.checkpoint}"
+    for group in GROUPS_OF_A_RUN:
+        if group in given:
+            continue
+        yield f"{group}={run.choices[group]}"
+        for key, value in run.config[group].items_ex(resolve=False):
+            if not str(key).startswith("_"):
+                yield f"{group}.{key}={_as_override(f'{group}.{key}', value, run)}"
+
+
+def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
+    """Yield the `method.*` overrides that an adapter's own description asks for.
+
+    Args:
+        path: the adapter's file or folder.
+        given: the user's own overrides by key; a method chosen anew is left to the user.
+    """
+    from lora_lightning.methods.adapter_io import describe_adapter
+
+    if "method" in given:
+        return
+    for key, value in (describe_adapter(path) or {}).items():
+        yield f"method.{key}={_plain(value)}"
+
+
+def _find_run(value: str, given: dict[str, str]) -> RunFolder:
+    if value != "latest":
+        return RunFolder.open(_unquoted(value))
+    outputs = given.get("paths.output_dir", str(resolvers.REPOSITORY / "outputs"))
+    return latest_run(Path(_unquoted(outputs)) / "train")
+
+
+def _unquoted(value: str) -> str:
+    return str(OverridesParser.create().parse_override(f"key={value}").value())
+
+
+def _as_override(key: str, value: Any, run: RunFolder) -> str:
+    if key in FILE_KEYS and isinstance(value, str) and "${" not in value:
+        absolute = run.started_in / value
+        is_hub_name = key.startswith("model.") and not absolute.exists()
+        return quote(value if is_hub_name else str(absolute))
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        # Interpolations such as ${paths.data_dir} stay alive.
+        return quote(value, keep_interpolations=True)
+    if isinstance(value, float | int | bool) or value is None:
+        return json.dumps(value)
+    container = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return "[" + ",".join(_plain(item) for item in container) + "]"
+
+
+def _is_rank_of_this_command() -> bool:
+    """Whether Lightning started this process as a further rank, with arguments prepared before."""
+    return "LOCAL_RANK" in os.environ and resolvers.LAUNCH_TIME in os.environ
+
+
+def _shared_by_ranks(prepare: Callable[[], list[str]]) -> list[str]:
+    """Return the prepared arguments of rank 0, and fix the launch time, in every rank."""
+    if _is_rank_of_this_command():
+        return prepare()
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        arguments = prepare()
+        os.environ[resolvers.LAUNCH_TIME] = resolvers.launch_time()
+        return arguments
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        raise InputError(
+            "a multirun under torchrun would run the whole sweep in every rank; start "
+            "`python train.py -m … trainer=ddp` and let each job start its ranks"
+        )
+    return _exchange(prepare)
+
+
+def _exchange(prepare: Callable[[], list[str]]) -> list[str]:
+    """Pass rank 0's arguments and launch time, or its error, to all ranks of torchrun."""
+    from torch.distributed import PrefixStore, rendezvous
+
+    store, rank, _ = next(rendezvous("env://"))
+    store = PrefixStore(f"lora_lightning/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    if rank == 0:
+        message: dict[str, Any] = {"launch_time": resolvers.launch_time()}
+        try:
+            message["arguments"] = prepare()
+        except InputError as error:
+            message["error"] = str(error)
+        store.set("command", json.dumps(message))
+    message = json.loads(store.get("command"))
+    if "error" in message:
+        raise InputError(message["error"])
+    os.environ[resolvers.LAUNCH_TIME] = message["launch_time"]
+    return message["arguments"]
+
+
+def _explain(command: str, arguments: list[str], error: Exception) -> str:
+    """Return the error's text, with the nearest existing key where a key does not exist."""
+    if isinstance(error, InputError):
+        return str(error)
+    keys = _existing_keys(command, arguments)
+    for argument in arguments:
+        key = argument.lstrip("+~").split("=", 1)[0]
+        if keys and "=" in argument and key not in keys and not key.startswith("hydra"):
+            return unknown_key(key, keys)
+    cause = f" ({error.__cause__})" if error.__cause__ else ""
+    return f"{error}{cause}"
+
+
+def unknown_key(key: str, keys: list[str]) -> str:
+    """Return the message for a key that does not exist."""
+    nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)[0]
+    return f"unknown key {key}; the nearest one is {nearest} (--help lists them all)"
+
+
+def _existing_keys(command: str, arguments: list[str]) -> list[str]:
+    """Return all keys and groups of the command's config with the user's group choices."""
+    groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+    chosen = [a for a in arguments if a.split("=")[0] in groups and "," not in a]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            config = compose(command, chosen)
+        except HydraException:
+            return []
+    return [*groups, *flat_keys(config)]
+
+
+def flat_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of every leaf of a config, interpolations left alone."""
+    for key, node in config.items_ex(resolve=False):
+        if isinstance(node, DictConfig):
+            yield from flat_keys(node, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

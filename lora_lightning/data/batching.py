@@ -1,0 +1,209 @@
+"""Which rows make a batch, and in which order; rows joined to a batch.
+
+The samplers keep count of the batches they gave in every pass. That count, the seed and the rank
+decide everything, so it is all that a checkpoint holds, and one checkpoint serves every rank.
+"""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DistributedSampler, Sampler
+
+from lora_lightning.data.encoding import Row
+
+ROUND_UP_SEED = 911
+
+
+class Batch(NamedTuple):
+    """Rows padded on the right with 0 to the longest of them; causality makes that harmless.
+
+    Attributes:
+        input_ids: (rows, time) int64.
+        targets: (rows, time) int64, the next id; 0 where there is none.
+        completion_mask: (rows, time) bool, positions whose target is a completion id.
+        joint_mask: (rows, time) bool, positions with a target inside the row.
+        row_ids: number of each row in its file, from 0.
+        tokens: context and completion ids of all rows after the cut, padding not counted.
+    """
+
+    input_ids: Tensor
+    targets: Tensor
+    completion_mask: Tensor
+    joint_mask: Tensor
+    row_ids: tuple[int, ...]
+    tokens: int
+
+
+def collate(rows: Sequence[Row], row_ids: Sequence[int]) -> Batch:
+    """Join rows to a batch."""
+    return Batch(
+        input_ids=pad_sequence([row.input_ids for row in rows], batch_first=True),
+        targets=pad_sequence([row.targets for row in rows], batch_first=True),
+        completion_mask=pad_sequence([row.completion_mask for row in rows], batch_first=True),
+        joint_mask=pad_sequence([row.joint_mask for row in rows], batch_first=True),
+        row_ids=tuple(row_ids),
+        tokens=sum(len(row.input_ids) for row in rows),
+    )
+
+
+def number_of_batches(size: int, batch_size: int) -> int:
+    """Return how many batches `size` rows make, the last one perhaps short or rounded up."""
+    return -(-size // batch_size)
+
+
+class BatchSampler(Sampler[list[int]]):
+    """Gives lists of row ids, pass after pass, and can go on from a checkpoint within a pass.
+
+    A pass begins with the first batch asked for: an iterator that nobody uses does not count.
+    Its length is that of a whole pass, also where the pass goes on from a checkpoint.
+    """
+
+    def __init__(self, size: int, batch_size: int, world_size: int, rank: int) -> None:
+        self.size = size
+        self.batch_size = batch_size
+        self.world_size = world_size
+        self.rank = rank
+        self._batches_given: list[int] = []
+        self._within_pass = False
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if not self._within_pass:
+            self._batches_given.append(0)
+        self._within_pass = False
+        passes, done = len(self._batches_given), self._batches_given[-1]
+        for positions in self._positions(passes)[done:]:
+            self._batches_given[-1] += 1
+            yield self._rows(positions)
+
+    def state_dict(self) -> dict[str, list[int]]:
+        """Return the number of batches given in each pass so far."""
+        return {"batches_given": list(self._batches_given)}
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        """Go on where the sampler stood that gave `state`: within its last pass or after it."""
+        self._batches_given = list(state["batches_given"])
+        self._within_pass = bool(self._batches_given) and self._goes_on(self._batches_given[-1])
+
+    def _goes_on(self, batches_given: int) -> bool:
+        return batches_given < len(self)
+
+    def _positions(self, passes: int) -> list[list[int]]:
+        """Return the positions of every batch of a pass, passes counted from 1."""
+        raise NotImplementedError
+
+    def _rows(self, positions: list[int]) -> list[int]:
+        """Return the row ids at these positions; called once for each batch given, in order."""
+        return positions
+
+
+class ReferenceBatchSampler(BatchSampler):
+    """The reference's order of rows: shuffled, its size rounded up to whole batches.
+
+    Positions past the last row become random rows, drawn from a generator with a fixed seed when
+    a batch is given. The generator lives on over the passes and every rank has its own.
+
+    Args:
+        size: number of rows.
+        batch_size: rows per batch and rank.
+        world_size: number of ranks; the shuffled positions are dealt out in turn.
+        rank: this process.
+        seed: of the shuffle.
+        drop_last: drop this rank's last batch where it is short (training).
+        fixed_epoch: shuffle every pass as this epoch (validation: 0); None counts the passes
+            from 1 (training).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        world_size: int = 1,
+        rank: int = 0,
+        seed: int = 0,
+        drop_last: bool = False,
+        fixed_epoch: int | None = None,
+    ) -> None:
+        super().__init__(size, batch_size, world_size, rank)
+        self.drop_last = drop_last
+        self.fixed_epoch = fixed_epoch
+        rounded = number_of_batches(size, batch_size) * batch_size
+        self._shuffle: DistributedSampler[int] = DistributedSampler(
+            range(rounded),  # type: ignore[arg-type]  # only its length counts
+            world_size,
+            rank,
+            seed=seed,
+        )
+        self._round_up = Random(ROUND_UP_SEED)
+
+    def __len__(self) -> int:
+        positions = len(self._shuffle)
+        if self.drop_last:
+            return positions // self.batch_size
+        return number_of_batches(positions, self.batch_size)
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        """Go on where the sampler stood that gave `state`, round-up rows included."""
+        super().load_state_dict(state)
+        self._round_up = Random(ROUND_UP_SEED)
+        for passes, batches_given in enumerate(self._batches_given, start=1):
+            for positions in self._positions(passes)[:batches_given]:
+                self._rows(positions)
+
+    def _goes_on(self, batches_given: int) -> bool:
+        # A validation that ended early (a limit on its batches) is over.
+        return self.fixed_epoch is None and super()._goes_on(batches_given)
+
+    def _positions(self, passes: int) -> list[list[int]]:
+        self._shuffle.set_epoch(passes if self.fixed_epoch is None else self.fixed_epoch)
+        positions = list(self._shuffle)
+        starts = range(0, len(self) * self.batch_size, self.batch_size)
+        return [positions[start : start + self.batch_size] for start in starts]
+
+    def _rows(self, positions: list[int]) -> list[int]:
+        return [
+            position if position < self.size else self._round_up.randint(0, self.size - 1)
+            for position in positions
+        ]
+
+
+class InOrderBatchSampler(BatchSampler):
+    """Rows in the order of the file: batch i holds rows i·B to (i+1)·B − 1, the last may be short.
+
+    Args:
+        size: number of rows.
+        batch_size: rows per batch, B.
+        world_size: number of ranks.
+        rank: this process; it takes batches rank, rank + world_size, …
+        in_step: give every rank equally many batches by dropping an incomplete last round, as
+            training must: ranks wait for each other at every batch.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        world_size: int = 1,
+        rank: int = 0,
+        in_step: bool = False,
+    ) -> None:
+        super().__init__(size, batch_size, world_size, rank)
+        self.in_step = in_step
+
+    def __len__(self) -> int:
+        batches = number_of_batches(self.size, self.batch_size)
+        rounds = batches // self.world_size
+        return rounds + (not self.in_step and self.rank < batches % self.world_size)
+
+    def _goes_on(self, batches_given: int) -> bool:
+        return self.in_step and super()._goes_on(batches_given)
+
+    def _positions(self, passes: int) -> list[list[int]]:
+        own = range(self.rank, self.rank + len(self) * self.world_size, self.world_size)
+        starts = [batch * self.batch_size for batch in own]
+        return [list(range(start, min(start + self.batch_size, self.size))) for start in starts]

@@ -1,0 +1,295 @@
+"""What the data modules share: everything after the raw-file reader."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.data import DataLoader, Dataset
+
+from lora_lightning.data.batching import (
+    Batch,
+    BatchSampler,
+    InOrderBatchSampler,
+    ReferenceBatchSampler,
+    collate,
+    number_of_batches,
+)
+from lora_lightning.data.encoding import (
+    Context,
+    EncodedExample,
+    Row,
+    encode_contexts,
+    encode_examples,
+    is_cut,
+    make_row,
+)
+from lora_lightning.data.example import Example, first_contexts
+from lora_lightning.data.sources import RawFile, content_sha256, find_or_download
+from lora_lightning.data.tokenizer import Tokenizer
+from lora_lightning.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+
+class RowDataset(Dataset[tuple[Row, int]]):
+    """Rows of a split, made when asked for, each with its number."""
+
+    def __init__(self, encoded: list[EncodedExample], max_length: int) -> None:
+        self.encoded = encoded
+        self.max_length = max_length
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, row_id: int) -> tuple[Row, int]:
+        return make_row(self.encoded[row_id], self.max_length), row_id
+
+
+class DataToTextModule(LightningDataModule):
+    """Batches, examples and contexts of a data set; a subclass says where its rows come from.
+
+    Only the files of the split asked for are read, once. Build the Trainer with
+    `use_distributed_sampler=False`: the batches are dealt out to the ranks here.
+
+    Args:
+        tokenizer: turns texts into token ids.
+        seed: of the shuffle.
+        batch_size: training rows per process and micro-batch.
+        valid_batch_size: validation rows per process and batch; the reference's average over
+            batches depends on it.
+        max_length: longer rows are cut to so many ids.
+        shuffle: the reference's order with its round-up rows; false: the order of the file.
+        limit_test: keep the first so many distinct contexts of the test split, with all their
+            texts; None keeps all.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokenizer: Tokenizer,
+        seed: int,
+        batch_size: int = 8,
+        valid_batch_size: int = 4,
+        max_length: int = 512,
+        shuffle: bool = True,
+        limit_test: int | None = None,
+    ) -> None:
+        super().__init__()
+        _require_at_least(1, batch_size=batch_size, valid_batch_size=valid_batch_size)
+        _require_at_least(1, max_length=max_length)
+        _require_at_least(0, limit_test=0 if limit_test is None else limit_test)
+        self.tokenizer = tokenizer
+        self.seed = seed
+        self.batch_sizes = {"train": batch_size, "valid": valid_batch_size}
+        self.max_length = max_length
+        self.shuffle = shuffle
+        self.limit_test = limit_test
+        self._paths_read: dict[str, Path] = {}
+        self._examples: dict[str, list[Example]] = {}
+        self._encoded: dict[str, list[EncodedExample]] = {}
+        self._samplers: dict[str, BatchSampler] = {}
+        self._sampler_states: dict[str, Any] = {}
+
+    def path(self, split: str) -> Path:
+        """Return the path of a split's file, which is there or will be when this returns."""
+        raise NotImplementedError
+
+    @staticmethod
+    def read(path: Path) -> list[Example]:
+        """Return the rows of a raw file."""
+        raise NotImplementedError
+
+    def examples(self, split: str) -> list[Example]:
+        """Return the rows of a split, in the order of its file.
+
+        Raises:
+            InputError: unknown split, or its file cannot be found or read.
+        """
+        if split not in SPLITS:
+            raise InputError(f"split={split}: unknown; take one of {', '.join(SPLITS)}")
+        if split not in self._examples:
+            path = self.path(split)
+            examples = self.read(path)
+            if split == "test" and self.limit_test is not None:
+                examples = first_contexts(examples, self.limit_test)
+            self._paths_read[split] = path
+            self._examples[split] = examples
+        return self._examples[split]
+
+    def encoded(self, split: str) -> list[EncodedExample]:
+        """Return the token ids of the rows of a split, not cut.
+
+        Raises:
+            InputError: as `examples`, or a given token id is outside the vocabulary.
+        """
+        if split not in self._encoded:
+            examples = self.examples(split)
+            try:
+                self._encoded[split] = encode_examples(examples, self.tokenizer)
+            except InputError as error:
+                raise InputError(f"{self._paths_read[split]}: {error}") from None
+        return self._encoded[split]
+
+    def contexts(self, split: str) -> list[Context]:
+        """Return each distinct context of a split, in order of first appearance.
+
+        Its id is the number of the row in which it appears first, from 0.
+
+        Raises:
+            InputError: as `encoded`.
+        """
+        first: dict[str | tuple[int, ...], int] = {}
+        for row, example in enumerate(self.examples(split)):
+            first.setdefault(example.context, row)
+        return encode_contexts(((row, context) for context, row in first.items()), self.tokenizer)
+
+    def cut_rows(self, split: str) -> tuple[int, int]:
+        """Return (rows cut to `max_length`, all rows) of a split."""
+        encoded = self.encoded(split)
+        return sum(is_cut(row, self.max_length) for row in encoded), len(encoded)
+
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of every file read so far, of the bytes inside where it is `.gz`."""
+        return {
+            _name_beside(path, self._paths_read.values()): content_sha256(path)
+            for path in self._paths_read.values()
+        }
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Micro-batches in the training rows, over all ranks: rows / batch size, rounded up."""
+        return number_of_batches(len(self.examples("train")), self.batch_sizes["train"])
+
+    def micro_batches(self, max_epochs: int, world_size: int) -> int:
+        """Return the micro-batches per rank of a training run.
+
+        With `shuffle` this is the reference's ceil(epochs · batches / world), which sets the
+        length of its schedules although dropped short batches can make the run shorter.
+        """
+        if self.shuffle:
+            return number_of_batches(max_epochs * self.batches_per_epoch, world_size)
+        return max_epochs * (self.batches_per_epoch // world_size)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the training batches of this rank; each pass over it is the next epoch.
+
+        Raises:
+            InputError: as `encoded`, or there is no whole batch for every rank.
+        """
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation batches of this rank; the round-up generator goes on over calls.
+
+        Raises:
+            InputError: as `encoded`, or a rank has no batch.
+        """
+        return self._loader("valid")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the samplers stand; the same for every rank."""
+        states = {split: sampler.state_dict() for split, sampler in self._samplers.items()}
+        return {**self._sampler_states, **states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the samplers go on from `state_dict`."""
+        self._sampler_states = dict(state_dict)
+        for split, sampler in self._samplers.items():
+            if split in state_dict:
+                sampler.load_state_dict(state_dict[split])
+
+    def _loader(self, split: str) -> DataLoader[Batch]:
+        if split not in self._samplers:
+            self._samplers[split] = self._start_sampler(split)
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(
+            RowDataset(self.encoded(split), self.max_length),  # type: ignore[arg-type]
+            batch_sampler=self._samplers[split],
+            collate_fn=_collate_pairs,
+            num_workers=0,
+            pin_memory=on_gpu,
+        )
+
+    def _start_sampler(self, split: str) -> BatchSampler:
+        world = 1 if self.trainer is None else self.trainer.world_size
+        rank = 0 if self.trainer is None else self.trainer.global_rank
+        # The last rank has the fewest batches; every rank looks at it, so that all fail together.
+        if len(self._make_sampler(split, world, rank=world - 1)) == 0:
+            key = {"train": "batch_size", "valid": "valid_batch_size"}[split]
+            raise InputError(
+                f"data.{key}={self.batch_sizes[split]}: {len(self.examples(split))} rows of"
+                f" {split} give no batch to some of {world} ranks; lower it or use fewer devices"
+            )
+        sampler = self._make_sampler(split, world, rank)
+        if split in self._sampler_states:
+            sampler.load_state_dict(self._sampler_states[split])
+        if split == "train" and not self.shuffle:
+            _warn_of_dropped(self.batches_per_epoch % world)
+        return sampler
+
+    def _make_sampler(self, split: str, world: int, rank: int) -> BatchSampler:
+        size, batch_size = len(self.examples(split)), self.batch_sizes[split]
+        training = split == "train"
+        if not self.shuffle:
+            return InOrderBatchSampler(size, batch_size, world, rank, in_step=training)
+        epoch = None if training else 0
+        return ReferenceBatchSampler(
+            size, batch_size, world, rank, self.seed, drop_last=training, fixed_epoch=epoch
+        )
+
+
+class RawFolderDataModule(DataToTextModule):
+    """A public data set whose raw files have fixed names in one folder.
+
+    Args:
+        dir: the folder with the raw files, plain or `.gz`.
+        source: URL of the folder from which a missing file is downloaded into `dir`, once; None
+            never downloads.
+        **shared: as `DataToTextModule`.
+    """
+
+    files: ClassVar[dict[str, RawFile]]
+
+    def __init__(self, *, dir: str | Path, source: str | None = None, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.dir = Path(dir).expanduser()
+        self.source = source
+
+    def path(self, split: str) -> Path:
+        """Return the path of a split's file, downloaded where it is missing and may be.
+
+        Raises:
+            InputError: it is not there and cannot be downloaded.
+        """
+        return find_or_download(self.files[split], self.dir, self.source)
+
+
+def _collate_pairs(pairs: list[tuple[Row, int]]) -> Batch:
+    rows, row_ids = zip(*pairs, strict=True)
+    return collate(rows, row_ids)
+
+
+def _name_beside(path: Path, others: Collection[Path]) -> str:
+    """Return the file's name; with its folder where a file elsewhere has the same name."""
+    same_name = {other for other in others if other.name == path.name}
+    name = str(path) if len(same_name) > 1 else path.name
+    return name.removesuffix(".gz")
+
+
+def _require_at_least(least: int, **values: int) -> None:
+    for key, value in values.items():
+        if value < least:
+            raise InputError(f"data.{key}={value}: must be at least {least}")
+
+
+def _warn_of_dropped(batches: int) -> None:
+    if batches:
+        rank_zero_warn(
+            f"data.shuffle=false: the last {batches} training batches are fewer than the ranks"
+            " and are dropped, as ranks must step together"
+        )

@@ -1,0 +1,90 @@
+"""Checked access to JSON records: what is wrong is said with its place."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lora_lightning.errors import InputError
+from lora_lightning.files import read_text
+
+Kind = TypeVar("Kind")
+Rows = TypeVar("Rows", bound=list)
+
+KIND_NAMES: dict[type, str] = {
+    str: "a text",
+    int: "an integer",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON value of a UTF-8 file, unpacked where its name ends in `.gz`.
+
+    Raises:
+        InputError: the file cannot be read or is no JSON; the message names the line.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: no JSON ({error.msg})") from None
+
+
+def parse_json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[str, Any]]:
+    """Yield (place, value) for every line that is not blank; place is `name:line`, from 1.
+
+    Raises:
+        InputError: a line is no JSON; the message names it.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{name}:{number}"
+        try:
+            yield place, json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{place}: no JSON ({error.msg}): {line[:80]!r}") from None
+
+
+def field(record: Any, key: str, kind: type[Kind], place: str) -> Kind:
+    """Return `record[key]`, which must be there and be of `kind`.
+
+    Raises:
+        InputError: `record` is no object, lacks the key, or holds another kind of value there.
+    """
+    expect(record, dict, place)
+    if key not in record:
+        raise InputError(f"{place}: no {key!r} in {_shown(record)}")
+    return expect(record[key], kind, f"{place}: {key!r}")
+
+
+def expect(value: Any, kind: type[Kind], place: str) -> Kind:
+    """Return `value`, which must be of `kind`; a text must have a UTF-8 form.
+
+    Raises:
+        InputError: it is not.
+    """
+    # In Python true is an integer; in a data file it is a mistake.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{place}: must be {KIND_NAMES[kind]}, found {_shown(value)}")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{place}: half a surrogate pair (an escape \\ud800 to \\udfff)")
+    return value
+
+
+def require_rows(rows: Rows, path: Path) -> Rows:
+    """Return `rows`, which must not be empty.
+
+    Raises:
+        InputError: the file gave no row.
+    """
+    if not rows:
+        raise InputError(f"{path}: empty dataset, no row with a text")
+    return rows
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=True)
+    return text if len(text) <= 80 else text[:77] + "..."

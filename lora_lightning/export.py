@@ -1,0 +1,78 @@
+"""Write a run's adapter in another format.
+
+    python -m lora_lightning.export run=latest format=peft output=adapter
+    python -m lora_lightning.export run=latest format=loralib output=adapter.pt
+    python -m lora_lightning.export run=latest format=merged output=gpt2_adapted
+
+peft: the PEFT folder · loralib: the reference's adapter-only .pt · merged: a Hugging Face folder
+of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false.
+"""
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning import resolvers
+from lora_lightning.data.tokenizer import load_tokenizer
+from lora_lightning.errors import InputError
+from lora_lightning.methods.adapter_io import export_loralib, export_merged, save_adapter
+from lora_lightning.run_folder import RunFolder, latest_run
+from lora_lightning.tasks.model import adapters_of_run, load_model
+
+KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False}
+FORMATS = ("peft", "loralib", "merged")
+
+
+def export(arguments: list[str]) -> Path:
+    """Export as `key=value` arguments say, and return the path that was written.
+
+    Raises:
+        InputError: a key or value is wrong, or `output` exists.
+    """
+    given = OmegaConf.from_dotlist(arguments)
+    for key in given:
+        if key not in KEYS:
+            raise InputError(f"unknown key {key}; the keys are {', '.join(KEYS)}")
+    keys = {**KEYS, **given}
+    if keys["run"] is None or keys["output"] is None:
+        raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
+    if keys["format"] not in FORMATS:
+        raise InputError(f"format={keys['format']}: allowed is {' | '.join(FORMATS)}")
+    output = Path(keys["output"])
+    if output.exists() and not keys["overwrite"]:
+        raise InputError(f"output={output} exists; give another path, or overwrite=true")
+    outputs = resolvers.REPOSITORY / "outputs" / "train"
+    run = latest_run(outputs) if keys["run"] == "latest" else RunFolder.open(keys["run"])
+    write(run, keys["checkpoint"], keys["format"], output)
+    return output
+
+
+def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
+    """Load a run's model and write it to `output`."""
+    config = OmegaConf.load(run.path / "config.yaml")
+    assert isinstance(config, DictConfig)
+    tokenizer = load_tokenizer(config.model.tokenizer)
+    model, method = load_model(config, tokenizer, adapters_of_run(run, checkpoint))
+    if format == "peft":
+        save_adapter(model, method, output, config.model.path)
+    elif format == "loralib":
+        export_loralib(model, output)
+    else:
+        export_merged(model, output)
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = sys.argv[1:]
+    if not arguments or {"--help", "-h"} & set(arguments):
+        sys.stdout.write(f"{__doc__}\n")
+        return
+    try:
+        sys.stdout.write(f"{export(arguments)}\n")
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

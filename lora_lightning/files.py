@@ -1,0 +1,83 @@
+"""Reading and writing files safely."""
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from lora_lightning.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that takes its name when the block ends well.
+
+    A reader never sees half a file, and a failed block leaves the old file as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_text(path: Path) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file with LF line ends that appears as `path` when the block ends well."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, atomically."""
+    with atomic_text(path) as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, unpacked where its name ends in `.gz`; LF is kept as it is.
+
+    Raises:
+        InputError: the file is missing, is a folder, is no gzip file, or is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        return content.decode("utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: not UTF-8 ({error.reason}); convert the file") from None
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file, divided at LF alone; one LF at the end closes the last.
+
+    Raises:
+        InputError: as `read_text`.
+    """
+    lines = read_text(path).split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (line number from 1, value) of a file with one JSON value a line.
+
+    Raises:
+        InputError: as `read_text`, or a line is no JSON; the message names the line.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            yield number, json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}:{number}: no JSON ({error.msg}): {line[:80]!r}") from None

@@ -1,0 +1,44 @@
+"""The Python door: a training run's model, ready to decode."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning.data.encoding import encode_contexts
+from lora_lightning.decoding.runner import decode_contexts
+from lora_lightning.run_folder import RunFolder
+from lora_lightning.tasks.decoder import load_decoder, make_queries
+from lora_lightning.tasks.model import adapters_of_run
+from lora_lightning.tasks.prediction import prediction_record
+
+
+class LoadedRun:
+    """A training run's model with its adapter merged.
+
+    Args:
+        path: the run's folder.
+        checkpoint: `last` or `best`.
+
+    Raises:
+        InputError: the folder holds no training run, or no such adapter.
+    """
+
+    def __init__(self, path: str | Path, checkpoint: str = "last") -> None:
+        run = RunFolder.open(path)
+        config = OmegaConf.load(run.path / "config.yaml")
+        assert isinstance(config, DictConfig)
+        self.config = config
+        self.decoder = load_decoder(config, adapters_of_run(run, checkpoint))
+
+    def generate(self, contexts: Sequence[str]) -> list[str]:
+        """Return the best text for each context, by the run's own beam search settings."""
+        inputs = encode_contexts(enumerate(contexts), self.decoder.tokenizer)
+        queries, _ = make_queries(inputs, self.decoder)
+        texts = [""] * len(inputs)
+        for index, hypotheses in decode_contexts(
+            self.decoder.model, queries, self.decoder.settings, self.decoder.batch_size
+        ):
+            record = prediction_record(inputs[index], hypotheses, self.decoder.tokenizer)
+            texts[index] = record["text"]
+        return texts

@@ -1,0 +1,164 @@
+"""Adapters in files: saving, loading into a model, exporting, and asking what one holds.
+
+| what                                             | read | written by       |
+|--------------------------------------------------|------|------------------|
+| folder in PEFT's layout, ours or from elsewhere  | yes  | `save_adapter`   |
+| the reference's `.pt`, adapter or whole model    | yes  | `export_loralib` |
+| safetensors with the reference's tensor names    | yes  |                  |
+| Hugging Face folder of a fully trained model     | yes  | `save_adapter`   |
+| Hugging Face folder of a merged model            |      | `export_merged`  |
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from lora_lightning.errors import InputError
+from lora_lightning.methods import loralib_format, peft_format, whole_model
+from lora_lightning.methods.base import adapter_tensors, base_tensors
+from lora_lightning.methods.folders import atomic_folder
+from lora_lightning.methods.full import Full
+from lora_lightning.methods.inject import adapters_merged
+from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.tensor_file import copy_tensors, require_same_tensors
+from lora_lightning.methods.weights import Weights, read_weights
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How many tensors were loaded; nothing is ever missing, that is an error.
+
+    Attributes:
+        adapter: number of LoRA tensors.
+        base: number of base tensors, 0 where the file left the base as it was.
+    """
+
+    adapter: int
+    base: int
+
+    def __str__(self) -> str:
+        counts = {"adapter": self.adapter, "base": self.base}
+        loaded = [f"{count} {kind} tensors" for kind, count in counts.items() if count]
+        return f"loaded {' and '.join(loaded)}, 0 missing"
+
+
+def load_adapter(model: PreTrainedModel, method: LoRA | Full, path: Path | str) -> LoadReport:
+    """Load what `path` holds into `model`: its adapter, its base, or both; all of it or nothing.
+
+    Args:
+        model: made ready by `method`; merged adapters are merged again afterwards.
+        method: decides which tensors there have to be.
+        path: a file or folder of the table above.
+
+    Raises:
+        InputError: the file cannot be read, or does not fit the base or the method; the message
+            names the tensor or setting, and what fits.
+    """
+    path = Path(path)
+    with adapters_merged(model, merged=False):
+        weights = _read(model, method, path)
+        adapter, base = adapter_tensors(model), base_tensors(model)
+        require_same_tensors(adapter, weights.adapter, path)
+        if weights.base or isinstance(method, Full):
+            require_same_tensors(base, weights.base, path)
+        copy_tensors(adapter, weights.adapter)
+        copy_tensors(base, weights.base)
+    return LoadReport(len(weights.adapter), len(weights.base))
+
+
+def save_adapter(
+    model: PreTrainedModel, method: LoRA | Full, folder: Path | str, base: str | None = None
+) -> None:
+    """Save what `method` trains: the adapter in PEFT's layout, or the whole model; atomically.
+
+    Args:
+        model: made ready by `method`, adapters merged or not.
+        method: `LoRA` writes a PEFT folder, `Full` a Hugging Face folder.
+        folder: the folder; files of the same names in it are replaced.
+        base: name or path of the base that the adapter is for; null takes what transformers knows.
+    """
+    with adapters_merged(model, merged=False), atomic_folder(Path(folder)) as temporary:
+        if isinstance(method, Full):
+            whole_model.write_model(temporary, model)
+        else:
+            peft_format.write_peft(temporary, model, method, base)
+
+
+def export_loralib(model: PreTrainedModel, path: Path | str) -> None:
+    """Write the adapter as the reference's `.pt`, atomically; the file does not say alpha.
+
+    Raises:
+        InputError: the model has no adapter.
+    """
+    if not adapter_tensors(model):
+        raise InputError(f"{path}: the model has no LoRA adapter to write; use format=merged")
+    loralib_format.write_loralib(Path(path), model)
+
+
+def export_merged(model: PreTrainedModel, folder: Path | str) -> None:
+    """Write a Hugging Face folder of the model with its adapters merged, atomically."""
+    with adapters_merged(model, merged=True), atomic_folder(Path(folder)) as temporary:
+        whole_model.write_model(temporary, model)
+
+
+def describe_adapter(path: Path | str) -> dict[str, Any] | None:
+    """Return the settings of the method `lora` with which `path` loads, as far as it says them.
+
+    A PEFT folder says `rank`, `alpha`, `dropout` and `targets`, a file with the reference's
+    tensors only `rank`. None: it holds no LoRA adapter.
+
+    Raises:
+        InputError: there is no such adapter, or it cannot be read.
+    """
+    path = _located(Path(path))
+    if peft_format.is_peft_folder(path):
+        return peft_format.describe_peft(path)
+    if whole_model.is_model_folder(path):
+        return None
+    rank = loralib_format.find_rank(path)
+    return None if rank is None else {"rank": rank}
+
+
+def is_whole_model(path: Path | str) -> bool:
+    """Whether loading `path` replaces the base, too.
+
+    Raises:
+        InputError: there is no such adapter, or it cannot be read.
+    """
+    path = _located(Path(path))
+    if path.is_dir():
+        return not peft_format.is_peft_folder(path)
+    return loralib_format.has_base(path)
+
+
+def _read(model: PreTrainedModel, method: LoRA | Full, path: Path) -> Weights:
+    path = _located(path)
+    if peft_format.is_peft_folder(path):
+        if isinstance(method, Full):
+            raise InputError(f"{path}: is a LoRA adapter; set method=lora")
+        return peft_format.read_peft(path, model, method)
+    if whole_model.is_model_folder(path):
+        if isinstance(method, LoRA):
+            raise InputError(
+                f"{path}: is a whole model; set method=full, or model.path={path} to adapt it"
+            )
+        return whole_model.read_model(path, model)
+    return read_weights(path, model)
+
+
+def _located(path: Path) -> Path:
+    """Return the file or folder that holds an adapter, the folder where a file of it is given."""
+    if path.name == peft_format.TENSORS and peft_format.is_peft_folder(path.parent):
+        return path.parent
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give an adapter")
+    if path.is_dir() and not (
+        peft_format.is_peft_folder(path) or whole_model.is_model_folder(path)
+    ):
+        raise InputError(
+            f"{path}: holds no adapter, neither {peft_format.CONFIG} nor {whole_model.CONFIG} and "
+            f"{whole_model.TENSORS}"
+        )
+    return path

@@ -1,0 +1,71 @@
+"""Putting LoRA layers into a model, and merging them into its weights."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+
+from lora_lightning.errors import InputError
+from lora_lightning.methods.lora import LoRALayer
+from lora_lightning.methods.targets import find_targets
+
+
+def inject_lora(
+    model: nn.Module, rank: int, alpha: float, dropout: float, targets: Sequence[str]
+) -> None:
+    """Freeze `model` and put a trainable `LoRALayer` around each projection that is a target.
+
+    Args:
+        model: the base model; changed in place, or not at all where an error is raised.
+        rank: rank of each update.
+        alpha: scaling numerator, see `LoRALayer`.
+        dropout: dropout probability of the updates' input.
+        targets: see `find_targets`.
+
+    Raises:
+        InputError: a target fits nothing, overlaps another or is tied, or the rank is larger than
+            a projection.
+    """
+    adaptations = find_targets(model, targets)
+    for name, adaptation in adaptations.items():
+        if rank > adaptation.largest_rank:
+            raise InputError(
+                f"method.rank={rank} is larger than {name} allows; "
+                f"choose from 1 to {adaptation.largest_rank}"
+            )
+    model.requires_grad_(False)
+    for name, adaptation in adaptations.items():
+        layer = LoRALayer(
+            adaptation.projection, rank, alpha, dropout, adaptation.slices, adaptation.num_slices
+        )
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, layer)
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:
+    """Return the LoRA layers of `model` by module name, in the model's order."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, LoRALayer)}
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Add every update to its base weight; what is merged stays so."""
+    for layer in lora_layers(model).values():
+        layer.merge()
+
+
+def unmerge_adapters(model: nn.Module) -> None:
+    """Restore every base weight bit for bit; what is not merged stays so."""
+    for layer in lora_layers(model).values():
+        layer.unmerge()
+
+
+@contextmanager
+def adapters_merged(model: nn.Module, merged: bool) -> Iterator[None]:
+    """Have all adapters merged, or none, within the block; afterwards each is as it was."""
+    before = {layer: layer.merged for layer in lora_layers(model).values()}
+    (merge_adapters if merged else unmerge_adapters)(model)
+    try:
+        yield
+    finally:
+        for layer, was_merged in before.items():
+            layer.merge() if was_merged else layer.unmerge()

@@ -1,0 +1,167 @@
+"""Low-rank adaptation of one frozen projection (Hu et al. 2021, LoRA, section 4.1)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+Projection = Conv1D | nn.Linear
+
+
+def projection_features(base: Projection) -> tuple[int, int]:
+    """Return (in_features, out_features) of a projection.
+
+    transformers' `Conv1D` keeps its weight as (in, out), `nn.Linear` as (out, in).
+    """
+    rows, columns = base.weight.shape
+    return (rows, columns) if isinstance(base, Conv1D) else (columns, rows)
+
+
+class LoRALayer(nn.Module):
+    """A frozen projection and a trained low-rank update of chosen slices of its output.
+
+    The output features are divided into `num_slices` equal slices. An adapted slice j computes
+
+        y_j = (x W + b)_j + s · (x̃ A_jᵀ) B_jᵀ,    s = alpha / rank,    x̃ = dropout(x)
+
+    and every other slice only (x W + b)_j; it has no parameters at all. One dropout mask serves
+    all slices. W and b are frozen, A and B are fp32 whatever the dtype of W; the update is computed
+    in the dtype of the activations, as autocast would.
+
+    The parameters are stacked as the reference stacks them: block j of `lora_B` acts on block j
+    of `lora_A` x̃.
+
+    Example: GPT-2 Medium's `c_attn` maps 1024 features to the 3072 of q, k and v side by side.
+    Adapting q and v at rank 4 (`slices=(0, 2)`, `num_slices=3`):
+
+        x       (batch, time, 1024)
+        lora_A  (8, 1024)    rows 0-3 are A_q, rows 4-7 are A_v
+        lora_B  (2048, 4)    rows 0-1023 are B_q, rows 1024-2047 are B_v
+        x̃ Aᵀ    (batch, time, 8)
+        y       (batch, time, 3072)    columns 1024-2047, the keys, are the base's
+
+    Merging is explicit and not tied to train or eval mode. A merged layer is its base and costs
+    nothing more.
+
+    Args:
+        base: the projection to adapt, `Conv1D` or `nn.Linear`; it is frozen.
+        rank: rank of the update of each slice.
+        alpha: scaling numerator; the update is scaled by alpha / rank.
+        dropout: probability of dropping an input feature of the update while training.
+        slices: the adapted slices, ascending.
+        num_slices: number of slices that the output is divided into; 1 adapts it as a whole.
+    """
+
+    base_slices: Tensor | None
+
+    def __init__(
+        self,
+        base: Projection,
+        rank: int,
+        alpha: float,
+        dropout: float = 0.0,
+        slices: Sequence[int] = (0,),
+        num_slices: int = 1,
+    ) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.rank = rank
+        self.alpha = alpha
+        self.scale = alpha / rank
+        self.slices = tuple(slices)
+        self.num_slices = num_slices
+        self.in_features, self.out_features = projection_features(base)
+        self.slice_features = self.out_features // num_slices
+        self.dropout = nn.Dropout(dropout)
+        device, dtype = base.weight.device, torch.float32
+        stacked_rank = len(self.slices) * rank
+        stacked_out = len(self.slices) * self.slice_features
+        self.lora_A = nn.Parameter(
+            torch.empty(stacked_rank, self.in_features, device=device, dtype=dtype)
+        )
+        self.lora_B = nn.Parameter(torch.empty(stacked_out, rank, device=device, dtype=dtype))
+        self.register_buffer("base_slices", None, persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw A uniformly from ±1/√in and set B to zero, so that the update starts at zero.
+
+        The reference calls Kaiming's initialisation with a = √5 on the stacked A, which gives these
+        bounds. It then copies one block to all layers; here each layer draws its own A.
+        """
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+        nn.init.zeros_(self.lora_B)
+
+    @property
+    def merged(self) -> bool:
+        """Whether the base weight holds the update."""
+        return self.base_slices is not None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project `x` (..., in) to (..., out)."""
+        frozen = self.base(x)  # (..., out)
+        if self.merged:
+            return frozen
+        low = F.linear(self.dropout(x), self.lora_A.to(x.dtype))  # (..., slices·rank)
+        expansion = self.expansion().to(frozen.dtype)  # (slices·rank, out)
+        adapted = torch.addmm(
+            frozen.reshape(-1, self.out_features),
+            low.reshape(-1, low.shape[-1]),
+            expansion,
+            alpha=self.scale,
+        )
+        return adapted.view(frozen.shape)
+
+    def expansion(self) -> Tensor:
+        """Return the B of all slices as one map from all low-rank features to the whole output.
+
+        Shape (slices·rank, out), fp32, unscaled; the columns of slice j are zero outside the rows
+        of block j. The transposed matrix is `lora_B` of an unsliced LoRA of rank slices·rank.
+        """
+        blocks = self.lora_B.view(len(self.slices), self.slice_features, self.rank)
+        rows = []
+        for block, position in zip(blocks, self.slices, strict=True):
+            left = position * self.slice_features
+            right = self.out_features - left - self.slice_features
+            rows.append(F.pad(block.T, (left, right)))  # (rank, out)
+        return torch.cat(rows)
+
+    def delta_weight(self) -> Tensor:
+        """Return what merging adds to the base weight: fp32, scaled, in that weight's layout."""
+        delta = self.scale * (self.lora_A.T @ self.expansion())  # (in, out)
+        return delta if isinstance(self.base, Conv1D) else delta.T
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add the update to the base weight, in fp32, cast back; does nothing if it is there."""
+        if self.merged:
+            return
+        adapted = list(self.slices)
+        weight = self._by_slice(self.base.weight)
+        delta = self._by_slice(self.delta_weight())[:, adapted]
+        kept = weight[:, adapted]  # indexing by a list copies
+        weight[:, adapted] = (kept.float() + delta).to(weight.dtype)
+        self.base_slices = kept
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        """Restore the base weight bit for bit; does nothing if it is not merged."""
+        if self.base_slices is None:
+            return
+        self._by_slice(self.base.weight)[:, list(self.slices)] = self.base_slices
+        self.base_slices = None
+
+    def _by_slice(self, weight: Tensor) -> Tensor:
+        """View a tensor in the base weight's layout as (in, num_slices, slice_out)."""
+        weight = weight if isinstance(self.base, Conv1D) else weight.T
+        return weight.unflatten(1, (self.num_slices, self.slice_features))
+
+    def extra_repr(self) -> str:
+        """Describe the adaptation where the model is printed."""
+        return (
+            f"rank={self.rank}, alpha={self.alpha}, "
+            f"slices={list(self.slices)} of {self.num_slices}, merged={self.merged}"
+        )

@@ -1,0 +1,42 @@
+"""Adapter files of the reference: loralib's tensors in torch's format."""
+
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from lora_lightning.files import atomic_path
+from lora_lightning.methods.base import adapter_tensors
+from lora_lightning.methods.tensor_file import read_tensors
+from lora_lightning.methods.weights import is_lora
+
+
+def write_loralib(path: Path, model: PreTrainedModel) -> None:
+    """Write the adapter of `model` as the reference writes its adapter-only `model.STEP.pt`.
+
+    Every name has the `module.` of the reference's DistributedDataParallel, because its loader
+    ignores names without it. The file has no place for alpha.
+    """
+    state = {f"module.{name}": t.detach().cpu() for name, t in adapter_tensors(model).items()}
+    with atomic_path(path) as temporary:
+        torch.save({"model_state_dict": state}, temporary)
+
+
+def find_rank(path: Path) -> int | None:
+    """Return the rank of the adapter in a file with loralib's tensors, None where it has none.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    tensors = read_tensors(path)
+    ranks = (t.shape[1] for name, t in tensors.items() if name.endswith(".lora_B") and t.dim() == 2)
+    return next(ranks, None)
+
+
+def has_base(path: Path) -> bool:
+    """Whether a file holds more than an adapter.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return not all(is_lora(name) for name in read_tensors(path))

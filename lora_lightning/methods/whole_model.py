@@ -1,0 +1,45 @@
+"""A whole model as a Hugging Face folder: config.json and model.safetensors."""
+
+import copy
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from lora_lightning.methods.base import base_tensors, config_shape, require_same_shape
+from lora_lightning.methods.json_object import read_json_object
+from lora_lightning.methods.tensor_file import write_tensors
+from lora_lightning.methods.weights import Weights, read_weights
+
+CONFIG = "config.json"
+TENSORS = "model.safetensors"
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether a folder holds a whole model."""
+    return (path / CONFIG).is_file() and (path / TENSORS).is_file()
+
+
+def write_model(folder: Path, model: PreTrainedModel) -> None:
+    """Write the base weights of `model`, with what is merged into them, into an existing folder.
+
+    transformers loads it as a model without adapters. Tied weights are written once.
+    """
+    tensors = base_tensors(model)
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    config.dtype = next(iter(tensors.values())).dtype
+    config.save_pretrained(folder)
+    if model.generation_config is not None:
+        model.generation_config.save_pretrained(folder)
+    write_tensors(folder / TENSORS, tensors)
+
+
+def read_model(folder: Path, model: PreTrainedModel) -> Weights:
+    """Read such a folder for `model`.
+
+    Raises:
+        InputError: a file cannot be read, or the folder's model has another shape.
+    """
+    config = type(model.config).from_dict(read_json_object(folder / CONFIG))
+    require_same_shape(config_shape(model.config), config_shape(config), folder)
+    return read_weights(folder / TENSORS, model)

@@ -1,0 +1,61 @@
+"""Progress: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+log = logging.getLogger(__name__)
+
+
+def progress_callback(every_n_seconds: float) -> pl.Callback:
+    """Return the progress display that suits where the output goes."""
+    return Bar() if sys.stderr.isatty() else PlainLines(every_n_seconds)
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar with the loss and the speed beside the time left."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Return what stands behind the bar."""
+        return {key: f"{value:.4g}" for key, value in getattr(pl_module, "latest", {}).items()}
+
+
+class PlainLines(pl.Callback):
+    """One line every `every_n_seconds`: steps done, loss, rate, speed, time left."""
+
+    def __init__(self, every_n_seconds: float) -> None:
+        self.every_n_seconds = every_n_seconds
+        self._start = self._last = 0.0
+
+    def on_train_start(self, *_: Any) -> None:
+        """Start the clock."""
+        self._start = self._last = time.monotonic()
+
+    def on_predict_start(self, *_: Any) -> None:
+        """Start the clock."""
+        self._start = self._last = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        """Say how far training is."""
+        self._line(
+            trainer, "micro-batch", module.micro_step, module.plan.micro_steps, module.latest
+        )
+
+    def on_predict_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        """Say how far decoding is."""
+        self._line(trainer, "context", module.done, module.total, module.latest)
+
+    def _line(
+        self, trainer: pl.Trainer, unit: str, done: int, total: int, latest: dict[str, float]
+    ) -> None:
+        now = time.monotonic()
+        if now - self._last < self.every_n_seconds or not trainer.is_global_zero or not done:
+            return
+        self._last = now
+        seconds = round((now - self._start) / done * (total - done))
+        metrics = "  ".join(f"{key} {value:.4g}" for key, value in latest.items())
+        log.info("%s %d/%d  %s  %d:%02d left", unit, done, total, metrics, *divmod(seconds, 60))

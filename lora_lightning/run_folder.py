@@ -1,0 +1,149 @@
+"""The folder of a training run: what lies where, finding one, and never overwriting one."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning.errors import InputError
+from lora_lightning.resolvers import process_rank
+
+PREDICTIONS = ("predictions.jsonl", "manifest.json")
+SCORES = ("metrics.json", "sentences.jsonl")
+TRAINING = (
+    "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
+    "result.json", "loss.png", "multirun.yaml",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A training run on disk."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str) -> "RunFolder":
+        """Return the run in `path`.
+
+        Raises:
+            InputError: the folder is missing or holds no training run.
+        """
+        folder = Path(path)
+        if (
+            not (folder / ".hydra" / "config.yaml").is_file()
+            or not (folder / "config.yaml").is_file()
+        ):
+            what = "holds no training run" if folder.is_dir() else "no such folder"
+            raise InputError(
+                f"run={path}: {what}; give a folder that train.py wrote, or run=latest"
+            )
+        return cls(folder.resolve())
+
+    @property
+    def config(self) -> DictConfig:
+        """The run's config as the user composed it, interpolations unresolved."""
+        config = OmegaConf.load(self.path / ".hydra" / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Which option of each config group the run chose."""
+        return dict(self._hydra.runtime.choices)
+
+    @property
+    def started_in(self) -> Path:
+        """The folder that the run's relative paths are relative to."""
+        return Path(self._hydra.runtime.cwd)
+
+    @property
+    def _hydra(self) -> Any:
+        return OmegaConf.load(self.path / ".hydra" / "hydra.yaml").hydra
+
+    def adapter(self, checkpoint: str) -> Path:
+        """Return the adapter's folder of `checkpoint` (`last` or `best`).
+
+        Raises:
+            InputError: the run wrote none.
+        """
+        folder = self.path / ("adapter" if checkpoint == "last" else "adapter_best")
+        if not folder.is_dir():
+            why = (
+                "the run did not end"
+                if checkpoint == "last"
+                else "the run had no validation; use checkpoint=last"
+            )
+            raise InputError(f"checkpoint={checkpoint}: {folder} does not exist ({why})")
+        return folder
+
+
+def latest_run(root: Path) -> RunFolder:
+    """Return the training run below `root` that wrote an adapter last.
+
+    Raises:
+        InputError: there is none.
+    """
+    adapters = [
+        path for path in root.glob("**/adapter") if (path.parent / ".hydra/config.yaml").is_file()
+    ]
+    if not adapters:
+        raise InputError(f"run=latest: no training run with an adapter below {root}; train first")
+    return RunFolder.open(max(adapters, key=lambda path: path.stat().st_mtime).parent)
+
+
+def output_folder() -> Path:
+    """Return the folder of this job as Hydra made it."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def remove_results(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove earlier results from `folder`, once their successors are about to be written."""
+    for name in names:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class RefuseResults(Callback):
+    """Ends the command before Hydra writes into a folder that already holds results.
+
+    It raises SystemExit because Hydra only warns of an Exception in a callback. Child ranks write
+    beside rank 0, and unfinished predictions are continued, so neither is refused.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the run's folder."""
+        self._check(config, Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the sweep's folder."""
+        self._check(config, Path(config.hydra.sweep.dir))
+
+    def _check(self, config: DictConfig, folder: Path) -> None:
+        command = config.hydra.job.config_name
+        results = {
+            "train": (*TRAINING, ".hydra", *PREDICTIONS, *SCORES),
+            "generate": (*TRAINING, *PREDICTIONS, *SCORES),
+            "evaluate": (*TRAINING, *SCORES),
+        }[command]
+        is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
+        if config.overwrite or process_rank() > 0 or is_sweep_in_run:
+            return
+        found = next((name for name in results if (folder / name).exists()), None)
+        if found is not None and not _writes_nothing(config):
+            sys.exit(
+                f"error: {folder} already holds results ({found}); give this one a label with "
+                "name=…, another output_dir=…, or replace them with overwrite=true"
+            )
+
+
+def _writes_nothing(config: DictConfig) -> bool:
+    return bool(config.dry_run) or config.get("text") is not None

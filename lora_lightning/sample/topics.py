@@ -1,0 +1,172 @@
+"""The base's own world: what the bundled GPT-2 reads before it ever sees a data set.
+
+None of these topics is in one of the three samples, so that adaptation has something to do; their
+texts teach the base to carry values from a context into sentences.
+"""
+
+from lora_lightning.sample.grammar import Property, Topic, Wording
+from lora_lightning.sample.lexicon import (
+    ADJECTIVES,
+    AREAS,
+    COLOURS,
+    MATERIALS,
+    MONTHS,
+    NOUNS,
+    day,
+    invented,
+    number,
+    one_of,
+    person,
+    place,
+    title,
+    words,
+)
+
+SCORES = ["poor", "fair", "good", "excellent", "2 out of 6", "4 out of 6", "6 out of 6"]
+GOODS = words("Swiss Irish Dutch Spanish Finnish Czech Chilean Cuban plain sweet fresh wooden")
+QUARTERS = [*AREAS, "east side", "mill quarter", "upper town"]
+
+TOPICS = (
+    Topic(
+        ("garden", "park", "botanical garden", "rose garden"),
+        title,
+        (
+            Property("flower", one_of(NOUNS), Wording("grows {} flowers", "full of {} flowers")),
+            Property(
+                "quarter", one_of(QUARTERS), Wording("lies in the {} quarter", "in the {} quarter")
+            ),
+            Property("size", number(50, 9000, 10), Wording("covers {} square metres")),
+            Property("keeper", person, Wording("is looked after by {}", "tended by {}")),
+            Property(
+                "children",
+                one_of(("yes", "no")),
+                lambda value: (
+                    Wording("lets children in", "where children may play")
+                    if value == "yes"
+                    else Wording("does not let children in", "without children")
+                ),
+            ),
+        ),
+    ),
+    Topic(
+        ("machine", "steam engine", "water pump", "printing press"),
+        lambda rng: f"{invented(rng)} {rng.randrange(2, 900)}",
+        (
+            Property("maker", title, Wording("was built by {}", "built by {}/made by {}")),
+            Property("year", number(1800, 2020), Wording("was made in {}", "from {}")),
+            Property("power", number(20, 9000, 5, "{} watts"), Wording("has a power of {}")),
+            Property("colour", one_of(COLOURS), Wording("is painted {}", adjectives="{}")),
+            Property("price", number(5, 900, 5, "£ {}"), Wording("costs {}", "at a price of {}")),
+        ),
+    ),
+    Topic(
+        ("ship", "ferry", "sailing boat", "steamer"),
+        title,
+        (
+            Property("captain", person, Wording("is commanded by {}", "under Captain {}")),
+            Property("home port", place, Wording("comes from {}/sails from {}", "from {}")),
+            Property("length", number(8, 300, 1, "{} metres"), Wording("is {} long")),
+            Property("cargo", one_of(NOUNS), Wording("carries {} seeds", "carrying {} seeds")),
+            Property("sister ship", title, Wording("has a sister ship called {}")),
+        ),
+    ),
+    Topic(
+        ("trip", "walking tour", "boat tour", "journey"),
+        lambda rng: f"{rng.choice(ADJECTIVES).capitalize()} {invented(rng)} Tour",
+        (
+            Property("destination", place, Wording("goes to {}/leads to {}", "to {}")),
+            Property("days", number(2, 30), Wording("takes {} days")),
+            Property("guide", person, Wording("is guided by {}", "guided by {}")),
+            Property("cost", number(20, 990, 10, "£ {}"), Wording("costs {}", "for {}")),
+            Property("month", one_of(MONTHS), Wording("takes place in {}", "in {}")),
+            Property("score", one_of(SCORES), Wording("gets the score {} from travellers")),
+        ),
+    ),
+    Topic(
+        ("bakery", "bookshop", "flower shop", "toy shop"),
+        title,
+        (
+            Property("goods", one_of(GOODS), Wording("sells {} goods", "selling {} goods")),
+            Property("cost level", one_of(("low", "fair", "steep")), Wording("has {} costs")),
+            Property("score", one_of(SCORES), Wording("is scored {} by buyers")),
+            Property("street", title, Wording("stands on {} Street", "on {} Street")),
+            Property("owner", person, Wording("belongs to {}/is owned by {}", "owned by {}")),
+            Property("opposite", title, Wording("is opposite {}", "opposite {}/beside {}")),
+        ),
+    ),
+    Topic(
+        ("museum", "gallery", "collection"),
+        lambda rng: f"{title(rng)} {rng.choice(('Museum', 'Gallery', 'House'))}",
+        (
+            Property("theme", one_of(NOUNS), Wording("is about {}s", "about {}s/for {} lovers")),
+            Property("town", place, Wording("is found in {}", "in {}")),
+            Property("founded", number(1700, 2000), Wording("was founded in {}")),
+            Property("entry", number(1, 30, 1, "£ {}"), Wording("charges {} for entry")),
+            Property("score", one_of(SCORES), Wording("has a visitor score of {}")),
+        ),
+    ),
+    Topic(
+        ("river", "stream", "canal"),
+        lambda rng: f"{invented(rng)} River",
+        (
+            Property("source", place, Wording("rises near {}", "from {}")),
+            Property("mouth", place, Wording("ends at {}/flows to {}")),
+            Property("length", number(3, 900, 1, "{} km"), Wording("is {} long")),
+            Property("colour", one_of(COLOURS), Wording("looks {}", adjectives="{}")),
+            Property("fish", one_of(NOUNS), Wording("is home to the {} fish")),
+        ),
+    ),
+    Topic(
+        ("festival", "market", "concert", "fair"),
+        lambda rng: f"{invented(rng)} {rng.choice(('Festival', 'Fair', 'Days'))}",
+        (
+            Property("month", one_of(MONTHS), Wording("is held in {}", "held in {}")),
+            Property("town", place, Wording("is held in {}", "in {}")),
+            Property("host", person, Wording("is hosted by {}", "hosted by {}")),
+            Property("guests", number(100, 90000, 100), Wording("has {} guests")),
+            Property(
+                "families",
+                one_of(("yes", "no")),
+                lambda value: (
+                    Wording("suits families", "for families")
+                    if value == "yes"
+                    else Wording("does not suit families", "not made for families")
+                ),
+            ),
+        ),
+    ),
+    Topic(
+        ("bridge", "lighthouse", "windmill", "tower"),
+        title,
+        (
+            Property("material", one_of(MATERIALS), Wording("is made of {}", "made of {}")),
+            Property("height", number(5, 200, 1, "{} metres"), Wording("is {} high")),
+            Property("designer", person, Wording("was designed by {}", "designed by {}")),
+            Property("opened", number(1500, 2020), Wording("was opened in {}")),
+            Property("near", place, Wording("stands near {}", "near {}/close to {}")),
+        ),
+    ),
+    Topic(
+        ("painting", "drawing", "print"),
+        title,
+        (
+            Property("painter", person, Wording("was painted by {}", "by {}")),
+            Property("finished", day, Wording("was finished on {}")),
+            Property("main colour", one_of(COLOURS), Wording("is mostly {}", adjectives="{}")),
+            Property("owner", title, Wording("belongs to {}/hangs in {}")),
+        ),
+    ),
+    Topic(
+        ("guest house", "hostel", "cottage"),
+        title,
+        (
+            Property("rooms", number(2, 80), Wording("has {} rooms", "with {} rooms")),
+            Property(
+                "quarter", one_of(QUARTERS), Wording("lies in the {} quarter", "in the {} quarter")
+            ),
+            Property("night", number(10, 200, 5, "£ {}"), Wording("asks {} a night")),
+            Property("view", one_of(NOUNS), Wording("looks at a {}", "with a view of a {}")),
+            Property("close by", title, Wording("is not far from {}", "not far from {}")),
+        ),
+    ),
+)

@@ -1,0 +1,124 @@
+"""What decodes: a model with its adapters merged, its tokenizer, the search settings."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning.data.encoding import Context, make_query
+from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
+from lora_lightning.decoding.beam import BeamSettings
+from lora_lightning.errors import InputError
+from lora_lightning.methods.inject import merge_adapters
+from lora_lightning.model.gpt2 import check_vocabulary, load_base
+from lora_lightning.run_folder import RunFolder
+from lora_lightning.tasks.model import adapters_of_run, load_model
+
+log = logging.getLogger(__name__)
+
+
+class Decoder(NamedTuple):
+    """A model ready to decode, adapters merged, with its tokenizer and search settings."""
+
+    model: Any
+    tokenizer: Tokenizer
+    settings: BeamSettings
+    batch_size: int | Literal["auto"]
+    longest_query: int
+    on_long_context: str
+    adapter_checksums: dict[str, str]
+
+
+def chosen_adapters(config: DictConfig) -> list[Path] | None:
+    """Return the adapters to load in order; None where the bare base is to be decoded."""
+    if config.adapter is not None:
+        return [Path(config.adapter)]
+    if config.run is not None:
+        return adapters_of_run(RunFolder.open(config.run), config.checkpoint)
+    log.info("neither run= nor adapter= is given: decoding the bare base %s", config.model.path)
+    return None
+
+
+def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
+    """Load model, tokenizer and search settings.
+
+    Raises:
+        InputError: a file is missing or does not fit, or a setting does not fit the model.
+    """
+    tokenizer = load_tokenizer(config.model.tokenizer)
+    if adapters is None:
+        model = load_base(config.model.path, config.model.dtype)
+        check_vocabulary(model, tokenizer.vocab_size)
+    else:
+        model, _ = load_model(config, tokenizer, adapters)
+        merge_adapters(model)
+    positions = min(config.data.max_length, model.config.n_positions)
+    settings = beam_settings(config.generation, tokenizer, model.config.vocab_size)
+    longest = positions - settings.max_new_tokens
+    if longest < 1:
+        raise InputError(
+            f"generation.max_new_tokens={settings.max_new_tokens} leaves no room for a context in "
+            f"{positions} tokens (the smaller of data.max_length and the model's positions)"
+        )
+    generation = config.generation
+    return Decoder(
+        model,
+        tokenizer,
+        settings,
+        generation.batch_size,
+        longest,
+        generation.on_long_context,
+        _checksums(adapters or []),
+    )
+
+
+def beam_settings(generation: DictConfig, tokenizer: Tokenizer, vocabulary: int) -> BeamSettings:
+    """Return the search settings of the config, the tokenizer's end tokens filled in.
+
+    Raises:
+        InputError: more beams than tokens.
+    """
+    keys = OmegaConf.to_container(generation)
+    assert isinstance(keys, dict)
+    ends = keys.pop("eos_token_ids")
+    del keys["batch_size"], keys["on_long_context"]
+    if generation.num_beams > vocabulary:
+        raise InputError(
+            f"generation.num_beams={generation.num_beams}: the vocabulary has {vocabulary} tokens"
+        )
+    return BeamSettings(end_token_ids=tuple(ends or tokenizer.end_token_ids), **keys)
+
+
+def make_queries(contexts: list[Context], decoder: Decoder) -> tuple[list[list[int]], int]:
+    """Return each context's query, cut from the left where it is too long, and how many were.
+
+    Raises:
+        InputError: a context is too long and `on_long_context` is `error`.
+    """
+    limit = decoder.longest_query
+    long = [context for context in contexts if len(context.query_ids) > limit]
+    if long and decoder.on_long_context == "error":
+        raise InputError(
+            f"context {long[0].id} has {len(long[0].query_ids)} tokens, {limit} fit beside "
+            "generation.max_new_tokens; generation.on_long_context=cut cuts it from the left"
+        )
+    total = limit + decoder.settings.max_new_tokens
+    queries = [
+        make_query(context.query_ids, total, decoder.settings.max_new_tokens)
+        for context in contexts
+    ]
+    return queries, len(long)
+
+
+def _checksums(adapters: list[Path]) -> dict[str, str]:
+    """Return the SHA-256 of each weight file of the adapters."""
+    files: list[Path] = []
+    for path in adapters:
+        files += sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    checksums = {}
+    for path in files:
+        with path.open("rb") as file:
+            checksums[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return checksums

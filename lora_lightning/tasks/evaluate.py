@@ -1,0 +1,182 @@
+"""Evaluate: from predictions and references to scores."""
+
+import json
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from lora_lightning.config import build, check_config
+from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.data.encoding import completion_text, context_text
+from lora_lightning.data.tokenizer import load_tokenizer
+from lora_lightning.decoding.writer import read_predictions
+from lora_lightning.errors import InputError
+from lora_lightning.evaluation.grouping import group_rows, match_predictions
+from lora_lightning.evaluation.protocol import Evaluation, ScoringProtocol
+from lora_lightning.evaluation.protocol import evaluate as score
+from lora_lightning.evaluation.segment import Segment, one_line
+from lora_lightning.files import atomic_text, write_json
+from lora_lightning.resolvers import folder_name
+from lora_lightning.run_folder import SCORES, RunFolder, output_folder, remove_results
+
+log = logging.getLogger(__name__)
+FINISHED_WITH_A_HOLE = 3  # exit code where one metric could not be computed
+
+
+def evaluate(config: DictConfig) -> None:
+    """Score a run's predictions, or files from elsewhere; exit with 3 where a metric is missing.
+
+    Raises:
+        InputError: a key, a file or their combination is wrong; nothing is written then.
+    """
+    check_config(config)
+    protocol = build(config.protocol)
+    if config.hypotheses is not None:
+        segments = read_files(config, protocol)
+        is_whole_test_set = True
+    else:
+        segments = segments_of(config, protocol, predictions_path(config))
+        is_whole_test_set = config.split == "test" and config.data.limit_test is None
+    if config.dry_run:
+        log.info("would score %d groups into %s", len(segments), output_folder())
+        return
+    evaluation = score_into(protocol, segments, output_folder(), is_whole_test_set)
+    if evaluation.not_computed:
+        sys.exit(FINISHED_WITH_A_HOLE)
+
+
+def evaluate_run(config: DictConfig, run: RunFolder) -> dict[str, float]:
+    """Score the predictions of a run just decoded, and return `<split>/<metric>` → score."""
+    protocol = build(config.protocol)
+    predictions = run.path / "predictions" / config.split / "predictions.jsonl"
+    segments = segments_of(config, protocol, predictions)
+    is_whole_test_set = config.split == "test" and config.data.limit_test is None
+    folder = run.path / "evaluation" / config.split
+    evaluation = score_into(protocol, segments, folder, is_whole_test_set)
+    return {
+        f"{config.split}/{metric}": value
+        for metric, value in evaluation.scores.items()
+        if value is not None
+    }
+
+
+def read_files(config: DictConfig, protocol: ScoringProtocol) -> list[Segment]:
+    """Read hypotheses and references from elsewhere.
+
+    Raises:
+        InputError: `references` is missing, or a file is wrong.
+    """
+    if config.references is None:
+        raise InputError("hypotheses= needs references=: E2E one file, else [reference0,…]")
+    references = config.references
+    paths = [references] if isinstance(references, str) else list(references)
+    return protocol.read(Path(config.hypotheses), [Path(path) for path in paths])
+
+
+def predictions_path(config: DictConfig) -> Path:
+    """Return the predictions.jsonl to score.
+
+    Raises:
+        InputError: none is named, or the run has none.
+    """
+    if config.predictions is not None:
+        return Path(config.predictions)
+    if config.run is None:
+        raise InputError(
+            "nothing to score: give run=<folder or latest>, predictions=<file>, or hypotheses= "
+            "and references="
+        )
+    folder = RunFolder.open(config.run).path / "predictions" / config.split
+    path = folder / folder_name(str(config.name)) / "predictions.jsonl"
+    if not path.is_file():
+        name = f" name={config.name}" if config.name else ""
+        raise InputError(
+            f"{path}: the run has no such predictions; run "
+            f"python generate.py run={config.run} split={config.split}{name}"
+        )
+    return path
+
+
+def segments_of(config: DictConfig, protocol: ScoringProtocol, predictions: Path) -> list[Segment]:
+    """Match predictions with the references of their contexts, by id.
+
+    Raises:
+        InputError: the ids of the predictions are not exactly those of the contexts.
+    """
+    records = read_predictions(predictions)
+    tokenizer = load_tokenizer(config.model.tokenizer)
+    data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
+    rows = [
+        replace(
+            example,
+            context=context_text(example.context, tokenizer),
+            completion=completion_text(example.completion, tokenizer),
+        )
+        for example in data.examples(config.split)
+    ]
+    groups = group_rows(rows)  # type: ignore[arg-type]
+    texts = match_predictions(groups, [(record["id"], record["text"]) for record in records])
+    return protocol.prepare(
+        [
+            Segment(
+                one_line(text),
+                tuple(one_line(reference) for reference in group.references),
+                group.row_ids[0],
+                group.context,
+                group.seen,
+            )
+            for text, group in zip(texts, groups, strict=True)
+        ]
+    )
+
+
+def score_into(
+    protocol: ScoringProtocol, segments: list[Segment], folder: Path, is_whole_test_set: bool
+) -> Evaluation:
+    """Score segments, write everything into `folder`, and print the table."""
+    evaluation = score(protocol, segments, progress=_say_next)
+    if is_whole_test_set:
+        evaluation.notes += protocol.test_set_notes(evaluation.counts)
+    remove_results(folder, SCORES)
+    protocol.write(segments, folder)
+    with atomic_text(folder / "sentences.jsonl") as file:
+        for sentence in evaluation.sentences:
+            file.write(json.dumps(sentence, ensure_ascii=False) + "\n")
+    fields = (
+        "scores",
+        "subsets",
+        "not_computed",
+        "published_form",
+        "counts",
+        "signatures",
+        "notes",
+    )
+    write_json(folder / "metrics.json", {key: getattr(evaluation, key) for key in fields})
+    print_scores(evaluation)
+    log.info("scores        %s", folder / "metrics.json")
+    return evaluation
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print one row a metric, one column a subset, and what there is to say about them."""
+    columns: dict[str, dict[str, Any]] = {"all": evaluation.scores, **evaluation.subsets}
+    table = Table("metric", *columns)
+    for metric in evaluation.scores:
+        values = [scores.get(metric) for scores in columns.values()]
+        table.add_row(metric, *("-" if value is None else f"{value:.4f}" for value in values))
+    Console().print(table)
+    for metric, reason in evaluation.not_computed.items():
+        log.warning("%s was not computed: %s", metric, reason)
+    for note in evaluation.notes:
+        log.info("note          %s", note)
+
+
+def _say_next(label: str, done: int, total: int) -> None:
+    if done < total:
+        log.info("scoring       %d/%d %s", done + 1, total, label)

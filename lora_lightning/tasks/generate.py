@@ -1,0 +1,142 @@
+"""Generate: from a model and contexts to predictions."""
+
+import hashlib
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning.config import build
+from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.data.encoding import Context, encode_contexts
+from lora_lightning.data.jsonl import read_inputs
+from lora_lightning.data.tokenizer import Tokenizer
+from lora_lightning.decoding.runner import decode_contexts
+from lora_lightning.decoding.writer import finished_records, merge_shards
+from lora_lightning.files import write_json
+from lora_lightning.run_folder import PREDICTIONS, RunFolder, output_folder, remove_results
+from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
+from lora_lightning.tasks.model import adapters_of_run
+from lora_lightning.tasks.prediction import BeamDecoding, prediction_record, rank_loader
+from lora_lightning.tasks.setup import build_trainer, start
+
+log = logging.getLogger(__name__)
+
+
+def generate(config: DictConfig) -> None:
+    """Decode what `config` names: a text, a file of inputs, or a split.
+
+    Raises:
+        InputError: a key, a file or their combination is wrong.
+    """
+    start(config)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    decoder = load_decoder(config, chosen_adapters(config))
+    if config.text is not None:
+        print_hypotheses(config.text, decoder)
+        return
+    folder = output_folder()
+    contexts, checksums = contexts_of(config, decoder.tokenizer)
+    trainer = build_trainer(config.trainer, [], [], folder)
+    if config.dry_run:
+        log.info("would decode %d contexts into %s", len(contexts), folder)
+        return
+    decode(config, decoder, contexts, checksums, folder, trainer)
+    if trainer.is_global_zero:
+        source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
+        name = f" name={config.name}" if config.name and config.run else ""
+        if config.inputs is None:
+            log.info("next          python evaluate.py %s%s", source, name)
+
+
+def decode_run(config: DictConfig, run: RunFolder, trainer: pl.Trainer) -> None:
+    """Decode the split of a run that has just been trained, with what it wrote to disk."""
+    decoder = load_decoder(config, adapters_of_run(run, config.checkpoint))
+    contexts, checksums = contexts_of(config, decoder.tokenizer)
+    folder = run.path / "predictions" / config.split
+    decode(config, decoder, contexts, checksums, folder, trainer)
+
+
+def contexts_of(config: DictConfig, tokenizer: Tokenizer) -> tuple[list[Context], dict[str, str]]:
+    """Return the distinct contexts to decode, and the checksums of the files they come from."""
+    if config.get("inputs") is not None:
+        return encode_contexts(read_inputs(config.inputs), tokenizer), {}
+    data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
+    return data.contexts(config.split), data.checksums()
+
+
+def decode(
+    config: DictConfig,
+    decoder: Decoder,
+    contexts: list[Context],
+    checksums: dict[str, str],
+    folder: Path,
+    trainer: pl.Trainer,
+) -> None:
+    """Decode contexts on all ranks into `folder`/predictions.jsonl and manifest.json.
+
+    Each rank writes its own file as it goes; a run of the same settings goes on where it stopped.
+
+    Raises:
+        InputError: a context is too long under `on_long_context=error`, or `folder` holds
+            unfinished predictions of other settings.
+    """
+    queries, cut = make_queries(contexts, decoder)
+    settings = {
+        "generation": OmegaConf.to_container(config.generation),
+        "model": OmegaConf.to_container(config.model, resolve=True),
+        "end_token_ids": list(decoder.settings.end_token_ids),
+        "queries_sha256": hashlib.sha256(json.dumps(queries).encode()).hexdigest(),
+        "split": config.split,
+        "adapter_sha256": sorted(decoder.adapter_checksums.values()),
+    }
+    if trainer.is_global_zero and cut:
+        log.info("cut           %d of %d contexts, from the left", cut, len(contexts))
+    key = settings_key(settings)
+    done = finished_records(folder, key)
+    waiting = [index for index, context in enumerate(contexts) if context.id not in done]
+    module = BeamDecoding(decoder, contexts, queries, folder, key)
+    loader = rank_loader(module, waiting, trainer)
+    began = time.perf_counter()
+    trainer.predict(module, loader, return_predictions=False)
+    seconds = time.perf_counter() - began
+    trainer.strategy.barrier("all shards are written")
+    if trainer.is_global_zero:
+        remove_results(folder, PREDICTIONS)
+        merge_shards(folder, [context.id for context in contexts])
+        throughput = {
+            "contexts_per_second": len(waiting) / seconds,
+            "tokens_per_second": module.tokens * trainer.world_size / seconds,
+        }
+        counts = {"contexts": len(contexts), "cut": cut}
+        manifest = {
+            "settings": settings,
+            "counts": counts,
+            "checksums": checksums | decoder.adapter_checksums,
+        }
+        write_json(folder / "manifest.json", manifest | {"throughput": throughput})
+        log.info("decoded       %d contexts in %.1f s", len(contexts), seconds)
+        log.info("predictions   %s", folder / "predictions.jsonl")
+    trainer.strategy.barrier("predictions.jsonl is written")
+
+
+def settings_key(settings: dict[str, Any]) -> str:
+    """Return a short name for settings that decide the predictions."""
+    generation = {k: v for k, v in settings["generation"].items() if k != "batch_size"}
+    plain = settings | {"generation": generation}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def print_hypotheses(text: str, decoder: Decoder) -> None:
+    """Decode one text and print its hypotheses, best first."""
+    contexts = encode_contexts([(0, text)], decoder.tokenizer)
+    queries, _ = make_queries(contexts, decoder)
+    [(_, hypotheses)] = decode_contexts(decoder.model, queries, decoder.settings, 1)
+    for record in prediction_record(contexts[0], hypotheses, decoder.tokenizer)["hypotheses"]:
+        mark = "" if record["proven"] else "  (not proven)"
+        sys.stdout.write(f"{record['score']:9.4f}  {record['text']}{mark}\n")

@@ -1,0 +1,64 @@
+"""What train and generate set up alike: logging, the model with its method, the trainer."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar
+from omegaconf import DictConfig
+
+from lora_lightning.config import check_config
+from lora_lightning.progress import progress_callback
+from lora_lightning.resolvers import process_rank
+
+log = logging.getLogger(__name__)
+
+
+def start(config: DictConfig) -> None:
+    """Check the config, and let rank 0 alone speak.
+
+    Raises:
+        InputError: a value is not allowed.
+    """
+    check_config(config)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    # Both of Lightning's hints assume that loading is the bottleneck; rows are ready in memory.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    # Under accumulation a schedule that counts micro-batches rightly steps before the optimizer.
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before `optimizer.step.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    if process_rank() > 0:
+        logging.getLogger("lora_lightning").setLevel(logging.WARNING)
+
+
+def build_trainer(
+    trainer: DictConfig, loggers: list[Any], callbacks: list[pl.Callback], folder: Path
+) -> pl.Trainer:
+    """Return Lightning's Trainer for the keys that are Lightning's.
+
+    Our own keys (accumulation, clipping, the run's length, validation within an epoch) steer the
+    module: optimization is manual, and there is no sanity validation, which would use up the
+    generator of the round-up rows.
+    """
+    limit = trainer.limit_val_batches
+    progress = progress_callback(trainer.progress_every_n_seconds)
+    return pl.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=trainer.strategy,
+        precision=trainer.precision,
+        max_epochs=trainer.max_epochs,
+        limit_val_batches=1.0 if limit is None else limit,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=loggers or False,
+        callbacks=[*callbacks, progress],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=isinstance(progress, ProgressBar),
+        default_root_dir=folder,
+    )

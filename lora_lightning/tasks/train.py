@@ -1,0 +1,234 @@
+"""Train: from raw data to a run folder."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from lora_lightning.config import build, config_checksum
+from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.data.tokenizer import load_tokenizer
+from lora_lightning.errors import InputError
+from lora_lightning.files import atomic_text, write_json
+from lora_lightning.model.checkpoints import SaveRun
+from lora_lightning.model.metrics_file import MetricsFile
+from lora_lightning.model.module import FineTuning
+from lora_lightning.model.plan import TrainingPlan, plan_micro_steps
+from lora_lightning.run_folder import TRAINING, RunFolder, output_folder, remove_results
+from lora_lightning.run_record import environment
+from lora_lightning.tasks.loss_figure import draw_losses
+from lora_lightning.tasks.model import load_model
+from lora_lightning.tasks.setup import build_trainer, start
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig) -> float | None:
+    """Train as `config` says, and go on with what `then` names.
+
+    Returns:
+        The value of `optimized_metric`, for a sweeper; None where the run has no such metric.
+
+    Raises:
+        InputError: a key, a file or their combination is wrong.
+    """
+    start(config)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    folder = output_folder()
+    tokenizer = load_tokenizer(config.model.tokenizer)
+    data = build(config.data, tokenizer=tokenizer, seed=config.seed)
+    adapters = [Path(config.adapter)] if config.adapter else []
+    model, method = load_model(config, tokenizer, adapters)
+    schedule = build(config.scheduler)
+    trainer = build_trainer(
+        config.trainer,
+        loggers=[MetricsFile(folder / "metrics.csv"), *_loggers(config)],
+        callbacks=[SaveRun(folder, method, config.model.path), *build(config.callbacks).values()],
+        folder=folder,
+    )
+    plan = plan_training(config.trainer, data, schedule, trainer.world_size)
+    check_length(data, model.config.n_positions)
+    report(config, data, model, method, plan)
+    if config.dry_run:
+        return None
+
+    model.train()  # transformers loads models in evaluation mode, without dropout
+    module = FineTuning(model, build(config.loss), build(config.optimizer), schedule, plan)
+    record = begin_run(config, folder, trainer, data, method, model)
+    started = time.time()
+    if config.trainer.validate_first:
+        trainer.validate(module, datamodule=data, verbose=False)
+    trainer.fit(module, datamodule=data)
+    record |= {"seconds": time.time() - started, "throughput": module.median_throughput()}
+    record["ranks"] = gather_ranks(config, trainer)
+    scores = {key: value for key, value in module.latest.items() if key.startswith("val/")}
+    if trainer.is_global_zero:
+        write_json(folder / "run.json", record)
+        draw_losses(folder / "metrics.csv", folder / "loss.png")
+    trainer.strategy.barrier("the run folder is complete")
+    scores |= go_on(config, RunFolder.open(folder), trainer)
+    return end_run(config, folder, scores, trainer.is_global_zero)
+
+
+def plan_training(
+    trainer: DictConfig, data: DataToTextModule, schedule: Any, world_size: int
+) -> TrainingPlan:
+    """Return the run's length and what happens when.
+
+    Raises:
+        InputError: the run would never update.
+    """
+    last = schedule.run_steps
+    if last is not None and schedule.per == "optimizer_step":
+        last *= trainer.accumulate_grad_batches
+    return TrainingPlan(
+        micro_steps=plan_micro_steps(
+            data.micro_batches(trainer.max_epochs, world_size),
+            trainer.max_steps,
+            trainer.accumulate_grad_batches,
+            last,
+        ),
+        accumulate_grad_batches=trainer.accumulate_grad_batches,
+        gradient_clip_val=trainer.gradient_clip_val or 0.0,
+        val_check_interval=trainer.val_check_interval,
+        log_every_n_steps=trainer.log_every_n_steps,
+    )
+
+
+def report(
+    config: DictConfig,
+    data: DataToTextModule,
+    model: nn.Module,
+    method: Any,
+    plan: TrainingPlan,
+) -> None:
+    """Say what will be trained, on what, for how long, before anything slow starts."""
+    cut, rows = data.cut_rows("train")
+    log.info("%s", parameter_table(model, method))
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    # Gradient and two moments of each trainable number, in float32.
+    trained = 12 * sum(p.numel() for p in model.parameters() if p.requires_grad)
+    log.info(
+        "training      %d rows, %d micro-batches, an update every %d: %d updates",
+        rows,
+        plan.micro_steps,
+        plan.accumulate_grad_batches,
+        plan.updates,
+    )
+    log.info(
+        "memory        %.1f MB of weights, %.1f MB for gradients and optimizer, and activations",
+        weights / 1e6,
+        trained / 1e6,
+    )
+    log.info("checkpoint    %.1f MB", trained / 1e6)
+    if cut:
+        log.info("cut           %d of %d rows, to %d tokens", cut, rows, data.max_length)
+
+
+def check_length(data: DataToTextModule, positions: int) -> None:
+    """Check that every training row fits the model.
+
+    Raises:
+        InputError: naming `data.max_length`.
+    """
+    longest = max(len(row.context_ids) + len(row.completion_ids) for row in data.encoded("train"))
+    if min(longest, data.max_length) > positions:
+        raise InputError(
+            f"data.max_length={data.max_length}: the longest training row has {longest} tokens, "
+            f"the model {positions} positions; lower data.max_length to {positions}"
+        )
+
+
+def parameter_table(model: nn.Module, method: Any) -> str:
+    """Return the trainable parameters by formula, and all, as lines."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    rows = method.parameter_table(model)
+    trainable = sum(row.count for row in rows)
+    lines = [f"{'parameters':<14}{row.kind}: {row.count:,} = {row.formula}" for row in rows]
+    lines.append(f"{'':<14}trainable {trainable:,} of {total:,} ({100 * trainable / total:.3f} %)")
+    return "\n".join(lines)
+
+
+def begin_run(
+    config: DictConfig,
+    folder: Path,
+    trainer: pl.Trainer,
+    data: DataToTextModule,
+    method: Any,
+    model: nn.Module,
+) -> dict[str, Any]:
+    """Write config.yaml, once nothing can be wrong any more, and return the start of run.json."""
+    if trainer.is_global_zero:
+        remove_results(folder, TRAINING)
+        with atomic_text(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
+    plain = OmegaConf.to_container(config, resolve=True)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(plain)
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seed": config.seed,
+        **environment(),
+        "data": data.checksums(),
+        "parameters": {
+            "trainable": sum(row.count for row in method.parameter_table(model)),
+            "total": sum(parameter.numel() for parameter in model.parameters()),
+        },
+        "world_size": trainer.world_size,
+    }
+
+
+def gather_ranks(config: DictConfig, trainer: pl.Trainer) -> list[dict[str, Any]]:
+    """Return each rank's checksum of its own config, through a collective.
+
+    Raises:
+        InputError: two ranks trained with different configs.
+    """
+    own = {"rank": trainer.global_rank, "config_sha256": config_checksum(config)}
+    if trainer.world_size == 1:
+        return [own]
+    ranks: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(ranks, own)
+    if len({rank["config_sha256"] for rank in ranks}) > 1:
+        raise InputError(f"the ranks trained with different configs: {ranks}")
+    return ranks
+
+
+def go_on(config: DictConfig, run: RunFolder, trainer: pl.Trainer) -> dict[str, float]:
+    """Do what `then` names, in this process and its ranks, and return the scores."""
+    from lora_lightning.tasks.evaluate import evaluate_run
+    from lora_lightning.tasks.generate import decode_run
+
+    scores: dict[str, float] = {}
+    if "generate" in config.then:
+        decode_run(config, run, trainer)
+    if "evaluate" in config.then and trainer.is_global_zero:
+        scores = evaluate_run(config, run)
+    return scores
+
+
+def end_run(
+    config: DictConfig, folder: Path, scores: dict[str, float], is_rank_zero: bool
+) -> float | None:
+    """Write result.json, say what comes next, and return the metric that a sweeper optimizes."""
+    value = scores.get(config.optimized_metric)
+    if not is_rank_zero:
+        return value
+    with atomic_text(folder / "result.json") as file:
+        json.dump({"metric": config.optimized_metric, "value": value}, file)
+    log.info("run folder    %s", folder)
+    if "generate" not in config.then:
+        log.info("next          python generate.py run=%s", folder)
+    elif "evaluate" not in config.then:
+        log.info("next          python evaluate.py run=%s", folder)
+    return value
+
+
+def _loggers(config: DictConfig) -> list[Any]:
+    return list(build(config.logger).values())

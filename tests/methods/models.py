@@ -1,0 +1,46 @@
+"""Small models for the tests of the methods."""
+
+import torch
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from lora_lightning.methods.inject import lora_layers
+from lora_lightning.methods.lora_method import LoRA
+
+QV = LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"])
+
+
+def small_gpt2(seed: int = 0, **settings) -> GPT2LMHeadModel:
+    """A random GPT-2 of 2 layers, 16 wide, without dropout."""
+    sizes = {"vocab_size": 50, "n_positions": 32, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    ends = {"bos_token_id": 0, "eos_token_id": 0}
+    no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    torch.manual_seed(seed)
+    model = GPT2LMHeadModel(GPT2Config(**sizes | ends | no_dropout | settings)).eval()
+    for parameter in model.parameters():
+        # Wide enough that every tensor, the biases included, shows in the logits.
+        nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+def randomize(model: nn.Module, seed: int = 1) -> nn.Module:
+    """Give the adapters of a model an update that is not zero."""
+    torch.manual_seed(seed)
+    for layer in lora_layers(model).values():
+        nn.init.normal_(layer.lora_A, std=0.3)
+        nn.init.normal_(layer.lora_B, std=0.3)
+    return model
+
+
+def adapted(method: LoRA = QV, seed: int = 0, **settings) -> GPT2LMHeadModel:
+    """A small GPT-2 with a method applied and, for LoRA, random updates."""
+    model = small_gpt2(seed, **settings)
+    method.apply(model)
+    return randomize(model)
+
+
+@torch.no_grad()
+def logits(model: nn.Module) -> torch.Tensor:
+    """Logits of a fixed input, (2, 7, vocab)."""
+    ids = torch.randint(50, (2, 7), generator=torch.Generator().manual_seed(0))
+    return model(input_ids=ids).logits
