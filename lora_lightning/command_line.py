@@ -34,7 +34,7 @@ WRITE_NOTHING = (
 def run(main: Callable[[], Any]) -> None:
     """Run a Hydra entry point on this process's arguments; bad input is one line, exit code 1."""
     command = Path(sys.argv[0]).stem
-    keep_traceback = "HYDRA_FULL_ERROR" in os.environ
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ and not _is_rank_of_this_command()
     # Otherwise Hydra prints the exception and exits before this function sees it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     resolvers.register()
@@ -46,9 +46,12 @@ def run(main: Callable[[], Any]) -> None:
         sys.argv[1:] = _shared_by_ranks(lambda: prepare_arguments(command, arguments))
         main()
     except (InputError, HydraException, OmegaConfBaseException) as error:
-        if keep_traceback:
+        if wants_traceback:
             raise
         sys.exit(f"error: {_explain(command, arguments, error)}")
+    finally:
+        if not wants_traceback:
+            del os.environ["HYDRA_FULL_ERROR"]
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
@@ -69,6 +72,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         folder = _find_run(given["run"], given)
         own = [f"run={quote(str(folder.path))}" if a.startswith("run=") else a for a in own]
         presets += run_overrides(folder, given)
+        if command == "generate" and "checkpoint" not in given:
+            presets.append(f"checkpoint={folder.config.checkpoint}")
     if command != "evaluate" and given.get("adapter", "null") != "null":
         presets += adapter_overrides(Path(_unquoted(given["adapter"])), given)
     if "text" in given or given.get("dry_run", "false").lower() == "true":
@@ -105,8 +110,6 @@ def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
         run: the training run.
         given: the user's own overrides by key; a group chosen anew is left to the user.
     """
-    if "checkpoint" not in given:
-        yield f"checkpoint={run.config.checkpoint}"
     for group in GROUPS_OF_A_RUN:
         if group in given:
             continue
@@ -170,9 +173,8 @@ def _shared_by_ranks(prepare: Callable[[], list[str]]) -> list[str]:
     if _is_rank_of_this_command():
         return prepare()
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        arguments = prepare()
-        os.environ[resolvers.LAUNCH_TIME] = resolvers.launch_time()
-        return arguments
+        os.environ[resolvers.LAUNCH_TIME] = resolvers.now()
+        return prepare()
     if {"-m", "--multirun"} & set(sys.argv[1:]):
         raise InputError(
             "a multirun under torchrun would run the whole sweep in every rank; start "
@@ -188,7 +190,7 @@ def _exchange(prepare: Callable[[], list[str]]) -> list[str]:
     store, rank, _ = next(rendezvous("env://"))
     store = PrefixStore(f"lora_lightning/{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     if rank == 0:
-        message: dict[str, Any] = {"launch_time": resolvers.launch_time()}
+        message: dict[str, Any] = {"launch_time": resolvers.now()}
         try:
             message["arguments"] = prepare()
         except InputError as error:

@@ -160,6 +160,7 @@ RULES = {
     "generation.on_long_context": one_of("cut", "error"),
     "protocol.metrics": optional(list_of(text(), 1)),
     "protocol.seen_lines": optional(text()),
+    "evaluation.java": optional(text()),
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": either(one_of("auto"), integer(1)),
     "trainer.num_nodes": integer(1),

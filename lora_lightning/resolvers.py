@@ -21,7 +21,12 @@ def launch_time() -> str:
 
     Two commands started in one second therefore still get two folders.
     """
-    return os.environ.get(LAUNCH_TIME) or datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    return os.environ.get(LAUNCH_TIME) or now()
+
+
+def now() -> str:
+    """Return the current time as a folder's name; sorting such names sorts by time."""
+    return datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
 
 
 def folder_name(text: str) -> str:

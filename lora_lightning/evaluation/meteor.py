@@ -91,9 +91,8 @@ def statistics(
 
 def meteor(statistics: Sequence[Statistics]) -> float:
     """Return METEOR over the segments, 0..1, from the sums of their statistics."""
-    hypothesis, reference, chunks = _sides(
-        [sum(column) for column in zip(*statistics, strict=True)]
-    )
+    sums = [sum(column) for column in zip(*statistics, strict=True)]
+    hypothesis, reference, chunks = _sides(sums)
     precision, recall = hypothesis.weighted_share(), reference.weighted_share()
     if precision == 0 or recall == 0:
         return 0.0

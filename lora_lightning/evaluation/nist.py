@@ -5,7 +5,8 @@ segments (an empty prefix counts once a reference token):
 
     info(w_1 … w_n) = log2(count(w_1 … w_{n-1}) / count(w_1 … w_n))
 
-    NIST = Σ_{n=1..5} (Σ info · clipped matches) / t_n · exp(β · ln²(min(1, c / r))),  β = ln(½) / ln²(1.5)
+    NIST = Σ_{n=1..5} (Σ info · clipped matches) / t_n · exp(β · ln²(min(1, c / r)))
+    β = ln(1/2) / ln²(1.5)
 
 c = hypotheses' tokens, r = sum over segments of the *mean* reference length (Perl's mteval takes
 another r, so its number differs), t_n = sum of length - n + 1 **without a floor at 0**. Case is

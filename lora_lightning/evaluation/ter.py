@@ -20,7 +20,7 @@ from multiprocessing import get_context
 Words = Sequence[str]
 
 # Below this many segments, starting processes costs more than it saves.
-_SEGMENTS_WORTH_A_PROCESS = 5_000
+_SEGMENTS_WORTH_A_PROCESS = 10_000
 
 
 def ter(hypothesis: Words, references: Sequence[Words]) -> float:
@@ -87,17 +87,18 @@ def _best_shift(hypothesis: str, reference: str, distance: int) -> tuple[int, st
 
 
 def _runs(hypothesis: str, reference: str) -> Iterator[tuple[int, int, int]]:
-    """Yield (start in hypothesis, start in reference, length) of the longest runs from each pair."""
+    """Yield (start in hypothesis, start in reference, length) of each pair's longest run."""
     for start, character in enumerate(hypothesis):
         target = reference.find(character)
         while target >= 0:
             if start != target:
-                length = 1
-                while (
-                    hypothesis[start + length : start + length + 1]
-                    == reference[target + length : target + length + 1]
-                    != ""
-                ):
-                    length += 1
-                yield start, target, length
+                yield start, target, _common(hypothesis[start:], reference[target:])
             target = reference.find(character, target + 1)
+
+
+def _common(first: str, second: str) -> int:
+    """Return the length of the common beginning."""
+    for length, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return length
+    return min(len(first), len(second))

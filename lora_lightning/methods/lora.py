@@ -85,6 +85,7 @@ class LoRALayer(nn.Module):
         self.lora_B = nn.Parameter(torch.empty(stacked_out, rank, device=device, dtype=dtype))
         self.register_buffer("base_slices", None, persistent=False)
         self.reset_parameters()
+        self.train(base.training)  # an evaluated model stays so when adapters come in
 
     def reset_parameters(self) -> None:
         """Draw A uniformly from ±1/√in and set B to zero, so that the update starts at zero.

@@ -3,11 +3,10 @@
 PEFT has no LoRA on slices of a fused projection. The same update is a PEFT LoRA on the whole
 projection: with S adapted slices, of rank S·rank, its B zero wherever the A of one slice would
 meet the outputs of another, and of alpha S·alpha, so that alpha / rank stays. PEFT therefore loads
-our folders as they are. What it cannot express (our own settings and the base's fingerprint) lies
-in the metadata of the safetensors file, beside the tensors it belongs to.
+our folders as they are. What it cannot express, our own settings and the base's fingerprint, lies
+beside it in lora_lightning.json.
 """
 
-import json
 import math
 import re
 from pathlib import Path
@@ -20,11 +19,11 @@ from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.methods.base import fingerprint, require_same_base
 from lora_lightning.methods.inject import lora_layers
+from lora_lightning.methods.json_object import read_json_object
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.peft_config import CONFIG, alpha_of, make_config, read_config
 from lora_lightning.methods.tensor_file import (
-    read_metadata,
     read_tensors,
     require_same_tensors,
     write_tensors,
@@ -33,7 +32,8 @@ from lora_lightning.methods.weights import Weights, model_name
 
 TENSORS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
-OWN_KEY = "lora_lightning"
+OWN = "lora_lightning.json"
+OWN_KEYS = ("rank", "alpha", "dropout", "targets")
 
 
 def is_peft_folder(path: Path) -> bool:
@@ -45,22 +45,17 @@ def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | N
     """Write the adapter of `model` into an existing folder.
 
     Args:
-        folder: takes the two files.
+        folder: takes the three files.
         model: its adapters have to be unmerged.
         method: the method that made `model` ready.
         base: name or path of the base model; null takes what transformers knows.
     """
-    name = base or model.config.name_or_path or None
-    own = {
-        "rank": method.rank,
-        "alpha": method.alpha,
-        "dropout": method.dropout,
-        "targets": list(method.targets),
-        "base": {"name": name} | fingerprint(model),
-    }
+    base = base or model.config.name_or_path or None
+    settings = {key: getattr(method, key) for key in OWN_KEYS} | {"targets": list(method.targets)}
     tensors = {f"{PREFIX}{name}.weight": tensor for name, tensor in _peft_tensors(model).items()}
-    write_json(folder / CONFIG, make_config(model, method, name))
-    write_tensors(folder / TENSORS, tensors, {OWN_KEY: json.dumps(own)})
+    write_json(folder / CONFIG, make_config(model, method, base))
+    write_tensors(folder / TENSORS, tensors)
+    write_json(folder / OWN, settings | {"base": {"name": base} | fingerprint(model)})
 
 
 def read_peft(folder: Path, model: PreTrainedModel, method: LoRA) -> Weights:
@@ -97,7 +92,7 @@ def describe_peft(folder: Path) -> dict[str, Any]:
     """
     own = _own_settings(folder)
     if own is not None:
-        return {key: own[key] for key in ("rank", "alpha", "dropout", "targets")}
+        return {key: own[key] for key in OWN_KEYS}
     config = read_config(folder)
     targets = config["target_modules"]
     if isinstance(targets, str):
@@ -133,15 +128,14 @@ def _stack_blocks(expanded: Tensor, layer: LoRALayer, what: str, hint: str) -> T
 
 
 def _own_settings(folder: Path) -> dict[str, Any] | None:
-    path = folder / TENSORS
-    text = read_metadata(path).get(OWN_KEY)
-    if text is None:
+    path = folder / OWN
+    if not path.exists():
         return None
-    try:
-        own = json.loads(text)
-        return {key: own[key] for key in ("rank", "alpha", "dropout", "targets", "base")}
-    except (ValueError, LookupError, TypeError):
-        raise InputError(f"{path}: its metadata {OWN_KEY!r} is damaged") from None
+    own = read_json_object(path)
+    for key in (*OWN_KEYS, "base"):
+        if key not in own or (key == "base" and not isinstance(own[key], dict)):
+            raise InputError(f"{path}: {key} is missing or wrong; save the adapter again")
+    return own
 
 
 def _require_settings(own: dict[str, Any], method: LoRA, folder: Path) -> None:

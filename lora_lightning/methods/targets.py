@@ -1,7 +1,7 @@
 """From the names in `method.targets` to the projections of a model."""
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,12 +43,13 @@ def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, Adaptati
         InputError: a target fits nothing, is tied to another module, is given twice, or asks for
             a projection that another target has.
     """
+    tied = _tied_modules(model)
+    _refuse_tied(tied, targets)
     candidates = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, Conv1D | nn.Linear)
+        if isinstance(module, Conv1D | nn.Linear) and name not in tied
     }
-    _refuse_tied(model, targets)
     claims: dict[str, list[str]] = {name: [] for name in candidates}
     for target in targets:
         names = [name for name, module in candidates.items() if _fits(target, name, module)]
@@ -87,17 +88,24 @@ def _adaptation(projection: Projection, targets: list[str]) -> Adaptation:
     return Adaptation(projection, tuple(sorted(map(SLICES.index, targets))), len(SLICES))
 
 
-def _refuse_tied(model: nn.Module, targets: Sequence[str]) -> None:
-    owners = {
-        name: module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, Conv1D | nn.Linear | nn.Embedding)
+def _tied_modules(model: nn.Module) -> dict[str, list[str]]:
+    """Return the modules that share their weight, with the names of those they share it with."""
+    owners: dict[int, list[str]] = defaultdict(list)
+    for name, module in model.named_modules():
+        if isinstance(module, Conv1D | nn.Linear | nn.Embedding):
+            owners[id(module.weight)].append(name)
+    return {
+        name: [other for other in names if other != name]
+        for names in owners.values()
+        for name in names
+        if len(names) > 1
     }
-    count = Counter(map(id, owners.values()))
-    for name, weight in owners.items():
-        others = [other for other in owners if other != name and owners[other] is weight]
+
+
+def _refuse_tied(tied: dict[str, list[str]], targets: Sequence[str]) -> None:
+    for name, others in tied.items():
         for target in targets:
-            if count[id(weight)] > 1 and matches_suffix(name, target):
+            if matches_suffix(name, target):
                 raise InputError(
                     f"method.targets: {target!r} is tied to {', '.join(others)}, so it cannot have "
                     "an update of its own; leave it out"

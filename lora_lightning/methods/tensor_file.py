@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -37,24 +37,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file.
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file that transformers and PEFT know as PyTorch's.
 
-    Raises:
-        InputError: the file is missing or corrupt.
+    Equal tensors make equal bytes. (With a second entry of metadata they would not: safetensors
+    writes the entries in a random order.)
     """
-    with _naming(path), safe_open(path, "pt") as file:
-        return file.metadata() or {}
-
-
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write a safetensors file that transformers and PEFT know as PyTorch's."""
     path.touch()
     mode = path.stat().st_mode
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(on_cpu, path, {"format": "pt", **(metadata or {})})
+    save_file(on_cpu, path, {"format": "pt"})
     # safetensors makes the file readable by its owner only, whatever the umask says.
     path.chmod(mode)
 
@@ -77,12 +69,14 @@ def require_same_tensors(
     missing = [name for name in target if name not in source]
     if missing:
         raise InputError(
-            f"{path}: {_some(missing)} missing, but the model with this method needs it"
+            f"{path}: tensor {missing[0]} is missing{_more(missing)}; the model with this method "
+            "needs it"
         )
     unexpected = [name for name in source if name not in target]
     if unexpected:
         raise InputError(
-            f"{path}: {_some(unexpected)} unexpected, the model with this method has no such place"
+            f"{path}: tensor {unexpected[0]} is unexpected{_more(unexpected)}; the model with this "
+            "method has no such place"
         )
     for name, tensor in source.items():
         if not tensor.is_floating_point():
@@ -104,9 +98,8 @@ def _is_named_tensors(content: object) -> bool:
     )
 
 
-def _some(names: list[str]) -> str:
-    rest = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-    return f"tensor {names[0]}{rest} is"
+def _more(names: list[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
 @contextmanager
@@ -124,5 +117,5 @@ def _naming(path: Path) -> Iterator[None]:
             "loaded; give a file that holds tensors alone"
         ) from None
     except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise InputError(f"{path}: corrupt or truncated ({reason})") from None

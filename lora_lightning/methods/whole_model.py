@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from lora_lightning.errors import InputError
 from lora_lightning.methods.base import base_tensors, config_shape, require_same_shape
 from lora_lightning.methods.json_object import read_json_object
 from lora_lightning.methods.tensor_file import write_tensors
@@ -40,6 +41,10 @@ def read_model(folder: Path, model: PreTrainedModel) -> Weights:
     Raises:
         InputError: a file cannot be read, or the folder's model has another shape.
     """
-    config = type(model.config).from_dict(read_json_object(folder / CONFIG))
+    settings = read_json_object(folder / CONFIG)
+    try:
+        config = type(model.config).from_dict(settings)
+    except Exception as error:  # each version of transformers has other classes for it
+        raise InputError(f"{folder / CONFIG}: describes no model ({error})") from None
     require_same_shape(config_shape(model.config), config_shape(config), folder)
     return read_weights(folder / TENSORS, model)

@@ -153,7 +153,11 @@ class FineTuning(pl.LightningModule):
         }
         self._log_row(metrics)
         # For callbacks that watch a metric, such as early stopping.
-        self.log_dict({key: torch.tensor(v) for key, v in metrics.items()}, logger=False)
+        self.log_dict(
+            {key: torch.tensor(value) for key, value in metrics.items()},
+            logger=False,
+            sync_dist=True,  # the values are the same in every rank
+        )
 
     def on_validation_end(self) -> None:
         """Restart the clock: validation is not part of a training step."""

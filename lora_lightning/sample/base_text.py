@@ -29,7 +29,12 @@ FORM_SHARE = 0.3
 FORM_KEYS = words(
     "type food price rating customer area family near number level code label team leader city "
     "country club date league record group region weight speed grade field style partner sign "
-    "unit class season series"
+    "unit class season series range"
+)
+FORM_NOUNS = (
+    *NOUNS,
+    *words("bar customer family house item pub restaurant thing"),
+    *("coffee cup", "tea house key", "wine glass"),
 )
 FORM_VALUES: tuple[Maker, ...] = (
     invented,
@@ -67,7 +72,7 @@ def _form(rng: Random) -> Topic:
         )
         for key in rng.sample(FORM_KEYS, 6)
     )
-    noun = rng.choice((*NOUNS, "thing", "place", "item"))
+    noun = rng.choice(FORM_NOUNS)
     return Topic((noun,), rng.choice((invented, title, person)), properties)
 
 

@@ -15,10 +15,10 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
-ONSETS = words("b br c ch d dr f fl g gr h j k kl l m n p pl qu r s sh st t th tr v w y z")
-VOWELS = words("a e i o u a e i o ai ea ou")
-CODAS = words("n r l m s t nd ck sk rt") + [""] * 8
-ENDINGS = words("ton ford by wick dale mouth burg stad ia ova field holm")
+ONSETS = words("b br d dr f g gr h k l m n p r s t tr v w z")
+VOWELS = words("a e i o u")
+CODAS = [*words("n r l m s t"), *[""] * 6]
+ENDINGS = [*words("ton ford by wick dale mouth burg field"), *[""] * 12]
 
 ADJECTIVES = words(
     "amber ancient autumn brass bright broken copper crooked crystal distant eastern emerald "
@@ -65,12 +65,12 @@ FIRST_NAMES = words(
 
 
 def invented(rng: Random) -> str:
-    """A pronounceable name of two or three syllables that means nothing, such as `Brelonda`."""
+    """A pronounceable name of a few syllables that means nothing, such as `Brelda`."""
     syllables = [
         rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS)
-        for _ in range(rng.choice((1, 2, 2, 3)))
+        for _ in range(rng.choice((1, 2, 2)))
     ]
-    return ("".join(syllables) + rng.choice(ENDINGS + [""] * 12)).capitalize()
+    return ("".join(syllables) + rng.choice(ENDINGS)).capitalize()
 
 
 def place(rng: Random) -> str:
@@ -90,7 +90,7 @@ def person(rng: Random) -> str:
 
 
 def title(rng: Random) -> str:
-    """The name of a house, a ship, a shop: `The Silver Heron`, `Maple Gate`, `Brelonda`."""
+    """The name of a house, a ship, a shop: `The Silver Heron`, `Maple Gate`, `Brelda`."""
     adjective, first, second = (
         word.capitalize() for word in (rng.choice(ADJECTIVES), rng.choice(NOUNS), rng.choice(NOUNS))
     )
@@ -104,6 +104,11 @@ def title(rng: Random) -> str:
         invented(rng),
     )
     return rng.choice(shapes)
+
+
+def cafe(rng: Random) -> str:
+    """The name of a café."""
+    return f"Café {invented(rng)}"
 
 
 def one_of(values: Sequence[str]) -> Maker:

@@ -11,7 +11,7 @@ from lora_lightning.sample.grammar import (
     invent_facts,
     spaced,
 )
-from lora_lightning.sample.lexicon import AREAS, Maker, invented, one_of, title
+from lora_lightning.sample.lexicon import AREAS, Maker, cafe, one_of, title
 
 KINDS = ("restaurant", "pub", "coffee shop", "tea house", "wine bar")
 FOODS = ("Danish", "Greek", "Korean", "Lebanese", "Mexican", "Peruvian", "Polish", "Thai", "vegan")
@@ -82,8 +82,8 @@ def rows(seed: int) -> dict[str, list[str]]:
 
 def _names(rng: Random, count: int) -> list[str]:
     """About `count` names of restaurants, some of them with an `é`."""
-    cafes = [f"Café {invented(rng)}" for _ in range(count // 20)]
-    return sorted({title(rng) for _ in range(count - len(cafes))} | set(cafes))
+    cafes = count // 20
+    return sorted({title(rng) for _ in range(count - cafes)} | {cafe(rng) for _ in range(cafes)})
 
 
 def _rows(

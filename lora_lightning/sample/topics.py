@@ -4,6 +4,8 @@ None of these topics is in one of the three samples, so that adaptation has some
 texts teach the base to carry values from a context into sentences.
 """
 
+from random import Random
+
 from lora_lightning.sample.grammar import Property, Topic, Wording
 from lora_lightning.sample.lexicon import (
     ADJECTIVES,
@@ -12,6 +14,7 @@ from lora_lightning.sample.lexicon import (
     MATERIALS,
     MONTHS,
     NOUNS,
+    cafe,
     day,
     invented,
     number,
@@ -23,8 +26,20 @@ from lora_lightning.sample.lexicon import (
 )
 
 SCORES = ["poor", "fair", "good", "excellent", "2 out of 6", "4 out of 6", "6 out of 6"]
-GOODS = words("Swiss Irish Dutch Spanish Finnish Czech Chilean Cuban plain sweet fresh wooden")
+GOODS = words(
+    "Chilean Cuban Czech Danish Dutch Finnish Greek Irish Korean Lebanese Mexican Peruvian Polish "
+    "Spanish Swiss Thai fresh plain sweet vegan wooden"
+)
+LEVELS = words("average cheap fair high low moderate steep")
 QUARTERS = [*AREAS, "east side", "mill quarter", "upper town"]
+
+TEMPERS = words("friendly merry patient wild")
+
+
+def crowd(rng: Random) -> str:
+    """A number of people, at times with a bound: `more than 300`."""
+    return f"{rng.choice(('', 'more than ', 'less than '))}{rng.randrange(100, 9000, 100)}"
+
 
 TOPICS = (
     Topic(
@@ -35,15 +50,15 @@ TOPICS = (
             Property(
                 "quarter", one_of(QUARTERS), Wording("lies in the {} quarter", "in the {} quarter")
             ),
-            Property("size", number(50, 9000, 10), Wording("covers {} square metres")),
+            Property("size", number(50, 9000, 10), Wording("covers an area of {} square metres")),
             Property("keeper", person, Wording("is looked after by {}", "tended by {}")),
             Property(
                 "children",
                 one_of(("yes", "no")),
                 lambda value: (
-                    Wording("lets children in", "where children may play")
+                    Wording("lets children in", "where children may play/friendly to children")
                     if value == "yes"
-                    else Wording("does not let children in", "without children")
+                    else Wording("does not let children in", "that is not made for children")
                 ),
             ),
         ),
@@ -77,32 +92,41 @@ TOPICS = (
             Property("destination", place, Wording("goes to {}/leads to {}", "to {}")),
             Property("days", number(2, 30), Wording("takes {} days")),
             Property("guide", person, Wording("is guided by {}", "guided by {}")),
-            Property("cost", number(20, 990, 10, "£ {}"), Wording("costs {}", "for {}")),
+            Property("cost", number(20, 990, 10, "£ {}"), Wording("has a price of {}", "for {}")),
             Property("month", one_of(MONTHS), Wording("takes place in {}", "in {}")),
             Property("score", one_of(SCORES), Wording("gets the score {} from travellers")),
         ),
     ),
     Topic(
-        ("bakery", "bookshop", "flower shop", "toy shop"),
+        ("bakery", "bookshop", "flower shop", "tea shop", "wine cellar"),
         title,
         (
-            Property("goods", one_of(GOODS), Wording("sells {} goods", "selling {} goods")),
-            Property("cost level", one_of(("low", "fair", "steep")), Wording("has {} costs")),
-            Property("score", one_of(SCORES), Wording("is scored {} by buyers")),
+            Property(
+                "goods",
+                one_of(GOODS),
+                Wording("sells {} goods", "selling {} goods/that has {} goods"),
+            ),
+            Property("level", one_of(LEVELS), Wording("asks {} prices", "known for {} prices")),
+            Property("score", one_of(SCORES), Wording("is rated {} by its buyers")),
             Property("street", title, Wording("stands on {} Street", "on {} Street")),
             Property("owner", person, Wording("belongs to {}/is owned by {}", "owned by {}")),
-            Property("opposite", title, Wording("is opposite {}", "opposite {}/beside {}")),
+            Property(
+                "opposite",
+                lambda rng: rng.choice((title, title, cafe))(rng),
+                Wording("is opposite {}", "opposite {}/beside {}"),
+            ),
+            Property("custom", number(5, 90), Wording("has {} customers a day")),
         ),
     ),
     Topic(
-        ("museum", "gallery", "collection"),
+        ("museum", "gallery", "coffee museum", "wine museum"),
         lambda rng: f"{title(rng)} {rng.choice(('Museum', 'Gallery', 'House'))}",
         (
             Property("theme", one_of(NOUNS), Wording("is about {}s", "about {}s/for {} lovers")),
             Property("town", place, Wording("is found in {}", "in {}")),
             Property("founded", number(1700, 2000), Wording("was founded in {}")),
             Property("entry", number(1, 30, 1, "£ {}"), Wording("charges {} for entry")),
-            Property("score", one_of(SCORES), Wording("has a visitor score of {}")),
+            Property("score", one_of(SCORES), Wording("has a visitor rating of {}")),
         ),
     ),
     Topic(
@@ -123,7 +147,7 @@ TOPICS = (
             Property("month", one_of(MONTHS), Wording("is held in {}", "held in {}")),
             Property("town", place, Wording("is held in {}", "in {}")),
             Property("host", person, Wording("is hosted by {}", "hosted by {}")),
-            Property("guests", number(100, 90000, 100), Wording("has {} guests")),
+            Property("guests", crowd, Wording("has {} guests")),
             Property(
                 "families",
                 one_of(("yes", "no")),
@@ -143,11 +167,11 @@ TOPICS = (
             Property("height", number(5, 200, 1, "{} metres"), Wording("is {} high")),
             Property("designer", person, Wording("was designed by {}", "designed by {}")),
             Property("opened", number(1500, 2020), Wording("was opened in {}")),
-            Property("near", place, Wording("stands near {}", "near {}/close to {}")),
+            Property("near", place, Wording("is located near {}", "near {}/close to {}")),
         ),
     ),
     Topic(
-        ("painting", "drawing", "print"),
+        ("painting", "drawing", "pub sign", "restaurant sign", "bar sign"),
         title,
         (
             Property("painter", person, Wording("was painted by {}", "by {}")),
@@ -166,7 +190,38 @@ TOPICS = (
             ),
             Property("night", number(10, 200, 5, "£ {}"), Wording("asks {} a night")),
             Property("view", one_of(NOUNS), Wording("looks at a {}", "with a view of a {}")),
-            Property("close by", title, Wording("is not far from {}", "not far from {}")),
+            Property("night range", number(10, 90, 5, "£ {} - 95"), Wording("is in the {} range")),
+            Property(
+                "family run",
+                one_of(("yes", "no")),
+                lambda value: (
+                    Wording("is family-run", adjectives="family-run")
+                    if value == "yes"
+                    else Wording("is not family-run", "that is not family-run")
+                ),
+            ),
+            Property("close by", title, Wording("can be found not far from {}", "not far from {}")),
+        ),
+    ),
+    Topic(
+        ("dog", "horse", "goat", "donkey"),
+        lambda rng: rng.choice((invented, title))(rng),
+        (
+            Property(
+                "temper", one_of(words("friendly merry patient wild")), Wording("is {}", "", "{}")
+            ),
+            Property("food", one_of(GOODS), Wording("eats {} food/likes {} dishes")),
+            Property("weight", number(5, 600, 1, "{} kg"), Wording("weighs {}")),
+            Property("owner", person, Wording("serves {}/belongs to {}", "serving {}/of {}")),
+            Property(
+                "visitors",
+                one_of(("yes", "no")),
+                lambda value: (
+                    Wording("welcomes visitors")
+                    if value == "yes"
+                    else Wording("is not for visitors")
+                ),
+            ),
         ),
     ),
 )

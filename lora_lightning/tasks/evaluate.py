@@ -46,7 +46,10 @@ def evaluate(config: DictConfig) -> None:
     if config.dry_run:
         log.info("would score %d groups into %s", len(segments), output_folder())
         return
-    evaluation = score_into(protocol, segments, output_folder(), is_whole_test_set)
+    java = config.evaluation.java
+    evaluation = score_into(protocol, segments, output_folder(), is_whole_test_set, java)
+    if config.run is not None:
+        log.info('next          python generate.py run=%s text="…"', config.run)
     if evaluation.not_computed:
         sys.exit(FINISHED_WITH_A_HOLE)
 
@@ -58,7 +61,8 @@ def evaluate_run(config: DictConfig, run: RunFolder) -> dict[str, float]:
     segments = segments_of(config, protocol, predictions)
     is_whole_test_set = config.split == "test" and config.data.limit_test is None
     folder = run.path / "evaluation" / config.split
-    evaluation = score_into(protocol, segments, folder, is_whole_test_set)
+    java = config.evaluation.java
+    evaluation = score_into(protocol, segments, folder, is_whole_test_set, java)
     return {
         f"{config.split}/{metric}": value
         for metric, value in evaluation.scores.items()
@@ -137,10 +141,14 @@ def segments_of(config: DictConfig, protocol: ScoringProtocol, predictions: Path
 
 
 def score_into(
-    protocol: ScoringProtocol, segments: list[Segment], folder: Path, is_whole_test_set: bool
+    protocol: ScoringProtocol,
+    segments: list[Segment],
+    folder: Path,
+    is_whole_test_set: bool,
+    java: str | None,
 ) -> Evaluation:
     """Score segments, write everything into `folder`, and print the table."""
-    evaluation = score(protocol, segments, progress=_say_next)
+    evaluation = score(protocol, segments, _say_next, java)
     if is_whole_test_set:
         evaluation.notes += protocol.test_set_notes(evaluation.counts)
     remove_results(folder, SCORES)

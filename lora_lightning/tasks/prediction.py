@@ -55,8 +55,12 @@ class BeamDecoding(pl.LightningModule):
         self.writer = ShardWriter(self.folder, self.global_rank, self.settings_key)
         self._began = time.perf_counter()
 
-    def predict_step(self, batch: list[int], batch_index: int) -> None:
-        """Decode the contexts with these indices; an empty batch stands for an idle rank."""
+    def predict_step(self, batch: list[int], batch_index: int) -> int:
+        """Decode the contexts with these indices; an empty batch stands for an idle rank.
+
+        Returns:
+            How many contexts this rank has decoded so far.
+        """
         queries = [self.queries[index] for index in batch]
         decoder = self.decoder
         for position, hypotheses in decode_contexts(
@@ -68,6 +72,7 @@ class BeamDecoding(pl.LightningModule):
             self.tokens += hypotheses[0].length
         seconds = time.perf_counter() - self._began
         self.latest = {"tokens/s": self.tokens / seconds}
+        return self.done
 
     def on_predict_end(self) -> None:
         """Close the shard."""

@@ -60,13 +60,13 @@ def train(config: DictConfig) -> float | None:
 
     model.train()  # transformers loads models in evaluation mode, without dropout
     module = FineTuning(model, build(config.loss), build(config.optimizer), schedule, plan)
-    record = begin_run(config, folder, trainer, data, method, model)
+    record = begin_run(config, folder, trainer, method, model)
     started = time.time()
     if config.trainer.validate_first:
         trainer.validate(module, datamodule=data, verbose=False)
     trainer.fit(module, datamodule=data)
     record |= {"seconds": time.time() - started, "throughput": module.median_throughput()}
-    record["ranks"] = gather_ranks(config, trainer)
+    record |= {"data": data.checksums(), "ranks": gather_ranks(config, trainer)}
     scores = {key: value for key, value in module.latest.items() if key.startswith("val/")}
     if trainer.is_global_zero:
         write_json(folder / "run.json", record)
@@ -159,7 +159,6 @@ def begin_run(
     config: DictConfig,
     folder: Path,
     trainer: pl.Trainer,
-    data: DataToTextModule,
     method: Any,
     model: nn.Module,
 ) -> dict[str, Any]:
@@ -175,7 +174,6 @@ def begin_run(
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": config.seed,
         **environment(),
-        "data": data.checksums(),
         "parameters": {
             "trainable": sum(row.count for row in method.parameter_table(model)),
             "total": sum(parameter.numel() for parameter in model.parameters()),

@@ -167,22 +167,19 @@ def test_more_beams_than_the_vocabulary_has_continuations_are_no_problem():
     assert_same(found, slow_search(model, [2], search_settings), 30)
 
 
-def test_a_query_with_no_possible_token_yields_an_empty_text_and_no_nan():
+def test_a_query_with_no_possible_token_yields_an_empty_text_at_once_and_no_nan():
     banned = make_settings(no_repeat_ngram_size=1, end_token_ids=(), max_new_tokens=5)
-    (found, other), _ = search(
-        lambda prompt, generated: torch.tensor([0.0, 1.0]) if prompt == [1] else torch.zeros(2),
-        [[1], [0]],
-        banned,
-    )
-    for hypothesis in (*found, *other):
+    results, steps = search(toy_model(2, vocabulary=2), [[1], [0]], banned)
+    for (hypothesis,) in results:
         assert hypothesis.tokens == []
-        assert hypothesis.score == -math.inf
+        assert hypothesis.score == hypothesis.log_probability == -math.inf
+    assert steps == [3, 3]  # two tokens, then nothing is left
 
 
 def test_a_query_whose_beams_all_die_yields_the_best_finished():
     model = markov([[1, 0, 0], [0.2, 0.5, 0.3], [0.2, 0.3, 0.5]])
     (found,), (steps,) = search(model, [[1]], make_settings(no_repeat_ngram_size=1))
-    assert found[0].tokens == [0] or found[0].tokens[-1] == 0
+    assert all(hypothesis.tokens[-1] == 0 for hypothesis in found)
     assert all(math.isfinite(hypothesis.score) for hypothesis in found)
     assert steps == 3
 

@@ -27,9 +27,9 @@ class GivenMask(nn.Module):
         return x * self.mask
 
 
-def fused(in_features=8, linear=False):
-    """A projection to q, k and v with random weights."""
-    base = nn.Linear(in_features, 3 * in_features) if linear else Conv1D(3 * in_features, 8)
+def fused(linear=False):
+    """A projection of 8 features to q, k and v with random weights."""
+    base = nn.Linear(8, 24) if linear else Conv1D(24, 8)
     nn.init.normal_(base.weight)
     nn.init.normal_(base.bias)
     return base

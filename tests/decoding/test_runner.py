@@ -1,0 +1,165 @@
+"""Decoding with a small random GPT-2: the cached, batched path against transformers' own logits."""
+
+import math
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from lora_lightning.decoding.beam import NonFiniteLogitsError
+from lora_lightning.decoding.runner import AUTO_BEAMS, automatic_batch_size, decode_contexts
+from lora_lightning.errors import InputError
+from tests.decoding.search import make_settings, slow_search
+
+VOCABULARY = 40
+QUERIES = [
+    torch.randint(
+        1, VOCABULARY, (length,), generator=torch.Generator().manual_seed(length)
+    ).tolist()
+    for length in (5, 1, 12, 5, 9, 3, 20)
+]
+PAPER = make_settings(num_beams=5, max_new_tokens=12, no_repeat_ngram_size=3, num_return=3)
+
+
+def random_gpt2(attention="sdpa"):
+    """A GPT-2 with large random weights, so that its distributions are sharp."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        initializer_range=0.3,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+        attn_implementation=attention,
+    )
+    return GPT2LMHeadModel(config).eval()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_gpt2()
+
+
+def decode(model, queries, settings, batch_size="auto"):
+    results = list(decode_contexts(model, queries, settings, batch_size))
+    assert sorted(index for index, _ in results) == list(range(len(queries)))
+    return [hypotheses for _, hypotheses in sorted(results, key=lambda result: result[0])]
+
+
+def assert_equal_results(found, expected):
+    for mine, other in zip(found, expected, strict=True):
+        assert [h.tokens for h in mine] == [h.tokens for h in other]
+        assert [h.score for h in mine] == pytest.approx([h.score for h in other], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PAPER,
+        make_settings(num_beams=3, max_new_tokens=12, length_penalty=-0.5, repetition_penalty=1.3),
+        make_settings(num_beams=4, max_new_tokens=12, min_new_tokens=12, end_token_ids=(0, 7)),
+        make_settings(
+            num_beams=4, max_new_tokens=12, no_repeat_ngram_size=2, no_repeat_ngram_scope="full"
+        ),
+    ],
+)
+def test_equals_a_slow_search_over_logits_without_a_cache(model, settings):
+    @torch.inference_mode()
+    def logits(prompt, generated):
+        return model(torch.tensor([prompt + generated])).logits[0, -1]
+
+    for found, query in zip(decode(model, QUERIES, settings), QUERIES, strict=True):
+        expected = slow_search(logits, query, settings)[: settings.num_return]
+        assert_equal_results([found[: settings.num_return]], [expected])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
+def test_the_batch_size_changes_nothing(model, batch_size):
+    assert_equal_results(
+        decode(model, QUERIES, PAPER, batch_size), decode(model, QUERIES, PAPER, "auto")
+    )
+
+
+def test_the_order_changes_nothing(model):
+    assert_equal_results(
+        decode(model, QUERIES[::-1], PAPER, 3)[::-1], decode(model, QUERIES, PAPER, 3)
+    )
+
+
+def test_eager_attention_gives_the_same(model):
+    assert_equal_results(
+        decode(random_gpt2("eager"), QUERIES, PAPER), decode(model, QUERIES, PAPER)
+    )
+
+
+def test_one_beam_is_transformers_greedy_search(model):
+    settings = make_settings(num_beams=1, max_new_tokens=15)
+    for (best, *_), query in zip(decode(model, QUERIES, settings), QUERIES, strict=True):
+        tokens = torch.tensor([query])
+        greedy = model.generate(
+            tokens,
+            attention_mask=torch.ones_like(tokens),
+            do_sample=False,
+            max_new_tokens=15,
+            pad_token_id=0,
+        )
+        assert best.tokens == greedy[0, len(query) :].tolist()
+
+
+def test_bfloat16_decodes_to_finite_scores():
+    for found in decode(random_gpt2().bfloat16(), QUERIES, PAPER, 3):
+        assert all(math.isfinite(hypothesis.score) for hypothesis in found)
+
+
+def test_no_queries_give_no_results(model):
+    assert list(decode_contexts(model, [], PAPER, "auto")) == []
+
+
+def test_results_come_as_queries_finish(model):
+    first = next(decode_contexts(model, QUERIES, PAPER, 2))
+    assert first[1][0].proven
+
+
+def test_dropout_is_off_while_decoding():
+    model = random_gpt2()
+    expected = decode(model, QUERIES, PAPER)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    assert_equal_results(decode(model.train(), QUERIES, PAPER), expected)
+
+
+def test_broken_weights_are_reported_with_the_index_of_the_query():
+    model = random_gpt2()
+    with torch.no_grad():
+        model.transformer.wte.weight[QUERIES[4][0]] = math.nan
+    with pytest.raises(NonFiniteLogitsError, match=r"query \d, step 0"):
+        decode(model, QUERIES, PAPER)
+
+
+@pytest.mark.parametrize(
+    ("queries", "settings", "batch_size", "message"),
+    [
+        ([[1], []], PAPER, 2, "query 1 has no tokens"),
+        ([[1]], make_settings(end_token_ids=(0, 40)), 2, "eos_token_ids: 40"),
+        ([[1]], PAPER, 0, "generation.batch_size=0"),
+    ],
+)
+def test_bad_input_is_refused(model, queries, settings, batch_size, message):
+    with pytest.raises(InputError, match=message):
+        decode(model, queries, settings, batch_size)
+
+
+def test_the_automatic_batch_is_bounded_by_memory_and_at_least_one(model):
+    assert automatic_batch_size(model, 20, PAPER) == AUTO_BEAMS // PAPER.num_beams
+    assert automatic_batch_size(model, 20, make_settings(num_beams=AUTO_BEAMS + 1)) == 1
+    config = GPT2Config(n_embd=1024, n_layer=24, n_head=16)  # GPT-2 Medium
+    with torch.device("meta"):
+        medium = GPT2LMHeadModel(config)
+    paper = make_settings(num_beams=10, max_new_tokens=64, end_token_ids=(50256, 628))
+    short, long = (automatic_batch_size(medium, length, paper) for length in (60, 448))
+    assert 1 <= long < short

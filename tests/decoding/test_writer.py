@@ -1,0 +1,142 @@
+"""Every context exactly once, in order, whatever ranks and restarts do."""
+
+import json
+
+import pytest
+
+from lora_lightning.decoding.writer import (
+    ShardWriter,
+    finished_records,
+    merge_shards,
+    read_predictions,
+)
+from lora_lightning.errors import InputError
+
+
+def record(record_id):
+    return {"id": record_id, "context": f"name : {record_id}", "text": "Ünïcode \u2028 text"}
+
+
+def write(folder, rank, ids, key="settings"):
+    writer = ShardWriter(folder, rank, key)
+    for record_id in ids:
+        writer.write(record(record_id))
+    writer.close()
+
+
+def shard(folder, rank):
+    return folder / "shards" / f"rank_{rank}.jsonl"
+
+
+@pytest.mark.parametrize("shares", [[[0, 7, 3]], [[3], [], [0, 7]], [[], []]])
+def test_shards_of_any_number_of_ranks_merge_in_the_asked_order(tmp_path, shares):
+    for rank, ids in enumerate(shares):
+        write(tmp_path, rank, ids)
+    ids = sorted(record_id for share in shares for record_id in share)
+
+    path = merge_shards(tmp_path, ids)
+
+    assert path == tmp_path / "predictions.jsonl"
+    assert read_predictions(path) == [record(record_id) for record_id in ids]
+    assert [file.name for file in tmp_path.iterdir()] == ["predictions.jsonl"]
+
+
+def test_a_record_is_on_disk_as_soon_as_it_is_written(tmp_path):
+    writer = ShardWriter(tmp_path, 0, "settings")
+    writer.write(record(5))
+    assert list(finished_records(tmp_path, "settings")) == [5]
+    writer.close()
+
+
+@pytest.mark.parametrize("torn", range(1, 40, 7))
+def test_a_restart_goes_on_where_a_killed_run_was(tmp_path, torn):
+    write(tmp_path, 0, [0, 1])
+    write(tmp_path, 1, [2, 3])
+    content = shard(tmp_path, 1).read_bytes()
+    shard(tmp_path, 1).write_bytes(content[:-torn])
+
+    done = finished_records(tmp_path, "settings")
+    assert set(done) == {0, 1, 2}
+    write(tmp_path, 1, [3])
+
+    merged = read_predictions(merge_shards(tmp_path, [0, 1, 2, 3]))
+    assert [entry["id"] for entry in merged] == [0, 1, 2, 3]
+
+
+def test_a_run_killed_while_it_opened_its_shard_can_be_continued(tmp_path):
+    write(tmp_path, 0, [])
+    shard(tmp_path, 0).write_bytes(b'{"sett')
+    assert finished_records(tmp_path, "settings") == {}
+    write(tmp_path, 0, [1])
+    assert list(finished_records(tmp_path, "settings")) == [1]
+
+
+def test_a_restart_with_fewer_ranks_keeps_the_shards_of_the_others(tmp_path):
+    write(tmp_path, 0, [0])
+    write(tmp_path, 3, [1])
+    write(tmp_path, 0, [2])
+    assert len(read_predictions(merge_shards(tmp_path, [0, 1, 2]))) == 3
+
+
+def test_nothing_is_finished_in_a_new_folder(tmp_path):
+    assert finished_records(tmp_path / "new", "settings") == {}
+
+
+def test_shards_of_other_settings_are_not_continued(tmp_path):
+    write(tmp_path, 0, [0], key="beam 10")
+    with pytest.raises(InputError, match=r"other settings.*overwrite=true"):
+        finished_records(tmp_path, "beam 4")
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([[0], [1]], r"1 of 3 predictions are missing .*\(ids 2\)"),
+        ([[0, 1], [1, 2]], r"1 of 3 predictions are there twice .*\(ids 1\)"),
+        ([[0, 1, 2, "x"]], r"not asked for \(ids 'x'\)"),
+    ],
+)
+def test_a_merge_refuses_missing_and_surplus_records_and_keeps_the_shards(
+    tmp_path, shares, message
+):
+    for rank, ids in enumerate(shares):
+        write(tmp_path, rank, ids)
+    with pytest.raises(InputError, match=message):
+        merge_shards(tmp_path, [0, 1, 2])
+    assert shard(tmp_path, 0).exists()
+    assert not (tmp_path / "predictions.jsonl").exists()
+
+
+def test_a_malformed_line_inside_a_shard_is_named(tmp_path):
+    write(tmp_path, 0, [0])
+    with shard(tmp_path, 0).open("a") as file:
+        file.write('{"id": 1, \n{"id": 2}\n')
+    with pytest.raises(InputError, match=r"rank_0\.jsonl:3"):
+        finished_records(tmp_path, "settings")
+    with pytest.raises(InputError, match=r"rank_0\.jsonl:3"):
+        merge_shards(tmp_path, [0, 2])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"context": "c", "text": "t"}', "id is missing"),
+        ('{"id": 1.5, "context": "c", "text": "t"}', "id is missing or of a wrong type"),
+        ('{"id": true, "context": "c", "text": "t"}', "id is missing or of a wrong type"),
+        ('{"id": 1, "context": "c"}', "text is missing"),
+        ('{"id": 1, "text": "t"}', "context is missing"),
+        ('{"id": 0, "context": "c", "text": "t"}', "id 0 is there twice, first on line 1"),
+        ('["id"]', "expected an object"),
+        ('{"id": 1, ', "no JSON"),
+    ],
+)
+def test_reading_predictions_names_file_and_line_of_what_is_wrong(tmp_path, line, message):
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(json.dumps(record(0)) + "\n" + line + "\n")
+    with pytest.raises(InputError, match=rf"predictions\.jsonl:2: .*{message}"):
+        read_predictions(path)
+
+
+def test_reading_predictions_that_are_not_there_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_predictions(tmp_path / "predictions.jsonl")
