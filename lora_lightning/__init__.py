@@ -1,7 +1,7 @@
 """LoRA on GPT-2 for data-to-text: training, beam search and scores equal to the paper's code.
 
-    from lora_lightning import load_run
-    load_run("outputs/train/…").generate(["name : Blue Spice | Type : coffee shop"])
+from lora_lightning import load_run
+load_run("outputs/train/…").generate(["name : Blue Spice | Type : coffee shop"])
 """
 
 from typing import TYPE_CHECKING

@@ -34,13 +34,13 @@ WRITE_NOTHING = (
 def run(main: Callable[[], Any]) -> None:
     """Run a Hydra entry point on this process's arguments; bad input is one line, exit code 1."""
     command = Path(sys.argv[0]).stem
-    wants_traceback = "HYDRA_FULL_ERROR" in os.environ and not _is_rank_of_this_command()
-    # Otherwise Hydra prints the exception and exits before this function sees it.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     resolvers.register()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help(command, CONFIGS)
         return
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ and not _is_rank_of_this_command()
+    # Otherwise Hydra prints the exception and exits before this function sees it.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = sys.argv[1:]
     try:
         sys.argv[1:] = _shared_by_ranks(lambda: prepare_arguments(command, arguments))
@@ -159,8 +159,8 @@ def _plain(value: Any) -> str:
         return quote(value, keep_interpolations=True)
     if isinstance(value, float | int | bool) or value is None:
         return json.dumps(value)
-    container = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    return "[" + ",".join(_plain(item) for item in container) + "]"
+    items: Any = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return "[" + ",".join(_plain(item) for item in items) + "]"
 
 
 def _is_rank_of_this_command() -> bool:
@@ -238,7 +238,8 @@ def _existing_keys(command: str, arguments: list[str]) -> list[str]:
 def flat_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     """Yield the dotted keys of every leaf of a config, interpolations left alone."""
     for key, node in config.items_ex(resolve=False):
+        name = prefix + str(key)
         if isinstance(node, DictConfig):
-            yield from flat_keys(node, f"{prefix}{key}.")
+            yield from flat_keys(node, f"{name}.")
         else:
-            yield f"{prefix}{key}"
+            yield name

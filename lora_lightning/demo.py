@@ -28,9 +28,7 @@ def main() -> None:
     run = REPOSITORY / "outputs" / "train" / f"demo_{name}"
     command("generate.py", f"output_dir={before}")
     command("evaluate.py", f"predictions={before}/predictions.jsonl", f"output_dir={scores_before}")
-    command(
-        "train.py", "experiment=quickstart", "then=[generate,evaluate]", f"output_dir={run}"
-    )
+    command("train.py", "experiment=quickstart", "then=[generate,evaluate]", f"output_dir={run}")
     print_table(scores_before / "metrics.json", run / "evaluation" / "test" / "metrics.json")
     sys.stdout.write(f"run folder: {run}\n")
 
@@ -49,7 +47,9 @@ def print_table(before: Path, after: Path) -> None:
     old, new = (json.loads(path.read_text(encoding="utf-8"))["scores"] for path in (before, after))
     table = Table("metric", "before", "after", title="E2E sample, test contexts")
     for metric in new:
-        cells = ("-" if scores[metric] is None else f"{scores[metric]:.4f}" for scores in (old, new))
+        cells = (
+            "-" if scores[metric] is None else f"{scores[metric]:.4f}" for scores in (old, new)
+        )
         table.add_row(metric, *cells)
     Console().print(table)
 

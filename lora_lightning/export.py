@@ -10,6 +10,7 @@ of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=f
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,10 +32,10 @@ def export(arguments: list[str]) -> Path:
         InputError: a key or value is wrong, or `output` exists.
     """
     given = OmegaConf.from_dotlist(arguments)
-    for key in given:
+    for key in map(str, given):
         if key not in KEYS:
             raise InputError(f"unknown key {key}; the keys are {', '.join(KEYS)}")
-    keys = {**KEYS, **given}
+    keys: dict[str, Any] = KEYS | OmegaConf.to_container(given)  # type: ignore[operator]
     if keys["run"] is None or keys["output"] is None:
         raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
     if keys["format"] not in FORMATS:

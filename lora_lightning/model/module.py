@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
 from lora_lightning.model.loss import validation_statistics
@@ -50,7 +52,7 @@ class FineTuning(pl.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: GPT2LMHeadModel,
         loss: Callable[[Tensor, Tensor, Any], Tensor],
         make_optimizer: Callable[[list[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Schedule,
@@ -105,13 +107,14 @@ class FineTuning(pl.LightningModule):
             self.manual_backward(loss / self.plan.accumulate_grad_batches)
         self._group.add(loss.detach(), batch)
         schedule = self.lr_schedulers()
+        assert isinstance(schedule, LambdaLR)
         rate = schedule.get_last_lr()[0]
         if is_update:
             self._update()
         if is_update or self.schedule.per == "micro_step":
             schedule.step()
         if is_update:
-            self._close_group(rate)
+            self._close_group(float(rate))
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Say whether Lightning validates now, and end the run at its last micro-batch.
@@ -203,8 +206,9 @@ class FineTuning(pl.LightningModule):
 
     def _update(self) -> None:
         optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
         if self.plan.gradient_clip_val:
-            self.clip_gradients(optimizer, self.plan.gradient_clip_val, "norm")
+            self.clip_gradients(optimizer.optimizer, self.plan.gradient_clip_val, "norm")
         optimizer.step()
         optimizer.zero_grad()
 

@@ -80,8 +80,7 @@ def beam_settings(generation: DictConfig, tokenizer: Tokenizer, vocabulary: int)
     Raises:
         InputError: more beams than tokens.
     """
-    keys = OmegaConf.to_container(generation)
-    assert isinstance(keys, dict)
+    keys: dict[str, Any] = OmegaConf.to_container(generation)  # type: ignore[assignment]
     ends = keys.pop("eos_token_ids")
     del keys["batch_size"], keys["on_long_context"]
     if generation.num_beams > vocabulary:

@@ -65,7 +65,8 @@ def decode_run(config: DictConfig, run: RunFolder, trainer: pl.Trainer) -> None:
 def contexts_of(config: DictConfig, tokenizer: Tokenizer) -> tuple[list[Context], dict[str, str]]:
     """Return the distinct contexts to decode, and the checksums of the files they come from."""
     if config.get("inputs") is not None:
-        return encode_contexts(read_inputs(config.inputs), tokenizer), {}
+        inputs = [(given.id, given.context) for given in read_inputs(config.inputs)]
+        return encode_contexts(inputs, tokenizer), {}
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
     return data.contexts(config.split), data.checksums()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from torch import nn
+from transformers import GPT2LMHeadModel
 
 from lora_lightning.config import build
 from lora_lightning.data.tokenizer import Tokenizer
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def load_model(
     config: DictConfig, tokenizer: Tokenizer, adapters: list[Path]
-) -> tuple[nn.Module, Any]:
+) -> tuple[GPT2LMHeadModel, Any]:
     """Load the base, apply the method, and load adapters over it one after another.
 
     Args:

@@ -167,7 +167,7 @@ def begin_run(
         remove_results(folder, TRAINING)
         with atomic_text(folder / "config.yaml") as file:
             file.write(OmegaConf.to_yaml(config, resolve=True))
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
     return {

@@ -1,13 +1,17 @@
 """Small models for the tests of the methods."""
 
+import pytest
 import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from lora_lightning.errors import InputError
+from lora_lightning.methods.adapter_io import load_adapter
 from lora_lightning.methods.inject import lora_layers
 from lora_lightning.methods.lora_method import LoRA
 
 QV = LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"])
+TARGETS = [["q", "v"], ["k"], ["q", "k", "v"], ["c_attn"], ["q", "v", "mlp.c_fc"], ["c_proj", "k"]]
 
 
 def small_gpt2(seed: int = 0, **settings) -> GPT2LMHeadModel:
@@ -44,3 +48,24 @@ def logits(model: nn.Module) -> torch.Tensor:
     """Logits of a fixed input, (2, 7, vocab)."""
     ids = torch.randint(50, (2, 7), generator=torch.Generator().manual_seed(0))
     return model(input_ids=ids).logits
+
+
+def fresh(method=QV, seed=0, **settings):
+    """A base with a method that has learned nothing yet."""
+    model = small_gpt2(seed, **settings)
+    method.apply(model)
+    return model
+
+
+def same(left, right):
+    """Whether two sets of named tensors are equal to the bit."""
+    return left.keys() == right.keys() and all(left[name].equal(right[name]) for name in left)
+
+
+def refusal(model, method, path):
+    """Load what must be refused, and return the message; the model stays as it was."""
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(InputError) as error:
+        load_adapter(model, method, path)
+    assert same(model.state_dict(), state)
+    return str(error.value)

@@ -22,21 +22,7 @@ from lora_lightning.methods.base import adapter_tensors, base_tensors
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.inject import lora_layers, merge_adapters
 from lora_lightning.methods.lora_method import LoRA
-from tests.methods.models import QV, adapted, logits, small_gpt2
-
-
-def fresh(method=QV, seed=0, **settings):
-    """A base with a method that has learned nothing yet."""
-    model = small_gpt2(seed, **settings)
-    method.apply(model)
-    return model
-
-
-def same(left, right):
-    return left.keys() == right.keys() and all(left[name].equal(right[name]) for name in left)
-
-
-TARGETS = [["q", "v"], ["k"], ["q", "k", "v"], ["c_attn"], ["q", "v", "mlp.c_fc"], ["c_proj", "k"]]
+from tests.methods.models import QV, TARGETS, adapted, fresh, logits, refusal, same, small_gpt2
 
 
 @pytest.mark.parametrize("targets", TARGETS, ids=str)
@@ -156,15 +142,6 @@ def test_a_merged_model_keeps_its_dtype(tmp_path):
 
 
 # What does not fit
-
-
-def refusal(model, method, path, before=None):
-    """Load what must be refused, and return the message; the model stays as it was."""
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(InputError) as error:
-        load_adapter(model, method, path)
-    assert same(model.state_dict(), state)
-    return str(error.value)
 
 
 def with_settings(**settings):

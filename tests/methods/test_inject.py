@@ -99,7 +99,8 @@ def test_a_target_that_cannot_be_adapted_is_refused_and_the_model_left_alone(tar
 
 def test_the_error_lists_the_names_to_choose_from():
     with pytest.raises(
-        InputError, match="choose from q, k, v, attn.c_attn, attn.c_proj, mlp.c_fc, mlp.c_proj$"
+        InputError,
+        match=r"choose from q, k, v, attn\.c_attn, attn\.c_proj, mlp\.c_fc, mlp\.c_proj$",
     ):
         inject(small_gpt2(), ["nothing"])
 

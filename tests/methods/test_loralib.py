@@ -19,8 +19,7 @@ from lora_lightning.methods.full import Full
 from lora_lightning.methods.inject import lora_layers
 from lora_lightning.methods.lora_method import LoRA
 from tests.goldens import golden
-from tests.methods.models import QV, adapted, logits, small_gpt2
-from tests.methods.test_adapter_io import fresh, refusal, same
+from tests.methods.models import QV, adapted, fresh, logits, refusal, same, small_gpt2
 
 REFERENCE = LoRA(rank=4, alpha=32, dropout=0.0, targets=["q", "v"])
 

@@ -9,8 +9,7 @@ from torch import nn
 
 from lora_lightning.methods.adapter_io import describe_adapter, load_adapter, save_adapter
 from lora_lightning.methods.lora_method import LoRA
-from tests.methods.models import adapted, logits, small_gpt2
-from tests.methods.test_adapter_io import TARGETS, fresh, refusal
+from tests.methods.models import TARGETS, adapted, fresh, logits, refusal, small_gpt2
 
 
 def peft_folder(folder, **settings):

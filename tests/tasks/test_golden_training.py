@@ -90,7 +90,6 @@ def check_run(name: str, run: Path) -> None:
         assert float(row["train/loss"]) == pytest.approx(sum(losses) / len(losses), abs=LOSS)
         assert float(row["train/lr"]) == pytest.approx(ranks[0][group][-1]["lr"], abs=RATE)
 
-
     expected = json.loads(golden("lora", name, "run.json").read_text())
     validated = [float(row["val/loss"]) for row in rows if row["val/loss"]]
     if len(ranks) == 1:  # the golden of two ranks has rank 0's share alone
