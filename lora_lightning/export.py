@@ -35,7 +35,7 @@ def export(arguments: list[str]) -> Path:
     for key in map(str, given):
         if key not in KEYS:
             raise InputError(f"unknown key {key}; the keys are {', '.join(KEYS)}")
-    keys: dict[str, Any] = KEYS | OmegaConf.to_container(given)  # type: ignore[operator]
+    keys: dict[str, Any] = {**KEYS, **OmegaConf.to_container(given)}  # type: ignore[dict-item]
     if keys["run"] is None or keys["output"] is None:
         raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
     if keys["format"] not in FORMATS:

@@ -37,23 +37,27 @@ class _Vector:
 
 def cider(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
     """Return the CIDEr of each segment, 0..10; the corpus score is their mean."""
-    counts = [[ngram_counts(reference, ORDER) for reference in group] for group in references]
     rarest = math.log(len(hypotheses))
-    idf = _inverse_document_frequency(counts, rarest)
+    idf = _inverse_document_frequency(references, rarest)
+
+    def vector(tokens: Tokens) -> _Vector:
+        return _Vector(ngram_counts(tokens, ORDER), idf, rarest)
+
     scores = []
-    for hypothesis, group in zip(hypotheses, counts, strict=True):
-        candidate = _Vector(ngram_counts(hypothesis, ORDER), idf, rarest)
-        total = sum(_similarity(candidate, _Vector(c, idf, rarest)) for c in group)
+    for hypothesis, group in zip(hypotheses, references, strict=True):
+        candidate = vector(hypothesis)
+        total = sum(_similarity(candidate, vector(reference)) for reference in group)
         scores.append(10.0 * total / len(group))
     return scores
 
 
 def _inverse_document_frequency(
-    counts: Sequence[Sequence[Counter[NGram]]], rarest: float
+    references: Sequence[Sequence[Tokens]], rarest: float
 ) -> dict[NGram, float]:
+    # The counts are made again for the vectors: those of all references at once would not fit.
     document_frequency: Counter[NGram] = Counter()
-    for group in counts:
-        document_frequency.update(set().union(*group))
+    for group in references:
+        document_frequency.update(set().union(*(ngram_counts(r, ORDER) for r in group)))
     return {ngram: rarest - math.log(df) for ngram, df in document_frequency.items()}
 
 
