@@ -121,10 +121,12 @@ class RefuseResults(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the run's folder."""
+        HydraConfig.instance().set_config(config)  # Hydra sets it later; folder names refer to it
         self._check(config, Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check the sweep's folder."""
+        HydraConfig.instance().set_config(config)
         self._check(config, Path(config.hydra.sweep.dir))
 
     def _check(self, config: DictConfig, folder: Path) -> None:

@@ -49,9 +49,11 @@ def generate(config: DictConfig) -> None:
     decode(config, decoder, contexts, checksums, folder, trainer)
     if trainer.is_global_zero:
         source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
-        name = f" name={config.name}" if config.name and config.run else ""
+        same = [
+            f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")
+        ]
         if config.inputs is None:
-            log.info("next          python evaluate.py %s%s", source, name)
+            log.info("next          python evaluate.py %s%s", source, "".join(same))
 
 
 def decode_run(config: DictConfig, run: RunFolder, trainer: pl.Trainer) -> None:
@@ -140,4 +142,5 @@ def print_hypotheses(text: str, decoder: Decoder) -> None:
     [(_, hypotheses)] = decode_contexts(decoder.model, queries, decoder.settings, 1)
     for record in prediction_record(contexts[0], hypotheses, decoder.tokenizer)["hypotheses"]:
         mark = "" if record["proven"] else "  (not proven)"
-        sys.stdout.write(f"{record['score']:9.4f}  {record['text']}{mark}\n")
+        score = "  no token" if record["score"] is None else f"{record['score']:10.4f}"
+        sys.stdout.write(f"{score}  {record['text']}{mark}\n")

@@ -1,5 +1,6 @@
 """The prediction loop: each rank decodes its share of the contexts and writes it at once."""
 
+import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -104,15 +105,20 @@ def prediction_record(
         {
             "tokens": hypothesis.tokens,
             "text": cut_text(tokenizer.decode(hypothesis.tokens)),
-            "log_probability": hypothesis.log_probability,
+            "log_probability": _finite(hypothesis.log_probability),
             "length": hypothesis.length,
-            "score": hypothesis.score,
+            "score": _finite(hypothesis.score),
             "proven": hypothesis.proven,
         }
         for hypothesis in hypotheses
     ]
     best = {key: records[0][key] for key in ("text", "tokens", "score")}
     return {"id": context.id, "context": context.text, **best, "hypotheses": records}
+
+
+def _finite(number: float) -> float | None:
+    """Return None for the −inf of a context whose every continuation was banned: no JSON has it."""
+    return number if math.isfinite(number) else None
 
 
 def _as_it_is(batch: list[int]) -> list[int]:

@@ -23,7 +23,8 @@ def start(config: DictConfig) -> None:
         InputError: a value is not allowed.
     """
     check_config(config)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Both of Lightning's hints assume that loading is the bottleneck; rows are ready in memory.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
