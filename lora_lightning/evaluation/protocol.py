@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -49,6 +50,9 @@ class Scorer(Protocol):
         Raises:
             NotComputable: the metric has no value here.
         """
+
+    def close(self) -> None:
+        """End whatever still runs for the scorer."""
 
 
 @dataclass
@@ -180,15 +184,15 @@ def evaluate(
         notes=protocol.input_notes(segments),
     )
     report = progress or (lambda label, done, total: None)
-    scorer = protocol.scorer(segments, java)
-    for done, metric in enumerate(protocol.metrics):
-        report(metric, done, len(protocol.metrics))
-        try:
-            _enter(evaluation, metric, scorer.measure(metric), subsets)
-        except NotComputable as error:
-            evaluation.not_computed[metric] = str(error)
-            for scores in (evaluation.scores, *evaluation.subsets.values()):
-                scores[metric] = None
+    with closing(protocol.scorer(segments, java)) as scorer:
+        for done, metric in enumerate(protocol.metrics):
+            report(metric, done, len(protocol.metrics))
+            try:
+                _enter(evaluation, metric, scorer.measure(metric), subsets)
+            except NotComputable as error:
+                evaluation.not_computed[metric] = str(error)
+                for scores in (evaluation.scores, *evaluation.subsets.values()):
+                    scores[metric] = None
     report("done", len(protocol.metrics), len(protocol.metrics))
     evaluation.published_form = _published_form(protocol, evaluation)
     return evaluation

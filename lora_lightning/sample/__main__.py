@@ -22,7 +22,7 @@ from lora_lightning.sample.vocabulary import train_tokenizer, write_tokenizer
 OUTPUT = Path(__file__).parents[2] / "data" / "sample"
 SEED = 0
 STEPS = 2000
-VOCABULARY_ROWS = 20_000
+VOCABULARY_ROWS = 10_000
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.evaluation.grouping import group_rows, match_predictions
 from lora_lightning.evaluation.protocol import Evaluation, ScoringProtocol
 from lora_lightning.evaluation.protocol import evaluate as score
+from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.resolvers import folder_name
@@ -47,7 +49,8 @@ def evaluate(config: DictConfig) -> None:
         log.info("would score %d groups into %s", len(segments), output_folder())
         return
     java = config.evaluation.java
-    evaluation = score_into(protocol, segments, output_folder(), is_whole_test_set, java)
+    published = published_of(protocol, is_from_elsewhere=config.run is None)
+    evaluation = score_into(protocol, segments, output_folder(), is_whole_test_set, java, published)
     if config.run is not None:
         log.info('next          python generate.py run=%s text="…"', config.run)
     if evaluation.not_computed:
@@ -62,7 +65,8 @@ def evaluate_run(config: DictConfig, run: RunFolder) -> dict[str, float]:
     is_whole_test_set = config.split == "test" and config.data.limit_test is None
     folder = run.path / "evaluation" / config.split
     java = config.evaluation.java
-    evaluation = score_into(protocol, segments, folder, is_whole_test_set, java)
+    published = published_of(protocol, is_from_elsewhere=False)
+    evaluation = score_into(protocol, segments, folder, is_whole_test_set, java, published)
     return {
         f"{config.split}/{metric}": value
         for metric, value in evaluation.scores.items()
@@ -146,8 +150,18 @@ def score_into(
     folder: Path,
     is_whole_test_set: bool,
     java: str | None,
+    published: dict[str, dict[str, float]],
 ) -> Evaluation:
-    """Score segments, write everything into `folder`, and print the table."""
+    """Score segments, write everything into `folder`, and print the table.
+
+    Args:
+        protocol: how to score.
+        segments: what to score.
+        folder: where the files go.
+        is_whole_test_set: whether published numbers can be compared at all.
+        java: path of a Java program, or None for the one that comes along.
+        published: the paper's numbers by subset and metric.
+    """
     evaluation = score(protocol, segments, _say_next, java)
     if is_whole_test_set:
         evaluation.notes += protocol.test_set_notes(evaluation.counts)
@@ -166,18 +180,32 @@ def score_into(
         "notes",
     )
     write_json(folder / "metrics.json", {key: getattr(evaluation, key) for key in fields})
-    print_scores(evaluation)
+    print_scores(protocol, evaluation, published if is_whole_test_set else {})
     log.info("scores        %s", folder / "metrics.json")
     return evaluation
 
 
-def print_scores(evaluation: Evaluation) -> None:
-    """Print one row a metric, one column a subset, and what there is to say about them."""
-    columns: dict[str, dict[str, Any]] = {"all": evaluation.scores, **evaluation.subsets}
-    table = Table("metric", *columns)
-    for metric in evaluation.scores:
-        values = [scores.get(metric) for scores in columns.values()]
-        table.add_row(metric, *("-" if value is None else f"{value:.4f}" for value in values))
+def published_of(protocol: ScoringProtocol, is_from_elsewhere: bool) -> dict[str, dict[str, float]]:
+    """Return the paper's numbers for this model and method; GPT-2 Medium, LoRA for other files."""
+    if is_from_elsewhere:
+        return published_scores(protocol.name, "gpt2_medium", "lora")
+    choices = HydraConfig.get().runtime.choices
+    return published_scores(protocol.name, choices["model"], choices["method"])
+
+
+def print_scores(
+    protocol: ScoringProtocol, evaluation: Evaluation, published: dict[str, dict[str, float]]
+) -> None:
+    """Print each metric as it is and as the paper prints it, with the paper's number beside it."""
+    subsets: dict[str, dict[str, Any]] = {"all": evaluation.scores, **evaluation.subsets}
+    table = Table("", "metric", "score", "as printed", "paper")
+    for subset, scores in subsets.items():
+        for metric, value in scores.items():
+            ours = ("-", "-")
+            if value is not None:
+                ours = (f"{value:.6f}", protocol.published_form(metric, value))
+            paper = published.get(subset, {}).get(metric)
+            table.add_row(subset, metric, *ours, "" if paper is None else str(paper))
     Console().print(table)
     for metric, reason in evaluation.not_computed.items():
         log.warning("%s was not computed: %s", metric, reason)

@@ -28,7 +28,7 @@ from tests.goldens import golden
 
 in_ci = pytest.mark.skipif(os.environ.get("CI") != "true", reason="METEOR of whole systems: in CI")
 
-EVERY = 25
+EVERY = 40
 
 
 def assert_segments(evaluation, records, metrics):
