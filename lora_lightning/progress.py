@@ -9,6 +9,13 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 log = logging.getLogger(__name__)
+SHOWN = {
+    "train/loss": "loss",
+    "train/lr": "lr",
+    "train/tokens_per_second": "tokens/s",
+    "val/loss": "val/loss",
+    "tokens/s": "tokens/s",
+}
 
 
 def progress_callback(every_n_seconds: float) -> pl.Callback:
@@ -16,12 +23,17 @@ def progress_callback(every_n_seconds: float) -> pl.Callback:
     return Bar() if sys.stderr.isatty() else PlainLines(every_n_seconds)
 
 
+def shown(latest: dict[str, float]) -> dict[str, str]:
+    """Return the metrics that a progress display has room for, under short names."""
+    return {name: f"{latest[key]:.4g}" for key, name in SHOWN.items() if key in latest}
+
+
 class Bar(TQDMProgressBar):
     """Lightning's bar with the loss and the speed beside the time left."""
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Return what stands behind the bar."""
-        return {key: f"{value:.4g}" for key, value in getattr(pl_module, "latest", {}).items()}
+        return shown(getattr(pl_module, "latest", {}))
 
 
 class PlainLines(pl.Callback):
@@ -57,5 +69,5 @@ class PlainLines(pl.Callback):
             return
         self._last = now
         seconds = round((now - self._start) / done * (total - done))
-        metrics = "  ".join(f"{key} {value:.4g}" for key, value in latest.items())
+        metrics = "  ".join(f"{name} {value}" for name, value in shown(latest).items())
         log.info("%s %d/%d  %s  %d:%02d left", unit, done, total, metrics, *divmod(seconds, 60))

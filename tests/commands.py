@@ -1,6 +1,5 @@
 """Running the commands as a user does: in this process where that is enough, else in their own."""
 
-import os
 import runpy
 import subprocess
 import sys
@@ -16,27 +15,26 @@ def run_command(command: str, *arguments: str) -> None:
     """Run `python <command>.py <arguments>` in this process; raises SystemExit as it would exit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [str(ROOT / f"{command}.py"), *map(str, arguments)])
-        patch.delenv(LAUNCH_TIME, raising=False)
+        patch.setenv(LAUNCH_TIME, "restored to unset when this block ends")
+        patch.delenv(LAUNCH_TIME)
         runpy.run_path(str(ROOT / f"{command}.py"), run_name="__main__")
 
 
-def run_process(*arguments: str, cwd: Path = ROOT, **environment: str) -> str:
-    """Run `python <arguments>` as a process of its own and return what it printed.
+def run_process(*arguments: str | Path, program: str = "python", exit_code: int = 0) -> str:
+    """Run `<program> <arguments>` as a process of its own and return what it printed.
 
     Raises:
-        AssertionError: it exits with another code than 0; the message is its output.
+        AssertionError: it exits with another code; the message is its output.
     """
-    without_launch = {key: value for key, value in os.environ.items() if key != LAUNCH_TIME}
     result = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env=without_launch | environment,
+        [str(Path(sys.executable).with_name(program)), *map(str, arguments)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=200,
     )
     output = result.stdout + result.stderr
-    assert result.returncode == 0, output
+    assert result.returncode == exit_code, output
     return output
 
 

@@ -109,7 +109,7 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
         try:
             own[key] = OverridesParser.create().parse_override(argument).value()
         except HydraException as error:
-            raise InputError(str(error)) from None
+            raise InputError(f"{argument}: {error}") from None
     if own["overwrite"] not in (True, False):
         raise InputError(f"overwrite={own['overwrite']}: must be true or false")
     return own, overrides

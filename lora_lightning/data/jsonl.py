@@ -8,7 +8,7 @@ from typing import Any
 
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.example import Example
-from lora_lightning.data.records import expect, field, parse_json_lines, require_rows
+from lora_lightning.data.records import expect, field, parse_json_lines, present, require_rows
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_lines
 
@@ -68,9 +68,11 @@ def read_inputs(source: str | Path) -> list[Input]:
 
 def _standard_input() -> list[str]:
     try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n").split("\n")
+        text = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"standard input: not UTF-8 ({error.reason})") from None
+    lines = text.split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def _parse_inputs(lines: Sequence[str], name: str, json_lines: bool) -> list[Input]:
@@ -79,30 +81,41 @@ def _parse_inputs(lines: Sequence[str], name: str, json_lines: bool) -> list[Inp
     places: dict[int | str, str] = {}
     inputs = []
     for place, record in parse_json_lines(lines, name):
-        id = field(record, "id", object, place)
-        if not isinstance(id, int | str) or isinstance(id, bool):
-            raise InputError(f"{place}: 'id' must be an integer or a text, found {id!r}")
+        id = _id(record, place)
         if id in places:
             raise InputError(f"{place}: id {id!r} stands twice, first at {places[id]}")
         places[id] = place
-        inputs.append(Input(id, _text_or_ids(record, "context", place)))
+        inputs.append(Input(id, _context(record, place)))
     return inputs
 
 
+def _id(record: Any, place: str) -> int | str:
+    id = present(record, "id", place)
+    if isinstance(id, str):
+        return expect(id, str, f"{place}: 'id'")
+    if isinstance(id, bool) or not isinstance(id, int):
+        raise InputError(f"{place}: 'id' must be an integer or a text, found {id!r}")
+    return id
+
+
 def _example(record: Any, place: str) -> Example:
-    context = _text_or_ids(record, "context", place)
-    if not context and not isinstance(context, str):
-        raise InputError(f"{place}: 'context' has no token id; it needs its end token at least")
     return Example(
-        context=context,
+        context=_context(record, place),
         completion=_text_or_ids(record, "completion", place),
         category=_optional(record, "category", str, place),
         seen=_optional(record, "cate", bool, place),
     )
 
 
+def _context(record: Any, place: str) -> str | tuple[int, ...]:
+    context = _text_or_ids(record, "context", place)
+    if context == ():
+        raise InputError(f"{place}: 'context' has no token id; it needs its end token at least")
+    return context
+
+
 def _text_or_ids(record: Any, key: str, place: str) -> str | tuple[int, ...]:
-    value = field(record, key, object, place)
+    value = present(record, key, place)
     if isinstance(value, list):
         ids = tuple(expect(id, int, f"{place}: token id in {key!r}") for id in value)
         if any(id < 0 for id in ids):

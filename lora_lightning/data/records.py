@@ -48,16 +48,25 @@ def parse_json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[str, Any
             raise InputError(f"{place}: no JSON ({error.msg}): {line[:80]!r}") from None
 
 
+def present(record: Any, key: str, place: str) -> Any:
+    """Return `record[key]`, of whatever kind.
+
+    Raises:
+        InputError: `record` is no object or lacks the key.
+    """
+    expect(record, dict, place)
+    if key not in record:
+        raise InputError(f"{place}: no {key!r} in {_shown(record)}")
+    return record[key]
+
+
 def field(record: Any, key: str, kind: type[Kind], place: str) -> Kind:
     """Return `record[key]`, which must be there and be of `kind`.
 
     Raises:
         InputError: `record` is no object, lacks the key, or holds another kind of value there.
     """
-    expect(record, dict, place)
-    if key not in record:
-        raise InputError(f"{place}: no {key!r} in {_shown(record)}")
-    return expect(record[key], kind, f"{place}: {key!r}")
+    return expect(present(record, key, place), kind, f"{place}: {key!r}")
 
 
 def expect(value: Any, kind: type[Kind], place: str) -> Kind:

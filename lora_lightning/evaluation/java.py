@@ -204,7 +204,7 @@ def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float, s
             _kill(process)
     if code is None:
         raise NotComputable(
-            f"{command[0]} did not end within {timeout:g} s and was stopped; {_MEND}"
+            f"{command[0]} did not end within {timeout:.0f} s and was stopped; {_MEND}"
         )
     if code != 0:
         text = " ".join(errors.read_text("utf-8", "replace").split())

@@ -46,7 +46,12 @@ SEEN = {
         ("airport",),
         _named("Airport"),
         (
-            Property("cityServed", place, Wording("serves the city of {}", "serving {}"), "City"),
+            Property(
+                "cityServed",
+                place,
+                Wording("serves the city of {}", "serving {}"),
+                names_a_city=True,
+            ),
             Property("runwayLength", number(900, 4000), Wording("has a runway length of {}")),
             Property("operatingOrganisation", title, Wording("is operated by {}", "run by {}")),
             Property(
@@ -65,7 +70,7 @@ SEEN = {
         ("building",),
         _named("Hall"),
         (
-            Property("location", place, Wording("is located in {}", "in {}"), "City"),
+            Property("location", place, Wording("is located in {}", "in {}"), names_a_city=True),
             Property("architect", person, Wording("was designed by {}", "designed by {}")),
             Property("floorCount", number(2, 90), Wording("has {} floors", "with {} floors")),
             Property("completionDate", number(1850, 2015), Wording("was completed in {}")),
@@ -102,7 +107,7 @@ SEEN = {
         ("university",),
         _named("University"),
         (
-            Property("city", place, Wording("is in {}/is based in {}", "in {}"), "City"),
+            Property("city", place, Wording("is in {}/is based in {}", "in {}"), names_a_city=True),
             Property("established", number(1500, 2000), Wording("was established in {}")),
             Property("rector", person, Wording("has {} as its rector")),
             Property("numberOfStudents", number(500, 50000), Wording("has {} students")),
@@ -115,7 +120,9 @@ UNSEEN = {
         ("artist", "musician"),
         person,
         (
-            Property("birthPlace", place, Wording("was born in {}", "born in {}"), "City"),
+            Property(
+                "birthPlace", place, Wording("was born in {}", "born in {}"), names_a_city=True
+            ),
             Property("genre", one_of(GENRES), Wording("performs {}", "who performs {}")),
             Property("instrument", one_of(("Cello", "Harp", "Oboe")), Wording("plays the {}")),
             Property("recordLabel", _named("Records"), Wording("is signed to {}")),

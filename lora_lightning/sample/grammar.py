@@ -36,13 +36,13 @@ class Property:
         key: its name in the data set: a slot, a WebNLG property, a DART relation.
         value: makes a value.
         wording: how a value is worded, or a function from the value to that.
-        about: the topic of the value where facts about the value can follow, by its name.
+        names_a_city: whether the value is a city, about which further facts can follow.
     """
 
     key: str
     value: Maker
     wording: Wording | Callable[[str], Wording]
-    about: str = ""
+    names_a_city: bool = False
 
 
 @dataclass(frozen=True)

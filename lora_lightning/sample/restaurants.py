@@ -65,7 +65,7 @@ def rows(seed: int) -> dict[str, list[str]]:
     """The lines of `train.txt`, `valid.txt` and `test.txt`, by file name, without line ends.
 
     In the training file the rows are shuffled, in the others the rows of one input stand together.
-    No input is in two files; half of the names of the test file are in no other.
+    No input is in two files; about half of the names of the test file are in no other.
     """
     rng = Random(f"{seed} restaurants")
     known = _names(rng, 60)

@@ -42,17 +42,18 @@ def _entry(rng: Random, topics: dict[str, Topic], index: int) -> Entry:
     topic = topics[category]
     name, noun = topic.name(rng), rng.choice(topic.nouns)
     facts = invent_facts(rng, topic.properties, rng.choice((1, 1, 2, 2, 3, 3, 4)))
-    linked = next((fact for fact in facts if fact.property.about and rng.random() < 0.6), None)
-    further = invent_facts(rng, CITY.properties, rng.choice((1, 2))) if linked else []
+    cities = (fact.value for fact in facts if fact.property.names_a_city)
+    city = next(cities, None) if rng.random() < 0.6 else None
+    further = invent_facts(rng, CITY.properties, rng.choice((1, 2))) if city else []
 
     def write() -> str:
         text = describe(rng, name, noun, _readable(facts), topic.pronoun)
-        return f"{text} {tell(rng, linked.value, _readable(further))}" if linked else text
+        return f"{text} {tell(rng, city, _readable(further))}" if city else text
 
     texts = [("good", text) for text in different(rng.choice((1, 2, 3, 3)), write)]
     triples = [(name, fact.property.key, fact.value) for fact in facts]
-    if linked:
-        triples += [(linked.value, fact.property.key, fact.value) for fact in further]
+    if city:
+        triples += [(city, fact.property.key, fact.value) for fact in further]
     return Entry(category, [_with_underscores(triple) for triple in triples], texts)
 
 

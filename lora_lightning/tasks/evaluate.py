@@ -41,16 +41,16 @@ def evaluate(config: DictConfig) -> None:
     protocol = build(config.protocol)
     if config.hypotheses is not None:
         segments = read_files(config, protocol)
-        is_whole_test_set = True
+        is_published_set = True
     else:
         segments = segments_of(config, protocol, predictions_path(config))
-        is_whole_test_set = config.split == "test" and config.data.limit_test is None
+        is_published_set = is_published_test_set(config)
     if config.dry_run:
         log.info("would score %d groups into %s", len(segments), output_folder())
         return
     java = config.evaluation.java
     published = published_of(protocol, is_from_elsewhere=config.run is None)
-    evaluation = score_into(protocol, segments, output_folder(), is_whole_test_set, java, published)
+    evaluation = score_into(protocol, segments, output_folder(), is_published_set, java, published)
     if config.run is not None:
         log.info('next          python generate.py run=%s text="…"', config.run)
     if evaluation.not_computed:
@@ -62,11 +62,11 @@ def evaluate_run(config: DictConfig, run: RunFolder) -> dict[str, float]:
     protocol = build(config.protocol)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
     segments = segments_of(config, protocol, predictions)
-    is_whole_test_set = config.split == "test" and config.data.limit_test is None
+    is_published_set = is_published_test_set(config)
     folder = run.path / "evaluation" / config.split
     java = config.evaluation.java
     published = published_of(protocol, is_from_elsewhere=False)
-    evaluation = score_into(protocol, segments, folder, is_whole_test_set, java, published)
+    evaluation = score_into(protocol, segments, folder, is_published_set, java, published)
     return {
         f"{config.split}/{metric}": value
         for metric, value in evaluation.scores.items()
@@ -148,7 +148,7 @@ def score_into(
     protocol: ScoringProtocol,
     segments: list[Segment],
     folder: Path,
-    is_whole_test_set: bool,
+    is_published_set: bool,
     java: str | None,
     published: dict[str, dict[str, float]],
 ) -> Evaluation:
@@ -158,13 +158,13 @@ def score_into(
         protocol: how to score.
         segments: what to score.
         folder: where the files go.
-        is_whole_test_set: whether published numbers can be compared at all.
+        is_published_set: whether this is meant to be the published test set; a difference is said.
         java: path of a Java program, or None for the one that comes along.
         published: the paper's numbers by subset and metric.
     """
     evaluation = score(protocol, segments, _say_next, java)
-    if is_whole_test_set:
-        evaluation.notes += protocol.test_set_notes(evaluation.counts)
+    differences = protocol.test_set_notes(evaluation.counts) if is_published_set else []
+    evaluation.notes += differences
     remove_results(folder, SCORES)
     protocol.write(segments, folder)
     with atomic_text(folder / "sentences.jsonl") as file:
@@ -180,9 +180,15 @@ def score_into(
         "notes",
     )
     write_json(folder / "metrics.json", {key: getattr(evaluation, key) for key in fields})
-    print_scores(protocol, evaluation, published if is_whole_test_set else {})
+    print_scores(protocol, evaluation, published if is_published_set and not differences else {})
     log.info("scores        %s", folder / "metrics.json")
     return evaluation
+
+
+def is_published_test_set(config: DictConfig) -> bool:
+    """Whether the whole test set of a public data set is scored."""
+    is_public = HydraConfig.get().runtime.choices["data"] in ("e2e", "webnlg", "dart")
+    return is_public and config.split == "test" and config.data.limit_test is None
 
 
 def published_of(protocol: ScoringProtocol, is_from_elsewhere: bool) -> dict[str, dict[str, float]]:

@@ -16,14 +16,23 @@ from lora_lightning.evaluation.generation_eval import _meteor_text
 from lora_lightning.evaluation.java import find_java
 from lora_lightning.evaluation.protocol import NotComputable, evaluate, mean
 from lora_lightning.evaluation.segment import Segment
+from lora_lightning.evaluation.treebank import treebank_tokens
 from lora_lightning.evaluation.webnlg import WebNLGProtocol
 from tests.evaluation.golden_sets import (
+    E2E_SYSTEMS,
     EDGE_CASES,
+    WEBNLG_SYSTEMS,
     close,
+    dart_set,
+    e2e_reference_tokens,
+    e2e_set,
     edge_case_records,
     read_json,
+    webnlg_set,
 )
+from tests.goldens import FOLDER, golden
 
+EVERY = 40
 RAW = "generation_eval_raw"
 
 
@@ -59,7 +68,7 @@ def ptb_of_all(scored_crash_cases):
 
 @pytest.fixture(scope="module")
 def meteor_of_all(ptb_of_all):
-    """METEOR's statistics of the crash cases and of GenerationEval's tokens of raw text, by set."""
+    """METEOR's statistics by set: crash cases, NLTK's tokens of raw text, parts of the systems."""
     sets = {
         name: ([" ".join(h) for h in hypotheses], [[" ".join(r) for r in g] for g in references])
         for name, (hypotheses, references) in ptb_of_all.items()
@@ -69,10 +78,34 @@ def meteor_of_all(ptb_of_all):
         [_meteor_text(record["hypothesis_nltk"].split()) for record in records],
         [[_meteor_text(r.split()) for r in record["references_nltk"]] for record in records],
     )
+    if FOLDER.exists():
+        hypotheses, references, _ = some_segments_of_every_system()
+        sets["systems"] = hypotheses, references
     hypotheses = [text for part, _ in sets.values() for text in part]
     references = [group for _, part in sets.values() for group in part]
     statistics = iter(meteor.statistics(hypotheses, references, find_java()))
     return {name: [next(statistics) for _ in part] for name, (part, _) in sets.items()}
+
+
+def some_segments_of_every_system():
+    """Tokens of hypotheses and references, and the official METEOR of each segment."""
+    found = []
+    for system in E2E_SYSTEMS:
+        _, segments, _, records = e2e_set(system)
+        groups = e2e_reference_tokens(system, segments)
+        for record, group in list(zip(records, groups, strict=True))[::EVERY]:
+            found.append((record["hyp_ptb"], group, record["meteor"]))
+    for _, segments, _, records in [*map(webnlg_set, WEBNLG_SYSTEMS), dart_set()]:
+        for segment, record in list(zip(segments, records, strict=True))[::EVERY]:
+            texts = [" ".join(treebank_tokens(text)) for text in segment.texts]
+            found.append((texts[0], texts[1:], record["meteor"]))
+    return zip(*found, strict=True)
+
+
+def test_meteor_of_some_segments_of_every_system(meteor_of_all):
+    golden("scores")
+    _, _, official = some_segments_of_every_system()
+    assert [meteor.meteor([s]) for s in meteor_of_all["systems"]] == close(list(official))
 
 
 def test_generation_eval_meteor_of_nltk_tokens_of_raw_text(meteor_of_all):
