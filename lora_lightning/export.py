@@ -15,11 +15,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning import resolvers
-from lora_lightning.data.tokenizer import load_tokenizer
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_io import export_loralib, export_merged, save_adapter
 from lora_lightning.run_folder import RunFolder, latest_run
-from lora_lightning.tasks.model import adapters_of_run, load_model
+from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
 KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False}
 FORMATS = ("peft", "loralib", "merged")
@@ -53,7 +52,7 @@ def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
     """Load a run's model and write it to `output`."""
     config = OmegaConf.load(run.path / "config.yaml")
     assert isinstance(config, DictConfig)
-    tokenizer = load_tokenizer(config.model.tokenizer)
+    tokenizer = tokenizer_of(config)
     model, method = load_model(config, tokenizer, adapters_of_run(run, checkpoint))
     if format == "peft":
         save_adapter(model, method, output, config.model.path)

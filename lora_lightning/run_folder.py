@@ -1,5 +1,6 @@
 """The folder of a training run: what lies where, finding one, and never overwriting one."""
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning.errors import InputError
 from lora_lightning.resolvers import process_rank
 
+ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
@@ -137,7 +139,8 @@ class RefuseResults(Callback):
             "evaluate": (*TRAINING, *SCORES),
         }[command]
         is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
-        if config.overwrite or process_rank() > 0 or is_sweep_in_run:
+        is_made_for_this = os.environ.get(ISOLATED_JOB) == str(folder)
+        if config.overwrite or process_rank() > 0 or is_sweep_in_run or is_made_for_this:
             return
         found = next((name for name in results if (folder / name).exists()), None)
         if found is not None and not _writes_nothing(config):

@@ -60,12 +60,13 @@ def load_base(path: str, dtype: str = "float32") -> "GPT2LMHeadModel":
     return model.eval()
 
 
-def base_folder(path: str) -> Path:
+def base_folder(path: str, key: str = "model.path") -> Path:
     """Return the folder that holds a base model and, where it has one, its tokenizer.
 
     Args:
         path: `model.path`, a local folder, or a hub name. The latter is looked for in the hub's
             cache first, so that a model once fetched needs no network, and else downloaded into it.
+        key: the config key that names it, for messages.
 
     Raises:
         InputError: there is no such folder, nor such a model within reach.
@@ -74,8 +75,8 @@ def base_folder(path: str) -> Path:
     if folder.is_dir():
         return folder
     if folder.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", path):
-        raise InputError(f"model.path={path}: no such folder; give a folder or a hub name")
-    return _cached_folder(path) or _downloaded_folder(path)
+        raise InputError(f"{key}={path}: no such folder; give a folder or a hub name")
+    return _cached_folder(path) or _downloaded_folder(path, key)
 
 
 def check_vocabulary(model: "GPT2LMHeadModel", vocab_size: int) -> None:
@@ -188,7 +189,7 @@ def _cached_folder(name: str) -> Path | None:
     return folder if has_weights else None
 
 
-def _downloaded_folder(name: str) -> Path:
+def _downloaded_folder(name: str, key: str) -> Path:
     """Download configuration, tokenizer and one form of the weights into the hub's cache."""
     from huggingface_hub import HfApi, snapshot_download
 
@@ -200,9 +201,9 @@ def _downloaded_folder(name: str) -> Path:
     except Exception as error:  # each version of the hub's client has another HTTP library
         folder = name.split("/")[-1]
         raise InputError(
-            f"model.path={name}: no such folder here, and not to be had from the Hugging Face hub "
+            f"{key}={name}: no such folder here, and not to be had from the Hugging Face hub "
             f"({_first_line(error)}); where there is a network, run `hf download {name} "
-            f"--local-dir {folder}`, bring the folder here and give model.path=<folder>"
+            f"--local-dir {folder}`, bring the folder here and give {key}=<folder>"
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Word lists, and makers of names and values.
 
 A maker is a function from a random generator to a text, so that a table of properties can say what
-its values look like: `Property("opened", years(1700, 1990), …)`.
+its values look like: `Property("opened", number(1700, 1990), …)`.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,20 +39,9 @@ NOUNS = words(
 )
 
 COLOURS = words("black blue brown cream green grey orange pink purple red white yellow")
-MATERIALS = [
-    "brick",
-    "bronze",
-    "clay",
-    "concrete",
-    "glass",
-    "granite",
-    "limestone",
-    "marble",
-    "oak",
-    "slate",
-    "steel",
-    "timber",
-]
+MATERIALS = words(
+    "brick bronze clay concrete glass granite limestone marble oak slate steel timber"
+)
 MONTHS = words(
     "January February March April May June July August September October November December"
 )

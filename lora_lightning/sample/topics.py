@@ -4,6 +4,7 @@ None of these topics is in one of the three samples, so that adaptation has some
 texts teach the base to carry values from a context into sentences.
 """
 
+from collections.abc import Callable
 from random import Random
 
 from lora_lightning.sample.grammar import Property, Topic, Wording
@@ -32,13 +33,18 @@ GOODS = words(
 )
 LEVELS = words("average cheap fair high low moderate steep")
 QUARTERS = [*AREAS, "east side", "mill quarter", "upper town"]
-
 TEMPERS = words("friendly merry patient wild")
+YES_NO = ("yes", "no")
 
 
-def crowd(rng: Random) -> str:
+def _crowd(rng: Random) -> str:
     """A number of people, at times with a bound: `more than 300`."""
     return f"{rng.choice(('', 'more than ', 'less than '))}{rng.randrange(100, 9000, 100)}"
+
+
+def _either(yes: Wording, no: Wording) -> Callable[[str], Wording]:
+    """How the values `yes` and `no` are worded."""
+    return lambda value: yes if value == "yes" else no
 
 
 TOPICS = (
@@ -54,11 +60,10 @@ TOPICS = (
             Property("keeper", person, Wording("is looked after by {}", "tended by {}")),
             Property(
                 "children",
-                one_of(("yes", "no")),
-                lambda value: (
-                    Wording("lets children in", "where children may play/friendly to children")
-                    if value == "yes"
-                    else Wording("does not let children in", "that is not made for children")
+                one_of(YES_NO),
+                _either(
+                    Wording("lets children in", "where children may play/friendly to children"),
+                    Wording("does not let children in", "that is not made for children"),
                 ),
             ),
         ),
@@ -147,14 +152,13 @@ TOPICS = (
             Property("month", one_of(MONTHS), Wording("is held in {}", "held in {}")),
             Property("town", place, Wording("is held in {}", "in {}")),
             Property("host", person, Wording("is hosted by {}", "hosted by {}")),
-            Property("guests", crowd, Wording("has {} guests")),
+            Property("guests", _crowd, Wording("has {} guests")),
             Property(
                 "families",
-                one_of(("yes", "no")),
-                lambda value: (
-                    Wording("suits families", "for families")
-                    if value == "yes"
-                    else Wording("does not suit families", "not made for families")
+                one_of(YES_NO),
+                _either(
+                    Wording("suits families", "for families"),
+                    Wording("does not suit families", "not made for families"),
                 ),
             ),
         ),
@@ -193,11 +197,10 @@ TOPICS = (
             Property("night range", number(10, 90, 5, "£ {} - 95"), Wording("is in the {} range")),
             Property(
                 "family run",
-                one_of(("yes", "no")),
-                lambda value: (
-                    Wording("is family-run", adjectives="family-run")
-                    if value == "yes"
-                    else Wording("is not family-run", "that is not family-run")
+                one_of(YES_NO),
+                _either(
+                    Wording("is family-run", adjectives="family-run"),
+                    Wording("is not family-run", "that is not family-run"),
                 ),
             ),
             Property("close by", title, Wording("can be found not far from {}", "not far from {}")),
@@ -207,20 +210,14 @@ TOPICS = (
         ("dog", "horse", "goat", "donkey"),
         lambda rng: rng.choice((invented, title))(rng),
         (
-            Property(
-                "temper", one_of(words("friendly merry patient wild")), Wording("is {}", "", "{}")
-            ),
+            Property("temper", one_of(TEMPERS), Wording("is {}", adjectives="{}")),
             Property("food", one_of(GOODS), Wording("eats {} food/likes {} dishes")),
             Property("weight", number(5, 600, 1, "{} kg"), Wording("weighs {}")),
             Property("owner", person, Wording("serves {}/belongs to {}", "serving {}/of {}")),
             Property(
                 "visitors",
-                one_of(("yes", "no")),
-                lambda value: (
-                    Wording("welcomes visitors")
-                    if value == "yes"
-                    else Wording("is not for visitors")
-                ),
+                one_of(YES_NO),
+                _either(Wording("welcomes visitors"), Wording("is not for visitors")),
             ),
         ),
     ),

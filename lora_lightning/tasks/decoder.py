@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.data.encoding import Context, make_query
-from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
+from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.beam import BeamSettings
 from lora_lightning.errors import InputError
 from lora_lightning.methods.inject import merge_adapters
 from lora_lightning.model.gpt2 import check_vocabulary, load_base
 from lora_lightning.run_folder import RunFolder
-from lora_lightning.tasks.model import adapters_of_run, load_model
+from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
     Raises:
         InputError: a file is missing or does not fit, or a setting does not fit the model.
     """
-    tokenizer = load_tokenizer(config.model.tokenizer)
+    tokenizer = tokenizer_of(config)
     if adapters is None:
         model = load_base(config.model.path, config.model.dtype)
         check_vocabulary(model, tokenizer.vocab_size)

@@ -15,7 +15,6 @@ from rich.table import Table
 from lora_lightning.config import build, check_config
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text
-from lora_lightning.data.tokenizer import load_tokenizer
 from lora_lightning.decoding.writer import read_predictions
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.grouping import group_rows, match_predictions
@@ -26,6 +25,7 @@ from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.resolvers import folder_name
 from lora_lightning.run_folder import SCORES, RunFolder, output_folder, remove_results
+from lora_lightning.tasks.model import tokenizer_of
 
 log = logging.getLogger(__name__)
 FINISHED_WITH_A_HOLE = 3  # exit code where one metric could not be computed
@@ -118,7 +118,7 @@ def segments_of(config: DictConfig, protocol: ScoringProtocol, predictions: Path
         InputError: the ids of the predictions are not exactly those of the contexts.
     """
     records = read_predictions(predictions)
-    tokenizer = load_tokenizer(config.model.tokenizer)
+    tokenizer = tokenizer_of(config)
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
     rows = [
         replace(

@@ -19,6 +19,7 @@ from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.runner import decode_contexts
 from lora_lightning.decoding.writer import finished_records, merge_shards
 from lora_lightning.files import write_json
+from lora_lightning.isolation import needs_isolation, run_isolated
 from lora_lightning.run_folder import PREDICTIONS, RunFolder, output_folder, remove_results
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.model import adapters_of_run
@@ -34,6 +35,9 @@ def generate(config: DictConfig) -> None:
     Raises:
         InputError: a key, a file or their combination is wrong.
     """
+    if needs_isolation(config):
+        run_isolated("generate")
+        return
     start(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     decoder = load_decoder(config, chosen_adapters(config))

@@ -8,12 +8,23 @@ from omegaconf import DictConfig
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.config import build
-from lora_lightning.data.tokenizer import Tokenizer
+from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
 from lora_lightning.methods.adapter_io import is_whole_model, load_adapter
-from lora_lightning.model.gpt2 import check_vocabulary, load_base
+from lora_lightning.model.gpt2 import base_folder, check_vocabulary, load_base
 from lora_lightning.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
+
+
+def tokenizer_of(config: DictConfig) -> Tokenizer:
+    """Load the tokenizer of a config; a hub name is found or fetched as the base itself is.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = config.model.tokenizer
+    key = "model.path" if path == config.model.path else "model.tokenizer"
+    return load_tokenizer(base_folder(path, key))
 
 
 def load_model(

@@ -13,9 +13,9 @@ from torch import nn
 
 from lora_lightning.config import build, config_checksum
 from lora_lightning.data.datamodule import DataToTextModule
-from lora_lightning.data.tokenizer import load_tokenizer
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
+from lora_lightning.isolation import needs_isolation, run_isolated
 from lora_lightning.model.checkpoints import SaveRun
 from lora_lightning.model.metrics_file import MetricsFile
 from lora_lightning.model.module import FineTuning
@@ -23,7 +23,7 @@ from lora_lightning.model.plan import TrainingPlan, plan_micro_steps
 from lora_lightning.run_folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.run_record import environment
 from lora_lightning.tasks.loss_figure import draw_losses
-from lora_lightning.tasks.model import load_model
+from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.setup import build_trainer, start
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,12 @@ def train(config: DictConfig) -> float | None:
     Raises:
         InputError: a key, a file or their combination is wrong.
     """
+    if needs_isolation(config):
+        return run_isolated("train")
     start(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = output_folder()
-    tokenizer = load_tokenizer(config.model.tokenizer)
+    tokenizer = tokenizer_of(config)
     data = build(config.data, tokenizer=tokenizer, seed=config.seed)
     adapters = [Path(config.adapter)] if config.adapter else []
     model, method = load_model(config, tokenizer, adapters)

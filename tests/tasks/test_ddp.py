@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from omegaconf import OmegaConf
 
 from tests.commands import run_command, run_process
 from tests.tiny import DECODING, TRAINING, read_rows
@@ -59,3 +60,15 @@ def test_a_multirun_under_torchrun_is_refused(tmp_path):
         program="torchrun", exit_code=1,
     )  # fmt: skip
     assert "multirun under torchrun" in output
+
+
+def test_each_job_of_a_multirun_has_ranks_of_its_own(tmp_path):
+    sweep = tmp_path / "sweep"
+    run_process("train.py", "-m", *TRAINING, "trainer=ddp_cpu", "optimizer.lr=1e-3,2e-3",
+                f"output_dir={sweep}")  # fmt: skip
+    for job, rate in (("0", 1e-3), ("1", 2e-3)):
+        record = json.loads((sweep / job / "run.json").read_text())
+        assert [rank["rank"] for rank in record["ranks"]] == [0, 1]
+        assert len({rank["config_sha256"] for rank in record["ranks"]}) == 1
+        assert OmegaConf.load(sweep / job / "config.yaml").optimizer.lr == rate
+    assert {path.name for path in sweep.iterdir()} == {"0", "1", "multirun.yaml"}
