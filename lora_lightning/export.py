@@ -8,6 +8,7 @@ peft: the PEFT folder · loralib: the reference's adapter-only .pt · merged: a 
 of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false.
 """
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning import resolvers
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_io import export_loralib, export_merged, save_adapter
+from lora_lightning.model.gpt2 import base_folder
 from lora_lightning.run_folder import RunFolder, latest_run
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
@@ -60,6 +62,14 @@ def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
         export_loralib(model, output)
     else:
         export_merged(model, output)
+        copy_tokenizer(base_folder(config.model.tokenizer, "model.tokenizer"), output)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy the tokenizer's files, so that the exported folder stands alone."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -17,11 +18,11 @@ from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.isolation import needs_isolation, run_isolated
 from lora_lightning.model.checkpoints import SaveRun
-from lora_lightning.model.metrics_file import MetricsFile
 from lora_lightning.model.module import FineTuning
 from lora_lightning.model.plan import TrainingPlan, plan_micro_steps
 from lora_lightning.run_folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.run_record import environment
+from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.loss_figure import draw_losses
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.setup import build_trainer, start
@@ -41,24 +42,33 @@ def train(config: DictConfig) -> float | None:
     if needs_isolation(config):
         return run_isolated("train")
     start(config)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
     folder = output_folder()
+    with open_loggers(config.logger, folder) as loggers:
+        scores, trainer = fit(config, folder, loggers)
+    if config.dry_run:
+        return None
+    trainer.strategy.barrier("the run folder is complete")
+    scores |= go_on(config, RunFolder.open(folder), trainer)
+    return end_run(config, folder, scores, trainer.is_global_zero)
+
+
+def fit(
+    config: DictConfig, folder: Path, loggers: list[Logger]
+) -> tuple[dict[str, float], pl.Trainer]:
+    """Train into the run folder, and return the last validation's metrics and the Trainer."""
+    pl.seed_everything(config.seed, workers=True, verbose=False)
     tokenizer = tokenizer_of(config)
     data = build(config.data, tokenizer=tokenizer, seed=config.seed)
     adapters = [Path(config.adapter)] if config.adapter else []
     model, method = load_model(config, tokenizer, adapters)
     schedule = build(config.scheduler)
-    trainer = build_trainer(
-        config.trainer,
-        loggers=[MetricsFile(folder / "metrics.csv"), *_loggers(config)],
-        callbacks=[SaveRun(folder, method, config.model.path), *build(config.callbacks).values()],
-        folder=folder,
-    )
+    callbacks = [SaveRun(folder, method, config.model.path), *build(config.callbacks).values()]
+    trainer = build_trainer(config.trainer, loggers, callbacks, folder)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     report(config, data, model, method, plan)
     if config.dry_run:
-        return None
+        return {}, trainer
 
     model.train()  # transformers loads models in evaluation mode, without dropout
     module = FineTuning(model, build(config.loss), build(config.optimizer), schedule, plan)
@@ -69,13 +79,10 @@ def train(config: DictConfig) -> float | None:
     trainer.fit(module, datamodule=data)
     record |= {"seconds": time.time() - started, "throughput": module.median_throughput()}
     record |= {"data": data.checksums(), "ranks": gather_ranks(config, trainer)}
-    scores = {key: value for key, value in module.latest.items() if key.startswith("val/")}
     if trainer.is_global_zero:
         write_json(folder / "run.json", record)
         draw_losses(folder / "metrics.csv", folder / "loss.png")
-    trainer.strategy.barrier("the run folder is complete")
-    scores |= go_on(config, RunFolder.open(folder), trainer)
-    return end_run(config, folder, scores, trainer.is_global_zero)
+    return {key: v for key, v in module.latest.items() if key.startswith("val/")}, trainer
 
 
 def plan_training(
@@ -228,7 +235,3 @@ def end_run(
     elif "evaluate" not in config.then:
         log.info("next          python evaluate.py run=%s", folder)
     return value
-
-
-def _loggers(config: DictConfig) -> list[Any]:
-    return list(build(config.logger).values())
