@@ -171,7 +171,7 @@ RULES = {
     "trainer.accumulate_grad_batches": integer(1),
     "trainer.gradient_clip_val": optional(number(0)),
     "trainer.val_check_interval": optional(integer(1)),
-    "trainer.limit_val_batches": optional(integer(0)),
+    "trainer.limit_val_batches": optional(integer(0), number(0, 1)),
     "trainer.validate_first": BOOLEAN,
     "trainer.log_every_n_steps": integer(1),
     "trainer.progress_every_n_seconds": above(0),

@@ -18,7 +18,6 @@ from lora_lightning.evaluation.java import (
     METEOR_JAR,
     BackgroundJava,
     Java,
-    signed,
 )
 from lora_lightning.evaluation.mteval import tokenise_13a
 from lora_lightning.evaluation.protocol import (
@@ -29,6 +28,7 @@ from lora_lightning.evaluation.protocol import (
 )
 from lora_lightning.evaluation.ptb import ptb_tokens
 from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segments
+from lora_lightning.evaluation.signature import signed, versions
 
 
 class E2EProtocol(ScoringProtocol):
@@ -153,13 +153,13 @@ class E2EScorer:
 
     def _bleu(self) -> Measurement:
         statistics = [bleu.e2e_statistics(s.hypothesis, s.references) for s in self._mteval]
-        signature = "BLEU-4 as pymteval (n-gram totals not floored), 0..1; " + _MTEVAL
+        signature = f"BLEU-4 as pymteval (n-gram totals not floored), 0..1; {_MTEVAL}; {versions()}"
         return Measurement(statistics, bleu.e2e_bleu, signature, ("mteval", self._mteval))
 
     def _nist(self) -> Measurement:
         tokens = self._mteval
         statistics = nist.statistics([s.hypothesis for s in tokens], [s.references for s in tokens])
-        signature = "NIST-5 as pymteval (mean reference length); " + _MTEVAL
+        signature = f"NIST-5 as pymteval (mean reference length); {_MTEVAL}; {versions()}"
         # A segment alone has the information of its own references only.
         alone = [nist.nist_of_one(s.hypothesis, s.references) for s in tokens]
         return Measurement(statistics, nist.nist, signature, ("mteval", tokens), alone)
@@ -172,13 +172,16 @@ class E2EScorer:
     def _rouge_l(self) -> Measurement:
         tokens = self._ptb_run.result()
         scores = [rouge_l.rouge_l(s.hypothesis, s.references) for s in tokens]
-        signature = "ROUGE-L as COCO caption (β = 1.2), mean over segments; " + _PTB
+        signature = (
+            "ROUGE-L as COCO caption (β = 1.2), mean over segments; "
+            f"{_PTB}; {versions('rapidfuzz')}"
+        )
         return Measurement(scores, mean, signature, ("ptb", tokens))
 
     def _cider(self) -> Measurement:
         tokens = self._ptb_run.result()
         scores = cider.cider([s.hypothesis for s in tokens], [s.references for s in tokens])
-        signature = "CIDEr as COCO caption (σ = 6, idf of these references); " + _PTB
+        signature = f"CIDEr as COCO caption (σ = 6, idf of these references); {_PTB}; {versions()}"
         return Measurement(scores, mean, signature, ("ptb", tokens))
 
 

@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 
 from lora_lightning.evaluation import bleu, meteor, ter
-from lora_lightning.evaluation.java import METEOR_JAR, BackgroundJava, Java, signed
+from lora_lightning.evaluation.java import METEOR_JAR, BackgroundJava, Java
 from lora_lightning.evaluation.mteval import tokenise_13a_bytes
 from lora_lightning.evaluation.protocol import Measurement, mean
 from lora_lightning.evaluation.segment import Segment, tokenise_segments
+from lora_lightning.evaluation.signature import signed, versions
 from lora_lightning.evaluation.treebank import treebank_tokens
 
 _REFERENCES = "at most six references"
@@ -57,7 +58,7 @@ class GenerationEvalScorer:
         statistics = [bleu.generation_eval_statistics(s.hypothesis, s.references) for s in tokens]
         signature = (
             "BLEU-4 as multi-bleu-detok.perl (no smoothing), 0..100; "
-            f"mteval-13a tokens, case kept; {_REFERENCES}"
+            f"mteval-13a tokens, case kept; {_REFERENCES}; {versions('sacrebleu')}"
         )
         return Measurement(statistics, bleu.generation_eval_bleu, signature, ("mteval", tokens))
 
@@ -73,7 +74,10 @@ class GenerationEvalScorer:
             [segment.references for segment in tokens],
             processes=os.cpu_count() or 1,
         )
-        signature = f"TER as pyter, least over references, mean over segments; {_TREEBANK}"
+        signature = (
+            "TER as pyter, least over references, mean over segments; "
+            f"{_TREEBANK}; {versions('rapidfuzz')}"
+        )
         return Measurement(scores, mean, signature, ("treebank", tokens))
 
 

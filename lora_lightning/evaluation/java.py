@@ -42,7 +42,6 @@ _ENCODING = ("-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
 _LOCALE = ("-Duser.language=en", "-Duser.country=US")
 _OPTIONS = ("-Xmx400M", "-Djava.awt.headless=true", *_ENCODING, *_LOCALE)
 
-
 Result = TypeVar("Result")
 
 
@@ -121,11 +120,6 @@ def jar(name: str) -> Path:
             "pip install --force-reinstall --no-deps pycocoevalcap==1.2"
         )
     return path
-
-
-def signed(name: str) -> str:
-    """Return the name of a jar and the beginning of its checksum, for a metric's signature."""
-    return f"{name.rsplit('/')[-1]} sha256:{SHA256[name][:12]}"
 
 
 def run_java(

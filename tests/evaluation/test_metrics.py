@@ -295,6 +295,13 @@ def test_other_counts_than_the_published_test_sets_are_said():
     assert "971" in notes[0]
 
 
+def test_a_signature_says_definition_tokens_references_and_versions():
+    evaluation = evaluate(WebNLGProtocol(["bleu", "ter"]), [Segment("a b c d", ("a b c d",))])
+    for part in ("pyter", "Treebank tokens", "at most six references", "rapidfuzz 3"):
+        assert part in evaluation.signatures["ter"]
+    assert "sacrebleu 2" in evaluation.signatures["bleu"]
+
+
 def test_progress_names_each_metric_before_it_is_computed():
     calls = []
     segments = [Segment("a b c d e f", ("a b c d e f",))]

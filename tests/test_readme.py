@@ -1,0 +1,49 @@
+"""The README's commands are commands: they compose, and what they name exists."""
+
+import re
+import shlex
+
+import pytest
+
+from lora_lightning.config import check_config
+from tests.goldens import ROOT
+from tests.test_config import composed
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"python (train|generate|evaluate)\.py ([^`\n#]+)", README)))
+EXPERIMENTS = sorted(set(re.findall(r"experiment=([\w/]+)", README)))
+
+
+def test_the_readme_shows_every_command():
+    assert {command for command, _ in COMMANDS} == {"train", "generate", "evaluate"}
+
+
+@pytest.mark.parametrize(("command", "arguments"), COMMANDS)
+def test_a_command_of_the_readme_composes(command, arguments):
+    overrides = [
+        re.sub(r"=([^=\[\],]+),.*", r"=\1", argument)  # a sweep's first value
+        for argument in shlex.split(arguments)
+        if argument != "-m" and not argument.startswith(("text=", "run="))
+    ]
+    check_config(composed(*overrides, command=command))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_of_the_readme_exists(experiment):
+    assert (ROOT / "configs" / "experiment" / f"{experiment}.yaml").is_file()
+
+
+def test_make_targets_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\w+)$", README, re.MULTILINE):
+        assert f"\n{target}:" in makefile
+
+
+def test_every_group_of_the_table_lists_its_options():
+    for line in README.splitlines():
+        if match := re.match(r"\| `(\w+)` \| (.*) \|$", line):
+            group, cell = match.groups()
+            if group == "experiment" or not (ROOT / "configs" / group).is_dir():
+                continue
+            options = {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")}
+            assert options <= set(re.findall(r"`(\w+)`", cell))
