@@ -95,6 +95,11 @@ class DataToTextModule(LightningDataModule):
         self._samplers: dict[str, BatchSampler] = {}
         self._sampler_states: dict[str, Any] = {}
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are validation rows at all."""
+        return True
+
     def path(self, split: str) -> Path:
         """Return the path of a split's file, which is there or will be when this returns."""
         raise NotImplementedError

@@ -36,7 +36,11 @@ def start(config: DictConfig) -> None:
 
 
 def build_trainer(
-    trainer: DictConfig, loggers: list[Any], callbacks: list[pl.Callback], folder: Path
+    trainer: DictConfig,
+    loggers: list[Any],
+    callbacks: list[pl.Callback],
+    folder: Path,
+    limit_val_batches: float | None = None,
 ) -> pl.Trainer:
     """Return Lightning's Trainer for the keys that are Lightning's.
 
@@ -44,7 +48,6 @@ def build_trainer(
     module: optimization is manual, and there is no sanity validation, which would use up the
     generator of the round-up rows.
     """
-    limit = trainer.limit_val_batches
     progress = progress_callback(trainer.progress_every_n_seconds)
     return pl.Trainer(
         accelerator=trainer.accelerator,
@@ -53,7 +56,7 @@ def build_trainer(
         strategy=trainer.strategy,
         precision=trainer.precision,
         max_epochs=trainer.max_epochs,
-        limit_val_batches=1.0 if limit is None else limit,
+        limit_val_batches=1.0 if limit_val_batches is None else limit_val_batches,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=loggers or False,

@@ -63,7 +63,8 @@ def fit(
     model, method = load_model(config, tokenizer, adapters)
     schedule = build(config.scheduler)
     callbacks = [SaveRun(folder, method, config.model.path), *build(config.callbacks).values()]
-    trainer = build_trainer(config.trainer, loggers, callbacks, folder)
+    validation = config.trainer.limit_val_batches if data.has_validation else 0
+    trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     report(config, data, model, method, plan)
@@ -136,6 +137,8 @@ def report(
         trained / 1e6,
     )
     log.info("checkpoint    %.1f MB", trained / 1e6)
+    if not data.has_validation:
+        log.info("validation    none: data.valid is null")
     if cut:
         log.info("cut           %d of %d rows, to %d tokens", cut, rows, data.max_length)
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from lora_lightning import load_run
 from lora_lightning.model.metrics_file import COLUMNS, read_metrics
 from tests.commands import error_of, run_command
-from tests.tiny import DECODING, TRAINING, read_rows
+from tests.tiny import DECODING, TRAINING, read_rows, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,15 @@ def test_the_python_door_gives_the_text_of_the_command(run):
     loaded = load_run(run)
     texts = loaded.generate([record["context"] for record in records])
     assert texts == [record["text"] for record in records]
+
+
+def test_own_data_without_validation_rows_is_trained_without_validation(tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", [{"context": "name : X", "completion": "X ."}] * 9)
+    run = tmp_path / "run"
+    run_command("train", *TRAINING, "data=jsonl", f"data.train={rows}", f"output_dir={run}")
+    assert (run / "adapter").is_dir()
+    assert not (run / "adapter_best").exists()
+    assert json.loads((run / "result.json").read_text())["value"] is None
 
 
 def test_dry_run_reports_and_writes_nothing(tmp_path):
