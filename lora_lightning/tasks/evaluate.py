@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from lora_lightning.config import build, check_config
@@ -162,7 +163,17 @@ def score_into(
         java: path of a Java program, or None for the one that comes along.
         published: the paper's numbers by subset and metric.
     """
-    evaluation = score(protocol, segments, _say_next, java)
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as progress:
+        bar = progress.add_task("scoring", total=None)
+
+        def show(label: str, done: int, total: int) -> None:
+            progress.update(bar, description=f"scoring {label}", completed=done, total=total)
+            if progress.disable and done < total:
+                log.info("scoring       %d/%d %s", done + 1, total, label)
+
+        evaluation = score(protocol, segments, show, java)
     differences = protocol.test_set_notes(evaluation.counts) if is_published_set else []
     evaluation.notes += differences
     remove_results(folder, SCORES)
@@ -217,8 +228,3 @@ def print_scores(
         log.warning("%s was not computed: %s", metric, reason)
     for note in evaluation.notes:
         log.info("note          %s", note)
-
-
-def _say_next(label: str, done: int, total: int) -> None:
-    if done < total:
-        log.info("scoring       %d/%d %s", done + 1, total, label)

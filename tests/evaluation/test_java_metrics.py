@@ -3,7 +3,7 @@
 All texts of one kind go through one Java process: starting METEOR takes seconds.
 """
 
-import json
+import ast
 import stat
 import sys
 
@@ -33,7 +33,7 @@ from tests.evaluation.golden_sets import (
 from tests.goldens import FOLDER, golden
 
 EVERY = 40
-RAW = "generation_eval_raw"
+GENERATION_EVAL = ("generation_eval_raw", "generation_eval_processed")
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +68,18 @@ def ptb_of_all(scored_crash_cases):
 
 @pytest.fixture(scope="module")
 def meteor_of_all(ptb_of_all):
-    """METEOR's statistics by set: crash cases, NLTK's tokens of raw text, parts of the systems."""
+    """METEOR's statistics of crash cases, GenerationEval's edge cases and parts of the systems."""
     sets = {
         name: ([" ".join(h) for h in hypotheses], [[" ".join(r) for r in g] for g in references])
         for name, (hypotheses, references) in ptb_of_all.items()
     }
-    records = edge_case_records(RAW)
-    sets[RAW] = (
-        [_meteor_text(record["hypothesis_nltk"].split()) for record in records],
-        [[_meteor_text(r.split()) for r in record["references_nltk"]] for record in records],
-    )
-    if FOLDER.exists():
+    for kind in GENERATION_EVAL:
+        records = edge_case_records(kind)
+        sets[kind] = (
+            [_meteor_text(record["hypothesis_nltk"].split()) for record in records],
+            [[_meteor_text(r.split()) for r in record["references_nltk"]] for record in records],
+        )
+    if (FOLDER / "scores").exists():
         hypotheses, references, _ = some_segments_of_every_system()
         sets["systems"] = hypotheses, references
     hypotheses = [text for part, _ in sets.values() for text in part]
@@ -108,11 +109,12 @@ def test_meteor_of_some_segments_of_every_system(meteor_of_all):
     assert [meteor.meteor([s]) for s in meteor_of_all["systems"]] == close(list(official))
 
 
-def test_generation_eval_meteor_of_nltk_tokens_of_raw_text(meteor_of_all):
-    official = read_json(EDGE_CASES / "scores.json")[RAW]["scores"]["meteor"]
-    statistics = meteor_of_all[RAW]
+@pytest.mark.parametrize("kind", GENERATION_EVAL)
+def test_generation_eval_meteor_of_the_edge_cases_nltk_tokens(kind, meteor_of_all):
+    official = read_json(EDGE_CASES / "scores.json")[kind]["scores"]["meteor"]
+    statistics = meteor_of_all[kind]
     assert meteor.meteor(statistics) == close(official)
-    records = edge_case_records(RAW)
+    records = edge_case_records(kind)
     assert [meteor.meteor([s]) for s in statistics] == close([r["meteor"] for r in records])
 
 
@@ -149,8 +151,10 @@ def fake_java(tmp_path):
     return make
 
 
-TWO = [Segment("the mill is a pub", ("the mill is a pub",)), Segment("a b c d e", ("a b c d f",))]
-TWO[0], TWO[1] = (Segment(s.hypothesis, s.references, seen=i == 0) for i, s in enumerate(TWO))
+TWO = [
+    Segment("the mill is a pub", ("the mill is a pub",), seen=True),
+    Segment("a b c d e", ("a b c d f",), seen=False),
+]
 
 
 def test_without_java_the_other_metrics_are_computed():
@@ -210,12 +214,15 @@ def test_a_program_that_is_no_java_is_named(fake_java):
         find_java(fake_java("", version="hello"))
 
 
-def test_java_options_of_the_environment_do_not_reach_it(fake_java, monkeypatch):
+def test_java_options_and_locale_of_the_environment_do_not_reach_it(fake_java, monkeypatch):
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de")
-    program = fake_java("import os; print(json.dumps(dict(os.environ)))".replace("json.dumps", ""))
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    evaluation = evaluate(WebNLGProtocol(["meteor"]), TWO[:1], java=program)
-    assert "JAVA_TOOL_OPTIONS" not in json.dumps(evaluation.not_computed)
+    program = fake_java("import os; open(sys.argv[0] + '.env', 'w').write(repr(dict(os.environ)))")
+    evaluate(WebNLGProtocol(["meteor"]), TWO, java=program)
+    with open(program + ".env") as file:
+        environment = ast.literal_eval(file.read())
+    assert "JAVA_TOOL_OPTIONS" not in environment
+    assert environment["LC_ALL"] == "C"
 
 
 @pytest.fixture
