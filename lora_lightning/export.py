@@ -59,7 +59,7 @@ def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
     if format == "peft":
         save_adapter(model, method, output, config.model.path)
     elif format == "loralib":
-        export_loralib(model, output)
+        export_loralib(model, output, config.method.get("bias", "none"))
     else:
         export_merged(model, output)
         copy_tokenizer(base_folder(config.model.tokenizer, "model.tokenizer"), output)

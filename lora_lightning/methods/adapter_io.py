@@ -18,9 +18,11 @@ from transformers import PreTrainedModel
 from lora_lightning.errors import InputError
 from lora_lightning.methods import loralib_format, peft_format, whole_model
 from lora_lightning.methods.base import adapter_tensors, base_tensors
+from lora_lightning.methods.biases import Bias, trained_biases
+from lora_lightning.methods.dora import DoRALayer
 from lora_lightning.methods.folders import atomic_folder
 from lora_lightning.methods.full import Full
-from lora_lightning.methods.inject import adapters_merged
+from lora_lightning.methods.inject import adapters_merged, lora_layers
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.tensor_file import copy_tensors, require_same_tensors
 from lora_lightning.methods.weights import Weights, read_weights
@@ -31,7 +33,7 @@ class LoadReport:
     """How many tensors were loaded; nothing is ever missing, that is an error.
 
     Attributes:
-        adapter: number of LoRA tensors.
+        adapter: number of the adapter's tensors, trained biases included.
         base: number of base tensors, 0 where the file left the base as it was.
     """
 
@@ -60,12 +62,15 @@ def load_adapter(model: PreTrainedModel, method: LoRA | Full, path: Path | str) 
     with adapters_merged(model, merged=False):
         weights = _read(model, method, path)
         adapter, base = adapter_tensors(model), base_tensors(model)
+        biases = {} if isinstance(method, Full) else trained_biases(model, method.bias)
+        holds_base = isinstance(method, Full) or not weights.base.keys() <= biases.keys()
         require_same_tensors(adapter, weights.adapter, path)
-        if weights.base or isinstance(method, Full):
-            require_same_tensors(base, weights.base, path)
+        require_same_tensors(base if holds_base else biases, weights.base, path)
         copy_tensors(adapter, weights.adapter)
         copy_tensors(base, weights.base)
-    return LoadReport(len(weights.adapter), len(weights.base))
+    if holds_base:
+        return LoadReport(len(weights.adapter), len(weights.base))
+    return LoadReport(len(weights.adapter) + len(weights.base), 0)
 
 
 def save_adapter(
@@ -86,15 +91,25 @@ def save_adapter(
             peft_format.write_peft(temporary, model, method, base)
 
 
-def export_loralib(model: PreTrainedModel, path: Path | str) -> None:
+def export_loralib(model: PreTrainedModel, path: Path | str, bias: Bias = "none") -> None:
     """Write the adapter as the reference's `.pt`, atomically; the file does not say alpha.
 
+    Args:
+        model: its adapters may be merged or not.
+        path: the file.
+        bias: which biases were trained with it.
+
     Raises:
-        InputError: the model has no adapter.
+        InputError: the model has no adapter, or one that the format has no place for.
     """
-    if not adapter_tensors(model):
+    layers = lora_layers(model).values()
+    if not layers:
         raise InputError(f"{path}: the model has no LoRA adapter to write; use format=merged")
-    loralib_format.write_loralib(Path(path), model)
+    if any(isinstance(layer, DoRALayer) for layer in layers):
+        raise InputError(
+            f"{path}: format=loralib has no place for DoRA's magnitudes; use format=peft or merged"
+        )
+    loralib_format.write_loralib(Path(path), model, bias)
 
 
 def export_merged(model: PreTrainedModel, folder: Path | str) -> None:
@@ -104,21 +119,33 @@ def export_merged(model: PreTrainedModel, folder: Path | str) -> None:
 
 
 def describe_adapter(path: Path | str) -> dict[str, Any] | None:
-    """Return the settings of the method `lora` with which `path` loads, as far as it says them.
+    """Return the arguments of the method with which `path` loads, as far as it says them.
 
-    A PEFT folder says `rank`, `alpha`, `dropout` and `targets`, a file with the reference's
-    tensors only `rank`. None: it holds no LoRA adapter.
+    A PEFT folder says `rank`, `alpha`, `dropout`, `targets` and `bias` (see `adapter_method` for
+    the method itself), a file with the reference's tensors only `rank`. None: it holds no LoRA
+    adapter.
 
     Raises:
         InputError: there is no such adapter, or it cannot be read.
     """
     path = _located(Path(path))
     if peft_format.is_peft_folder(path):
-        return peft_format.describe_peft(path)
+        settings = peft_format.describe_peft(path)
+        return {key: settings[key] for key in settings if key != "method"}
     if whole_model.is_model_folder(path):
         return None
     rank = loralib_format.find_rank(path)
     return None if rank is None else {"rank": rank}
+
+
+def adapter_method(path: Path | str) -> str | None:
+    """Return the option of the group `method` with which `path` loads; None: it does not say.
+
+    Raises:
+        InputError: there is no such adapter, or it cannot be read.
+    """
+    path = _located(Path(path))
+    return peft_format.describe_peft(path)["method"] if peft_format.is_peft_folder(path) else None
 
 
 def is_whole_model(path: Path | str) -> bool:
@@ -137,7 +164,8 @@ def _read(model: PreTrainedModel, method: LoRA | Full, path: Path) -> Weights:
     path = _located(path)
     if peft_format.is_peft_folder(path):
         if isinstance(method, Full):
-            raise InputError(f"{path}: is a LoRA adapter; set method=lora")
+            choice = peft_format.describe_peft(path)["method"]
+            raise InputError(f"{path}: is an adapter; set method={choice}")
         return peft_format.read_peft(path, model, method)
     if whole_model.is_model_folder(path):
         if isinstance(method, LoRA):

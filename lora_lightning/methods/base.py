@@ -1,6 +1,7 @@
 """The base model under its adapters: its tensors, and how to know it again."""
 
 import hashlib
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -22,12 +23,13 @@ SAMPLES = 1024
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return the LoRA parameters of `model`, by names such as `transformer.h.0.….lora_A`."""
-    tensors: dict[str, Tensor] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, LoRALayer):
-            tensors |= {f"{name}.lora_A": module.lora_A, f"{name}.lora_B": module.lora_B}
-    return tensors
+    """Return what the adapters of `model` train, by names such as `transformer.h.0.….lora_A`."""
+    return {
+        f"{name}.{leaf}": parameter
+        for name, module in model.named_modules()
+        if isinstance(module, LoRALayer)
+        for leaf, parameter in module.adapter_parameters().items()
+    }
 
 
 def base_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -47,15 +49,21 @@ def base_tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict(tensors.values())
 
 
-def fingerprint(model: PreTrainedModel) -> dict[str, Any]:
+def fingerprint(model: PreTrainedModel, trained: Container[str] = ()) -> dict[str, Any]:
     """Return what tells one base from another: shape keys of its config, and a checksum.
 
     The checksum is the SHA-256 of names, shapes and evenly spaced values of every tensor, rounded
     to bfloat16, so that a base loaded in float32 and in bfloat16 counts as the same. Adapters have
     to be unmerged.
+
+    Args:
+        model: the base, with or without adapters.
+        trained: names of base tensors that the method changes; they are left out.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(base_tensors(model).items()):
+        if name in trained:
+            continue
         digest.update(f"{name} {tuple(tensor.shape)} ".encode())
         values = tensor.detach().flatten()
         sample = values[:: max(1, len(values) // SAMPLES)].to(torch.bfloat16).cpu()

@@ -11,9 +11,14 @@ from lora_lightning.methods.targets import find_targets
 
 
 def inject_lora(
-    model: nn.Module, rank: int, alpha: float, dropout: float, targets: Sequence[str]
+    model: nn.Module,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    targets: Sequence[str],
+    layer_type: type[LoRALayer] = LoRALayer,
 ) -> None:
-    """Freeze `model` and put a trainable `LoRALayer` around each projection that is a target.
+    """Freeze `model` and put a trainable `layer_type` around each projection that is a target.
 
     Args:
         model: the base model; changed in place, or not at all where an error is raised.
@@ -21,6 +26,7 @@ def inject_lora(
         alpha: scaling numerator, see `LoRALayer`.
         dropout: dropout probability of the updates' input.
         targets: see `find_targets`.
+        layer_type: which kind of LoRA.
 
     Raises:
         InputError: a target fits nothing, overlaps another or is tied, or the rank is larger than
@@ -35,7 +41,7 @@ def inject_lora(
             )
     model.requires_grad_(False)
     for name, adaptation in adaptations.items():
-        layer = LoRALayer(
+        layer = layer_type(
             adaptation.projection, rank, alpha, dropout, adaptation.slices, adaptation.num_slices
         )
         parent, _, child = name.rpartition(".")

@@ -70,7 +70,7 @@ class LoRALayer(nn.Module):
         self.base = base.requires_grad_(False)
         self.rank = rank
         self.alpha = alpha
-        self.scale = alpha / rank
+        self.scale = self.scale_of(rank, alpha)
         self.slices = tuple(slices)
         self.num_slices = num_slices
         self.in_features, self.out_features = projection_features(base)
@@ -86,6 +86,15 @@ class LoRALayer(nn.Module):
         self.register_buffer("base_slices", None, persistent=False)
         self.reset_parameters()
         self.train(base.training)  # an evaluated model stays so when adapters come in
+
+    @staticmethod
+    def scale_of(rank: int, alpha: float) -> float:
+        """Return the factor s of the update."""
+        return alpha / rank
+
+    def adapter_parameters(self) -> dict[str, nn.Parameter]:
+        """Return what the layer trains, by the name of the attribute."""
+        return {"lora_A": self.lora_A, "lora_B": self.lora_B}
 
     def reset_parameters(self) -> None:
         """Draw A uniformly from ±1/√in and set B to zero, so that the update starts at zero.
@@ -104,14 +113,15 @@ class LoRALayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Project `x` (..., in) to (..., out)."""
         frozen = self.base(x)  # (..., out)
-        if self.merged:
-            return frozen
-        low = F.linear(self.dropout(x), self.lora_A.to(x.dtype))  # (..., slices·rank)
-        expansion = self.expansion().to(frozen.dtype)  # (slices·rank, out)
+        return frozen if self.merged else self.add_update(frozen, self.dropout(x), self.expansion())
+
+    def add_update(self, frozen: Tensor, x: Tensor, expansion: Tensor) -> Tensor:
+        """Add s · (x Aᵀ) times `expansion` (slices·rank, out) to `frozen` (..., out)."""
+        low = F.linear(x, self.lora_A.to(x.dtype))  # (..., slices·rank)
         adapted = torch.addmm(
             frozen.reshape(-1, self.out_features),
             low.reshape(-1, low.shape[-1]),
-            expansion,
+            expansion.to(frozen.dtype),
             alpha=self.scale,
         )
         return adapted.view(frozen.shape)

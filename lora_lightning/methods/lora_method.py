@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
 from lora_lightning.errors import InputError
+from lora_lightning.methods.biases import CHOICES, Bias, trained_biases
 from lora_lightning.methods.inject import inject_lora, lora_layers
 from lora_lightning.methods.lora import LoRALayer
-from lora_lightning.methods.method import ParameterRow
+from lora_lightning.methods.method import ParameterRow, tensor_rows
 from lora_lightning.methods.targets import SLICES, name_pattern
 
 
@@ -23,15 +25,20 @@ class LoRA:
         dropout: dropout probability of the updates' input, from 0 to below 1.
         targets: `q`, `k`, `v` (slices of `c_attn`) and names, or last parts of names, of any
             `Linear` or `Conv1D`.
+        bias: which biases are trained too: `none`, `lora_only` (of adapted projections) or `all`.
 
     Raises:
         InputError: a value is out of its range; it names the `method.` key.
     """
 
+    choice: ClassVar[str] = "lora"
+    layer_type: ClassVar[type[LoRALayer]] = LoRALayer
+
     rank: int
     alpha: float
     dropout: float
     targets: Sequence[str]
+    bias: Bias = "none"
 
     def __post_init__(self) -> None:
         if not isinstance(self.rank, int) or self.rank < 1:
@@ -44,27 +51,43 @@ class LoRA:
             raise InputError(
                 f"method.targets={self.targets!r} must be a list of names, such as [q,v]"
             )
+        if self.bias not in CHOICES:
+            raise InputError(f"method.bias={self.bias} must be one of {', '.join(CHOICES)}")
 
     def apply(self, model: nn.Module) -> None:
-        """Freeze `model` and put LoRA layers around its targets."""
-        inject_lora(model, self.rank, self.alpha, self.dropout, self.targets)
+        """Freeze `model` and put adapted layers around its targets.
+
+        Raises:
+            InputError: a target cannot be adapted, or the rank is too large; the model is left
+                as it was.
+        """
+        inject_lora(model, self.rank, self.alpha, self.dropout, self.targets, self.layer_type)
+        for tensor in trained_biases(model, self.bias).values():
+            tensor.requires_grad_(True)
+
+    def stacked_alpha(self, count: int) -> float:
+        """Return the alpha that scales one update of rank count · rank as ours are scaled."""
+        return count * self.alpha
 
     def parameter_table(self, model: nn.Module) -> list[ParameterRow]:
         """Return one row for each kind of adapted projection, with the formula of its count."""
         kinds: dict[tuple[str, int, int], list[LoRALayer]] = defaultdict(list)
         for name, layer in lora_layers(model).items():
             kinds[name_pattern(name), layer.in_features, layer.slice_features].append(layer)
-        return [_row(kind, layers) for (kind, _, _), layers in kinds.items()]
+        rows = [self._row(kind, layers) for (kind, _, _), layers in kinds.items()]
+        return rows + tensor_rows(trained_biases(model, self.bias).items())
 
+    def slice_formula(self, layer: LoRALayer) -> str:
+        """Return how the number of parameters of one slice of `layer` comes about."""
+        return f"rank {layer.rank} · (in {layer.in_features} + out {layer.slice_features})"
 
-def _row(kind: str, layers: list[LoRALayer]) -> ParameterRow:
-    first = layers[0]
-    sliced = first.num_slices == len(SLICES)
-    names = f" [{', '.join(SLICES[j] for j in first.slices)}]" if sliced else ""
-    slices = f" · {len(first.slices)} slices" if sliced else ""
-    return ParameterRow(
-        kind + names,
-        f"{len(layers)} layers{slices} · rank {first.rank} · "
-        f"(in {first.in_features} + out {first.slice_features})",
-        sum(layer.lora_A.numel() + layer.lora_B.numel() for layer in layers),
-    )
+    def _row(self, kind: str, layers: list[LoRALayer]) -> ParameterRow:
+        first = layers[0]
+        sliced = first.num_slices == len(SLICES)
+        names = f" [{', '.join(SLICES[j] for j in first.slices)}]" if sliced else ""
+        slices = f" · {len(first.slices)} slices" if sliced else ""
+        return ParameterRow(
+            kind + names,
+            f"{len(layers)} layers{slices} · {self.slice_formula(first)}",
+            sum(p.numel() for layer in layers for p in layer.adapter_parameters().values()),
+        )

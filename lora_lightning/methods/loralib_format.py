@@ -7,17 +7,20 @@ from transformers import PreTrainedModel
 
 from lora_lightning.files import atomic_path
 from lora_lightning.methods.base import adapter_tensors
+from lora_lightning.methods.biases import Bias, trained_biases
 from lora_lightning.methods.tensor_file import read_tensors
 from lora_lightning.methods.weights import is_lora
 
 
-def write_loralib(path: Path, model: PreTrainedModel) -> None:
+def write_loralib(path: Path, model: PreTrainedModel, bias: Bias) -> None:
     """Write the adapter of `model` as the reference writes its adapter-only `model.STEP.pt`.
 
     Every name has the `module.` of the reference's DistributedDataParallel, because its loader
-    ignores names without it. The file has no place for alpha.
+    ignores names without it. Trained biases have the base's names, as loralib has them. The file
+    has no place for alpha.
     """
-    state = {f"module.{name}": t.detach().cpu() for name, t in adapter_tensors(model).items()}
+    tensors = adapter_tensors(model) | trained_biases(model, bias)
+    state = {f"module.{name}": tensor.detach().cpu() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         torch.save({"model_state_dict": state}, temporary)
 
@@ -34,9 +37,9 @@ def find_rank(path: Path) -> int | None:
 
 
 def has_base(path: Path) -> bool:
-    """Whether a file holds more than an adapter.
+    """Whether a file holds more than an adapter and biases trained with it.
 
     Raises:
         InputError: the file cannot be read.
     """
-    return not all(is_lora(name) for name in read_tensors(path))
+    return not all(is_lora(name) or name.endswith(".bias") for name in read_tensors(path))

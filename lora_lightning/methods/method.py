@@ -1,9 +1,14 @@
 """What a training method offers to the commands."""
 
+import math
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
+
+from lora_lightning.methods.targets import name_pattern
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,16 @@ class Method(Protocol):
 
     def parameter_table(self, model: nn.Module) -> list[ParameterRow]:
         """Return the trainable parameters of a model that `apply` made ready, in a few rows."""
+
+
+def tensor_rows(named_tensors: Iterable[tuple[str, Tensor]]) -> list[ParameterRow]:
+    """Return one row for each kind of tensor: names that differ in the layer alone are one kind."""
+    kinds: dict[tuple[str, tuple[int, ...]], int] = defaultdict(int)
+    for name, tensor in named_tensors:
+        kinds[name_pattern(name), tuple(tensor.shape)] += 1
+    rows = []
+    for (kind, shape), number in kinds.items():
+        layers = f"{number} layers · " if number > 1 else ""
+        formula = layers + " · ".join(map(str, shape))
+        rows.append(ParameterRow(kind, formula, number * math.prod(shape)))
+    return rows

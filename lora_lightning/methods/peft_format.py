@@ -1,10 +1,8 @@
 """Adapter folders in the layout of PEFT: adapter_config.json and adapter_model.safetensors.
 
-PEFT has no LoRA on slices of a fused projection. The same update is a PEFT LoRA on the whole
-projection: with S adapted slices, of rank S·rank, its B zero wherever the A of one slice would
-meet the outputs of another, and of alpha S·alpha, so that alpha / rank stays. PEFT therefore loads
-our folders as they are. What it cannot express, our own settings and the base's fingerprint, lies
-beside it in lora_lightning.json.
+PEFT loads our folders as they are, with equal outputs (`peft_tensors` says how slices fit in). Only
+if it trained one of slices on would it train more than those. What PEFT cannot express, our own
+settings and the base's fingerprint, lies beside it in lora_lightning.json.
 """
 
 import math
@@ -12,26 +10,30 @@ import re
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.methods.base import fingerprint, require_same_base
+from lora_lightning.methods.biases import trained_biases
+from lora_lightning.methods.dora import DoRA
 from lora_lightning.methods.inject import lora_layers
 from lora_lightning.methods.json_object import read_json_object
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.lora_method import LoRA
-from lora_lightning.methods.peft_config import CONFIG, alpha_of, make_config, read_config
-from lora_lightning.methods.tensor_file import (
-    read_tensors,
-    require_same_tensors,
-    write_tensors,
+from lora_lightning.methods.peft_config import (
+    CONFIG,
+    make_config,
+    method_of,
+    plain_alpha,
+    read_config,
+    scale_of,
 )
-from lora_lightning.methods.weights import Weights, model_name
+from lora_lightning.methods.peft_tensors import file_name, our_name, peft_tensors, restack
+from lora_lightning.methods.tensor_file import read_tensors, write_tensors
+from lora_lightning.methods.weights import Weights
 
 TENSORS = "adapter_model.safetensors"
-PREFIX = "base_model.model."
 OWN = "lora_lightning.json"
 OWN_KEYS = ("rank", "alpha", "dropout", "targets")
 
@@ -52,79 +54,62 @@ def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | N
     """
     base = base or model.config.name_or_path or None
     settings = {key: getattr(method, key) for key in OWN_KEYS} | {"targets": list(method.targets)}
-    tensors = {f"{PREFIX}{name}.weight": tensor for name, tensor in _peft_tensors(model).items()}
+    tensors = peft_tensors(model, method.bias)
+    biases = trained_biases(model, method.bias)
     write_json(folder / CONFIG, make_config(model, method, base))
-    write_tensors(folder / TENSORS, tensors)
-    write_json(folder / OWN, settings | {"base": {"name": base} | fingerprint(model)})
+    write_tensors(folder / TENSORS, {file_name(name, model): t for name, t in tensors.items()})
+    write_json(folder / OWN, settings | {"base": {"name": base} | fingerprint(model, biases)})
 
 
 def read_peft(folder: Path, model: PreTrainedModel, method: LoRA) -> Weights:
     """Read a folder that we or PEFT wrote for `model`.
 
     Raises:
-        InputError: the folder holds something else than plain LoRA, cannot be read, or was made
-            for another base, rank, alpha or targets; the message says which overrides fit.
+        InputError: the folder holds something that no method computes, cannot be read, or was made
+            for another base, method, rank, alpha, targets or bias; the message says which
+            overrides fit.
     """
     config = read_config(folder)
+    settings = describe_peft(folder)
+    hint = _overrides(settings, method)
+    _require_kind(settings, method, folder, hint)
     own = _own_settings(folder)
     if own is not None:
-        _require_settings(own, method, folder)
-        require_same_base(fingerprint(model), own["base"], folder)
+        _require_settings(settings, method, folder, hint)
+        ours = fingerprint(model, trained_biases(model, method.bias))
+        require_same_base(ours, own["base"], folder)
     path = folder / TENSORS
-    found = {_adapter_name(name, model): tensor for name, tensor in read_tensors(path).items()}
-    hint = _overrides(describe_peft(folder))
+    found = {our_name(name, model): tensor for name, tensor in read_tensors(path).items()}
     for name, layer in lora_layers(model).items():
         tensor = found.get(f"{name}.lora_A")
         if tensor is not None and tensor.dim() == 2:
             _require_rank_and_scale(name, layer, len(tensor), config, path, hint)
-    require_same_tensors(_peft_tensors(model), found, path)
-    for name, layer in lora_layers(model).items():
-        key = f"{name}.lora_B"
-        found[key] = _stack_blocks(found[key], layer, f"{path}: tensor {key}", hint)
-    return Weights(adapter=found, base={})
+    return restack(found, model, method.bias, path, hint)
 
 
 def describe_peft(folder: Path) -> dict[str, Any]:
-    """Return the `rank`, `alpha`, `dropout` and `targets` with which the folder loads.
+    """Return the `method` with which the folder loads, and its arguments.
 
     Raises:
-        InputError: the folder cannot be read or holds something else than plain LoRA.
+        InputError: the folder cannot be read or holds something that no method computes.
     """
+    config = read_config(folder)
+    kind = {"method": method_of(config), "bias": config.get("bias") or "none"}
     own = _own_settings(folder)
     if own is not None:
-        return {key: own[key] for key in OWN_KEYS}
-    config = read_config(folder)
+        return kind | {key: own[key] for key in OWN_KEYS}
     targets = config["target_modules"]
     if isinstance(targets, str):
         # A regular expression, or "all-linear": the tensors tell what it fitted.
-        names = read_tensors(folder / TENSORS)
-        fitted = (re.sub(r"^.*\.\d+\.|\.lora_[AB]\.weight$", "", name) for name in names)
+        names = (name for name in read_tensors(folder / TENSORS) if ".lora_" in name)
+        fitted = (re.sub(r"^.*\.\d+\.|\.lora_.*$", "", name) for name in names)
         targets = list(dict.fromkeys(fitted))
-    return {
+    return kind | {
         "rank": config["r"],
-        "alpha": config["lora_alpha"],
+        "alpha": plain_alpha(config),
         "dropout": config.get("lora_dropout", 0.0),
         "targets": sorted(targets),
     }
-
-
-def _peft_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Return A (S·rank, in) and B (out, S·rank) of every layer, as PEFT has them."""
-    tensors: dict[str, Tensor] = {}
-    for name, layer in lora_layers(model).items():
-        tensors[f"{name}.lora_A"] = layer.lora_A
-        tensors[f"{name}.lora_B"] = layer.expansion().T
-    return tensors
-
-
-def _stack_blocks(expanded: Tensor, layer: LoRALayer, what: str, hint: str) -> Tensor:
-    """Turn PEFT's B (out, S·rank) into our stacked one (S·slice_out, rank)."""
-    count = len(layer.slices)
-    grid = expanded.T.reshape(count, layer.rank, layer.num_slices, layer.slice_features)
-    blocks = grid[list(range(count)), :, list(layer.slices)]  # (S, rank, slice_out)
-    if blocks.count_nonzero() != grid.count_nonzero():
-        raise InputError(f"{what} adapts more than the method.targets; set {hint}")
-    return blocks.transpose(1, 2).reshape(-1, layer.rank)
 
 
 def _own_settings(folder: Path) -> dict[str, Any] | None:
@@ -138,14 +123,27 @@ def _own_settings(folder: Path) -> dict[str, Any] | None:
     return own
 
 
-def _require_settings(own: dict[str, Any], method: LoRA, folder: Path) -> None:
+def _require_kind(settings: dict[str, Any], method: LoRA, folder: Path, hint: str) -> None:
+    """Check what no rank and no alpha could make up for: DoRA or not, and the biases."""
+    if (settings["method"] == DoRA.choice) != isinstance(method, DoRA):
+        raise InputError(
+            f"{folder}: is a {settings['method']} adapter, but method={method.choice}; set {hint}"
+        )
+    if settings["bias"] != method.bias:
+        raise InputError(
+            f"{folder}: was trained with bias={settings['bias']}, but method.bias={method.bias}; "
+            f"set {hint}"
+        )
+
+
+def _require_settings(settings: dict[str, Any], method: LoRA, folder: Path, hint: str) -> None:
     for key in ("rank", "alpha", "targets"):
-        ours = getattr(method, key)
-        same = set(own[key]) == set(ours) if key == "targets" else own[key] == ours
+        theirs, ours = settings[key], getattr(method, key)
+        same = set(theirs) == set(ours) if key == "targets" else theirs == ours
         if not same:
             raise InputError(
-                f"{folder}: was trained with {key} {_plain(own[key])}, but method.{key}="
-                f"{_plain(ours)}; set {_overrides(own)}"
+                f"{folder}: was trained with {key} {_plain(theirs)}, but method.{key}="
+                f"{_plain(ours)}; set {hint}"
             )
 
 
@@ -158,20 +156,22 @@ def _require_rank_and_scale(
             f"{path}: {name} has rank {found}, but method.rank={layer.rank} on "
             f"{len(layer.slices)} slice(s) makes {expected}; set {hint}"
         )
-    alpha = alpha_of(name, config)
-    if not math.isclose(alpha / found, layer.scale, rel_tol=1e-6):
+    scale, formula = scale_of(name, found, config)
+    if not math.isclose(scale, layer.scale, rel_tol=1e-6):
         raise InputError(
-            f"{path}: {name} is scaled by alpha / rank = {alpha} / {found}, but method.alpha="
-            f"{layer.alpha} and method.rank={layer.rank} scale by {layer.scale:g}; set {hint}"
+            f"{path}: {name} is scaled by {formula}, but method.alpha={layer.alpha} and "
+            f"method.rank={layer.rank} scale by {layer.scale:g}; set {hint}"
         )
 
 
-def _adapter_name(name: str, model: PreTrainedModel) -> str:
-    return model_name(name.removeprefix(PREFIX).removesuffix(".weight"), model)
-
-
-def _overrides(settings: dict[str, Any]) -> str:
-    return " ".join(f"method.{key}={_plain(settings[key])}" for key in ("rank", "alpha", "targets"))
+def _overrides(settings: dict[str, Any], method: LoRA) -> str:
+    """Return the overrides that fit `settings`; kind and biases only where `method` differs."""
+    keys = [f"method.{key}={_plain(settings[key])}" for key in ("rank", "alpha", "targets")]
+    if settings["bias"] != method.bias:
+        keys.append(f"method.bias={settings['bias']}")
+    if settings["method"] != method.choice:
+        keys.insert(0, f"method={settings['method']}")
+    return " ".join(keys)
 
 
 def _plain(value: Any) -> str:

@@ -21,7 +21,8 @@ class Weights:
 
     Attributes:
         adapter: LoRA tensors in the form and under the names of `adapter_tensors`.
-        base: base tensors under the names of `base_tensors`; empty in an adapter file.
+        base: base tensors under the names of `base_tensors`; in an adapter file none but the
+            biases that were trained with it.
     """
 
     adapter: dict[str, Tensor]

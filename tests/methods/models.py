@@ -7,10 +7,14 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_io import load_adapter
-from lora_lightning.methods.inject import lora_layers
+from lora_lightning.methods.base import adapter_tensors
+from lora_lightning.methods.biases import trained_biases
+from lora_lightning.methods.dora import DoRA
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.rslora import RSLoRA
 
 QV = LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"])
+METHODS = {method.choice: method for method in (LoRA, RSLoRA, DoRA)}
 TARGETS = [["q", "v"], ["k"], ["q", "k", "v"], ["c_attn"], ["q", "v", "mlp.c_fc"], ["c_proj", "k"]]
 
 
@@ -27,20 +31,23 @@ def small_gpt2(seed: int = 0, **settings) -> GPT2LMHeadModel:
     return model
 
 
-def randomize(model: nn.Module, seed: int = 1) -> nn.Module:
-    """Give the adapters of a model an update that is not zero."""
+def randomize(model: nn.Module, bias="none", seed: int = 1) -> nn.Module:
+    """Give the adapters of a model, and biases trained with them, an update that is not zero."""
     torch.manual_seed(seed)
-    for layer in lora_layers(model).values():
-        nn.init.normal_(layer.lora_A, std=0.3)
-        nn.init.normal_(layer.lora_B, std=0.3)
+    with torch.no_grad():
+        for name, tensor in (adapter_tensors(model) | trained_biases(model, bias)).items():
+            if name.endswith("lora_magnitude_vector"):
+                tensor.mul_(torch.empty_like(tensor).uniform_(0.5, 1.5))
+            else:
+                tensor.normal_(std=0.3)
     return model
 
 
-def adapted(method: LoRA = QV, seed: int = 0, **settings) -> GPT2LMHeadModel:
-    """A small GPT-2 with a method applied and, for LoRA, random updates."""
+def adapted(method=QV, seed: int = 0, **settings) -> GPT2LMHeadModel:
+    """A small GPT-2 with a method applied and, for an adapter, random updates."""
     model = small_gpt2(seed, **settings)
     method.apply(model)
-    return randomize(model)
+    return randomize(model, getattr(method, "bias", "none"))
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_io import (
+    adapter_method,
     describe_adapter,
     export_loralib,
     export_merged,
@@ -19,28 +20,39 @@ from lora_lightning.methods.adapter_io import (
     save_adapter,
 )
 from lora_lightning.methods.base import adapter_tensors, base_tensors
+from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.inject import lora_layers, merge_adapters
 from lora_lightning.methods.lora_method import LoRA
-from tests.methods.models import QV, TARGETS, adapted, fresh, logits, refusal, same, small_gpt2
+from tests.methods.models import (
+    METHODS,
+    QV,
+    TARGETS,
+    adapted,
+    fresh,
+    logits,
+    refusal,
+    same,
+    small_gpt2,
+)
 
 
+@pytest.mark.parametrize("bias", ["none", "lora_only", "all"])
+@pytest.mark.parametrize("choice", METHODS)
 @pytest.mark.parametrize("targets", TARGETS, ids=str)
-def test_a_saved_adapter_comes_back_bit_for_bit(tmp_path, targets):
-    method = LoRA(rank=3, alpha=5, dropout=0.25, targets=targets)
+def test_a_saved_adapter_comes_back_bit_for_bit(tmp_path, choice, targets, bias):
+    settings = {"rank": 3, "alpha": 5, "dropout": 0.25, "targets": targets, "bias": bias}
+    method = METHODS[choice](**settings)
     model = adapted(method)
     save_adapter(model, method, tmp_path / "adapter")
     loaded = fresh(method)
     report = load_adapter(loaded, method, tmp_path / "adapter")
-    assert same(adapter_tensors(loaded), adapter_tensors(model))
+    assert same(loaded.state_dict(), model.state_dict())
     assert logits(loaded).equal(logits(model))
-    assert str(report) == f"loaded {2 * len(lora_layers(model))} adapter tensors, 0 missing"
-    assert describe_adapter(tmp_path / "adapter") == {
-        "rank": 3,
-        "alpha": 5,
-        "dropout": 0.25,
-        "targets": targets,
-    }
+    count = len(adapter_tensors(model)) + len(trained_biases(model, bias))
+    assert str(report) == f"loaded {count} adapter tensors, 0 missing"
+    assert adapter_method(tmp_path / "adapter") == choice
+    assert describe_adapter(tmp_path / "adapter") == settings
 
 
 def test_a_file_of_the_folder_stands_for_the_folder(tmp_path):
@@ -51,11 +63,13 @@ def test_a_file_of_the_folder_stands_for_the_folder(tmp_path):
     assert same(adapter_tensors(loaded), adapter_tensors(model))
 
 
-def test_merging_does_not_show_in_what_is_saved(tmp_path):
-    model = adapted()
-    save_adapter(model, QV, tmp_path / "unmerged")
+@pytest.mark.parametrize("choice", METHODS)
+def test_merging_does_not_show_in_what_is_saved(tmp_path, choice):
+    method = METHODS[choice](rank=2, alpha=6, dropout=0.0, targets=["q", "v"], bias="all")
+    model = adapted(method)
+    save_adapter(model, method, tmp_path / "unmerged")
     merge_adapters(model)
-    save_adapter(model, QV, tmp_path / "merged")
+    save_adapter(model, method, tmp_path / "merged")
     assert all(layer.merged for layer in lora_layers(model).values())
     for file in (tmp_path / "unmerged").iterdir():
         assert file.read_bytes() == (tmp_path / "merged" / file.name).read_bytes()
@@ -121,9 +135,11 @@ def test_full_saves_the_whole_model_and_loads_it_back(tmp_path):
     assert logits(GPT2LMHeadModel.from_pretrained(tmp_path).eval()).equal(logits(model))
 
 
+@pytest.mark.parametrize("choice", METHODS)
 @pytest.mark.parametrize("tied", [True, False])
-def test_an_exported_merged_model_is_a_plain_model_of_transformers(tmp_path, tied):
-    model = adapted(tie_word_embeddings=tied)
+def test_an_exported_merged_model_is_a_plain_model_of_transformers(tmp_path, tied, choice):
+    method = METHODS[choice](rank=2, alpha=6, dropout=0.0, targets=["q", "v"], bias="all")
+    model = adapted(method, tie_word_embeddings=tied)
     expected = logits(model)
     export_merged(model, tmp_path / "merged")
     assert logits(model).equal(expected)
@@ -159,6 +175,34 @@ def test_other_settings_are_refused_with_the_overrides_that_fit(tmp_path, other)
     method = with_settings(**other)
     message = refusal(fresh(method), method, tmp_path)
     assert "method.rank=2 method.alpha=6 method.targets=[q,v]" in message
+
+
+@pytest.mark.parametrize(
+    ("saved", "loaded"),
+    [
+        ("lora", "dora"),
+        ("dora", "lora"),
+        ("lora", "rslora"),
+        ("rslora", "lora"),
+        ("dora", "rslora"),
+    ],
+)
+def test_another_method_is_refused_with_the_one_that_fits(tmp_path, saved, loaded):
+    settings = {"rank": 2, "alpha": 6, "dropout": 0.0, "targets": ["q", "v"]}
+    method = METHODS[saved](**settings)
+    save_adapter(adapted(method), method, tmp_path)
+    other = METHODS[loaded](**settings)
+    assert f"set method={saved} method.rank=2" in refusal(fresh(other), other, tmp_path)
+
+
+@pytest.mark.parametrize(("saved", "loaded"), [("none", "all"), ("all", "lora_only")])
+def test_other_biases_are_refused_with_those_that_fit(tmp_path, saved, loaded):
+    method = with_settings(bias=saved)
+    save_adapter(adapted(method), method, tmp_path)
+    other = with_settings(bias=loaded)
+    message = refusal(fresh(other), other, tmp_path)
+    assert f"method.bias={loaded}; set " in message
+    assert message.endswith(f"method.bias={saved}")
 
 
 def test_another_dropout_is_no_obstacle(tmp_path):
@@ -248,7 +292,17 @@ def test_the_other_methods_folder_is_refused_with_the_right_method(tmp_path):
     save_adapter(adapted(), QV, tmp_path / "lora")
     save_adapter(small_gpt2(), Full(), tmp_path / "full")
     assert "set method=lora" in refusal(fresh(Full()), Full(), tmp_path / "lora")
+    dora = METHODS["dora"](rank=2, alpha=6, dropout=0.0, targets=["q"])
+    save_adapter(adapted(dora), dora, tmp_path / "dora")
+    assert "set method=dora" in refusal(fresh(Full()), Full(), tmp_path / "dora")
     assert "set method=full" in refusal(fresh(), QV, tmp_path / "full")
+
+
+def test_the_references_format_has_no_place_for_magnitudes(tmp_path):
+    method = METHODS["dora"](rank=2, alpha=6, dropout=0.0, targets=["q", "v"])
+    with pytest.raises(InputError, match=r"format=loralib .* use format=peft or merged"):
+        export_loralib(adapted(method), tmp_path / "adapter.pt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_without_an_adapter_has_none_to_export(tmp_path):

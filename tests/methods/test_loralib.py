@@ -86,6 +86,31 @@ def test_an_exported_adapter_is_as_the_reference_writes_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["adapter.pt"]
 
 
+@pytest.mark.parametrize("bias", ["lora_only", "all"])
+def test_trained_biases_are_part_of_an_exported_adapter(tmp_path, bias):
+    method = LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"], bias=bias)
+    model = adapted(method)
+    export_loralib(model, tmp_path / "adapter.pt", bias)
+    names = torch.load(tmp_path / "adapter.pt", weights_only=True)["model_state_dict"]
+    assert "module.transformer.h.0.attn.c_attn.bias" in names
+    assert ("module.transformer.ln_f.bias" in names) == (bias == "all")
+    loaded = fresh(method)
+    report = load_adapter(loaded, method, tmp_path / "adapter.pt")
+    assert (report.adapter, report.base) == (len(names), 0)
+    assert same(loaded.state_dict(), model.state_dict())
+    assert not is_whole_model(tmp_path / "adapter.pt")
+    assert "bias" in refusal(fresh(), QV, tmp_path / "adapter.pt")
+
+
+def test_a_whole_checkpoint_brings_its_biases(tmp_path):
+    method = LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"], bias="all")
+    source = adapted(method, seed=3)
+    model = fresh(method)
+    report = load_adapter(model, method, write(tmp_path / "model.9.pt", whole_state(source)))
+    assert (report.adapter, report.base) == (4, len(base_tensors(source)))
+    assert same(model.state_dict(), source.state_dict())
+
+
 # What does not fit
 
 A0 = "module.transformer.h.0.attn.c_attn.lora_A"
