@@ -134,7 +134,9 @@ RULES = {
     "method.alpha": above(0),
     "method.dropout": PROBABILITY,
     "method.targets": list_of(text(), 1),
+    "method.bias": one_of("none", "lora_only", "all"),
     "optimizer.lr": number(0),
+    "optimizer.lr_ratio": above(0),
     "optimizer.weight_decay": number(0),
     "optimizer.betas": list_of(PROBABILITY, 2, 2),
     "optimizer.eps": above(0),
@@ -216,10 +218,20 @@ def _check_together(config: DictConfig) -> None:
                 f"scheduler.steps={steps}, scheduler.lrs={rates}: needs increasing steps and one "
                 "rate for each"
             )
+    if "optimizer" in config and config.method.get("bias", "none") != "none":
+        _check_bias(config.method.bias, config.model.dtype)
     if "trainer" in config:
         _check_devices(config.trainer)
     if config.get("then") and list(config.then) not in (["generate"], ["generate", "evaluate"]):
         raise InputError(f"then={list(config.then)}: allowed is [generate] or [generate,evaluate]")
+
+
+def _check_bias(bias: str, dtype: str) -> None:
+    if dtype != "float32":
+        raise InputError(
+            f"method.bias={bias} trains biases of the base, and model.dtype={dtype} would round "
+            "their updates away; set model.dtype=float32 or method.bias=none"
+        )
 
 
 def _check_devices(trainer: DictConfig) -> None:

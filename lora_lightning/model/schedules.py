@@ -7,9 +7,9 @@ first update or micro-batch runs at the rate of t = 0.
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -176,10 +176,12 @@ class CyclicSchedule:
 def build_schedule(optimizer: Optimizer, schedule: Schedule, total_steps: int) -> LambdaLR:
     """Tie a schedule to an optimizer; each `step()` of the result is the next call t.
 
+    All groups follow one factor, so that the ratios of their rates stay what they are.
+
     Warns once, by a log line, where the warm-up is longer than the run.
 
     Args:
-        optimizer: its groups' rates are the base rates; those of t = 0 are set at once.
+        optimizer: its own rate is the schedule's base rate; the rates of t = 0 are set at once.
         schedule: gives the factors.
         total_steps: length of the run, counted in `schedule.per`.
     """
@@ -190,8 +192,5 @@ def build_schedule(optimizer: Optimizer, schedule: Schedule, total_steps: int) -
             total_steps,
         )
 
-    def factor_of(group: dict[str, Any]) -> Callable[[int], float]:
-        base_lr = group.get("initial_lr", group["lr"])
-        return lambda t: schedule.factor(t, base_lr, total_steps)
-
-    return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
+    base_lr = optimizer.defaults["lr"]
+    return LambdaLR(optimizer, lambda t: schedule.factor(t, base_lr, total_steps))
