@@ -68,14 +68,17 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     if _is_rank_of_this_command():
         return own
     presets: list[str] = []
+    of_adapter: list[str] = []
+    if command != "evaluate" and given.get("adapter", "null") != "null":
+        of_adapter += adapter_overrides(Path(_unquoted(given["adapter"])), given)
     if command != "train" and given.get("run", "null") != "null":
         folder = _find_run(given["run"], given)
         own = [f"run={quote(str(folder.path))}" if a.startswith("run=") else a for a in own]
-        presets += run_overrides(folder, given)
+        chosen = given | dict(override.split("=", 1) for override in of_adapter)
+        presets += run_overrides(folder, chosen)
         if command == "generate" and "checkpoint" not in given:
             presets.append(f"checkpoint={folder.config.checkpoint}")
-    if command != "evaluate" and given.get("adapter", "null") != "null":
-        presets += adapter_overrides(Path(_unquoted(given["adapter"])), given)
+    presets += of_adapter
     if "text" in given or given.get("dry_run", "false").lower() == "true":
         presets += WRITE_NOTHING
     first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
@@ -108,7 +111,7 @@ def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
 
     Args:
         run: the training run.
-        given: the user's own overrides by key; a group chosen anew is left to the user.
+        given: overrides by key of the user and of an adapter; a group chosen anew is left alone.
     """
     for group in GROUPS_OF_A_RUN:
         if group in given:
@@ -120,16 +123,18 @@ def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
 
 
 def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
-    """Yield the `method.*` overrides that an adapter's own description asks for.
+    """Yield the method, and the `method.*` overrides, that an adapter's description asks for.
 
     Args:
         path: the adapter's file or folder.
         given: the user's own overrides by key; a method chosen anew is left to the user.
     """
-    from lora_lightning.methods.adapter_io import describe_adapter
+    from lora_lightning.methods.adapter_io import adapter_method, describe_adapter
 
     if "method" in given:
         return
+    if (method := adapter_method(path)) is not None:
+        yield f"method={method}"
     for key, value in (describe_adapter(path) or {}).items():
         yield f"method.{key}={_plain(value)}"
 
