@@ -218,19 +218,25 @@ def _check_together(config: DictConfig) -> None:
                 f"scheduler.steps={steps}, scheduler.lrs={rates}: needs increasing steps and one "
                 "rate for each"
             )
-    if "optimizer" in config and config.method.get("bias", "none") != "none":
-        _check_bias(config.method.bias, config.model.dtype)
+    if "optimizer" in config:
+        _check_method(config)
     if "trainer" in config:
         _check_devices(config.trainer)
     if config.get("then") and list(config.then) not in (["generate"], ["generate", "evaluate"]):
         raise InputError(f"then={list(config.then)}: allowed is [generate] or [generate,evaluate]")
 
 
-def _check_bias(bias: str, dtype: str) -> None:
-    if dtype != "float32":
+def _check_method(config: DictConfig) -> None:
+    bias, dtype = config.method.get("bias", "none"), config.model.dtype
+    if bias != "none" and dtype != "float32":
         raise InputError(
             f"method.bias={bias} trains biases of the base, and model.dtype={dtype} would round "
             "their updates away; set model.dtype=float32 or method.bias=none"
+        )
+    if "lr_ratio" in config.optimizer and "rank" not in config.method:
+        raise InputError(
+            "optimizer=lora_plus needs LoRA's A and B, which this method does not have; set "
+            "method=lora, rslora or dora, or another optimizer"
         )
 
 

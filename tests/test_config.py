@@ -72,6 +72,7 @@ def test_every_key_has_a_rule(command):
         ("method.alpha=-1", "> 0"),
         ("method.dropout=1", "< 1"),
         ("method.targets=q", "a list"),
+        ("method.bias=some", "none | lora_only | all"),
         ("optimizer.lr=-1e-3", ">= 0"),
         ("optimizer.lr=fast", "a number"),
         ("data.batch_size=0", ">= 1"),
@@ -100,6 +101,8 @@ def test_a_wrong_value_is_named_with_what_is_allowed(override, allowed):
         ["scheduler=cyclic", "scheduler.steps=[10,0]", "scheduler.lrs=[0.1,0.2]"],
         ["trainer=cpu", "trainer.devices=2"],
         ["then=[evaluate]"],
+        ["method=full", "optimizer=lora_plus"],
+        ["method.bias=lora_only", "model.dtype=bfloat16"],
     ],
 )
 def test_values_that_contradict_each_other_are_an_error(overrides):
