@@ -5,9 +5,10 @@ from typing import Any
 
 from lora_lightning.data.datamodule import RawFolderDataModule
 from lora_lightning.data.example import Example
-from lora_lightning.data.records import expect, field, read_json, require_rows
+from lora_lightning.data.records import expect, field, require_rows
 from lora_lightning.data.sources import RawFile, find
 from lora_lightning.errors import InputError
+from lora_lightning.files import read_json
 
 PARTIAL_TRAIN = "dart-v1.1.1-partial-train.json"
 FILES = {

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import read_text
 
 Kind = TypeVar("Kind")
 Rows = TypeVar("Rows", bound=list)
@@ -18,18 +17,6 @@ KIND_NAMES: dict[type, str] = {
     list: "a list",
     dict: "an object",
 }
-
-
-def read_json(path: Path) -> Any:
-    """Return the JSON value of a UTF-8 file, unpacked where its name ends in `.gz`.
-
-    Raises:
-        InputError: the file cannot be read or is no JSON; the message names the line.
-    """
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: no JSON ({error.msg})") from None
 
 
 def parse_json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[str, Any]]:

@@ -1,11 +1,10 @@
 """The scorers' file formats: writing them as the reference does, reading them from elsewhere."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text, read_lines, read_text
+from lora_lightning.files import atomic_text, read_json, read_lines
 
 
 def write_lines(path: Path, texts: Sequence[str]) -> None:
@@ -114,10 +113,7 @@ def read_seen_lines(path: Path, lines: int) -> set[int]:
     Raises:
         InputError: the file is no JSON list of distinct line numbers below `lines`.
     """
-    try:
-        numbers = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: no JSON ({error.msg})") from None
+    numbers = read_json(path)
     if not isinstance(numbers, list):
         raise InputError(f"{path}: a JSON list of 0-based line numbers is expected")
     for number in numbers:

@@ -9,10 +9,10 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lora_lightning.errors import InputError
+from lora_lightning.files import read_json_object
 from lora_lightning.methods.biases import CHOICES
 from lora_lightning.methods.dora import DoRA
 from lora_lightning.methods.inject import lora_layers
-from lora_lightning.methods.json_object import read_json_object
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.rslora import RSLoRA
 from lora_lightning.methods.targets import FUSED, SLICES

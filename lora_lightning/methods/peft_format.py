@@ -13,12 +13,11 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import write_json
+from lora_lightning.files import read_json_object, write_json
 from lora_lightning.methods.base import fingerprint, require_same_base
 from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.dora import DoRA
 from lora_lightning.methods.inject import lora_layers
-from lora_lightning.methods.json_object import read_json_object
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.peft_config import (

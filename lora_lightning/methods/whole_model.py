@@ -6,8 +6,8 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
+from lora_lightning.files import read_json_object
 from lora_lightning.methods.base import base_tensors, config_shape, require_same_shape
-from lora_lightning.methods.json_object import read_json_object
 from lora_lightning.methods.tensor_file import write_tensors
 from lora_lightning.methods.weights import Weights, read_weights
 

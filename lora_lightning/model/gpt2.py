@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lora_lightning.errors import InputError
-from lora_lightning.methods.json_object import read_json_object
+from lora_lightning.files import read_json_object
 
 if TYPE_CHECKING:
     from transformers.models.gpt2 import GPT2LMHeadModel
