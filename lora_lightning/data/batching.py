@@ -5,11 +5,12 @@ decide everything, so it is all that a checkpoint holds, and one checkpoint serv
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DistributedSampler, Sampler
 
 from lora_lightning.data.encoding import Row
@@ -18,34 +19,48 @@ ROUND_UP_SEED = 911
 
 
 class Batch(NamedTuple):
-    """Rows padded on the right with 0 to the longest of them; causality makes that harmless.
+    """Rows end to end, without padding: `tokens` counts the tokens of all of them.
 
     Attributes:
-        input_ids: (rows, time) int64.
-        targets: (rows, time) int64, the next id; 0 where there is none.
-        completion_mask: (rows, time) bool, positions whose target is a completion id.
-        joint_mask: (rows, time) bool, positions with a target inside the row.
+        input_ids: (tokens,) int64.
+        position_ids: place of each token in its row, from 0, (tokens,) int64.
+        targets: (tokens,) int64, the next id; 0 where there is none.
+        completion_positions: (labels,) int64, where in `targets` the completion ids stand.
+        joint_positions: (labels,) int64, where in `targets` ids of the same row stand.
+        boundaries: (rows + 1,) int32, where each row begins, and where the last one ends.
+        lengths: number of tokens of each row, known without asking the device.
         row_ids: number of each row in its file, from 0.
-        tokens: context and completion ids of all rows after the cut, padding not counted.
     """
 
     input_ids: Tensor
+    position_ids: Tensor
     targets: Tensor
-    completion_mask: Tensor
-    joint_mask: Tensor
+    completion_positions: Tensor
+    joint_positions: Tensor
+    boundaries: Tensor
+    lengths: tuple[int, ...]
     row_ids: tuple[int, ...]
-    tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """Context and completion ids of all rows, after the cut."""
+        return sum(self.lengths)
 
 
 def collate(rows: Sequence[Row], row_ids: Sequence[int]) -> Batch:
     """Join rows to a batch."""
+    lengths = tuple(len(row.input_ids) for row in rows)
+    ends = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
     return Batch(
-        input_ids=pad_sequence([row.input_ids for row in rows], batch_first=True),
-        targets=pad_sequence([row.targets for row in rows], batch_first=True),
-        completion_mask=pad_sequence([row.completion_mask for row in rows], batch_first=True),
-        joint_mask=pad_sequence([row.joint_mask for row in rows], batch_first=True),
+        input_ids=torch.cat([row.input_ids for row in rows]),
+        position_ids=torch.cat([torch.arange(length) for length in lengths]),
+        targets=torch.cat([row.targets for row in rows]),
+        # Found here, on the host: on a GPU to look for them would make the host wait.
+        completion_positions=torch.cat([row.completion_mask for row in rows]).nonzero()[:, 0],
+        joint_positions=torch.cat([row.joint_mask for row in rows]).nonzero()[:, 0],
+        boundaries=ends,
+        lengths=lengths,
         row_ids=tuple(row_ids),
-        tokens=sum(len(row.input_ids) for row in rows),
     )
 
 

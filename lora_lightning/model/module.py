@@ -17,22 +17,24 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.model.loss import validation_statistics
+from lora_lightning.model.loss import LabelledBatch, TrainingLoss, validation_statistics
+from lora_lightning.model.packed import PackedRows, packed_hidden_states
 from lora_lightning.model.plan import TrainingPlan
 from lora_lightning.model.schedules import Schedule, build_schedule
 
 WARM_UP_UPDATES = 5  # not counted in the throughput
 
 
-class TokenBatch(Protocol):
-    """Rows of tokens, padded on the right."""
+class TokenBatch(PackedRows, LabelledBatch, Protocol):
+    """Packed rows of tokens with their labels."""
 
-    input_ids: Tensor  # (rows, time) int64
-    targets: Tensor  # (rows, time) int64
-    completion_mask: Tensor  # (rows, time) bool
-    joint_mask: Tensor  # (rows, time) bool
-    row_ids: tuple[int, ...]
-    tokens: int
+    @property
+    def targets(self) -> Tensor:
+        """Next token ids, (tokens,) int64."""
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of all rows."""
 
 
 class FineTuning(pl.LightningModule):
@@ -44,7 +46,7 @@ class FineTuning(pl.LightningModule):
 
     Args:
         model: transformers' GPT2LMHeadModel with a method applied.
-        loss: called with (hidden states, head weight, batch), returns the batch's loss.
+        loss: which positions have a label, and what is to be made small there.
         make_optimizer: called with the named trainable parameters.
         schedule: the learning rate over the run.
         plan: length of the run and what happens when.
@@ -53,7 +55,7 @@ class FineTuning(pl.LightningModule):
     def __init__(
         self,
         model: GPT2LMHeadModel,
-        loss: Callable[[Tensor, Tensor, Any], Tensor],
+        loss: TrainingLoss,
         make_optimizer: Callable[[list[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Schedule,
         plan: TrainingPlan,
@@ -86,13 +88,11 @@ class FineTuning(pl.LightningModule):
         total = self.plan.total_steps(self.schedule.per)
         return [optimizer], [build_schedule(optimizer, self.schedule, total)]
 
-    def hidden_states(self, batch: TokenBatch) -> Tensor:
-        """Return the final hidden states (rows, time, width).
-
-        Without an attention mask: padding stands on the right, where causality keeps it from every
-        real position.
-        """
-        return self.model.transformer(input_ids=batch.input_ids, use_cache=False)[0]
+    def training_loss(self, batch: TokenBatch) -> Tensor:
+        """Return the loss of one micro-batch, () float32."""
+        positions = self.loss.positions(batch)
+        hidden = packed_hidden_states(self.model.transformer, batch, positions)
+        return self.loss(hidden, self.model.lm_head.weight, batch.targets[positions])
 
     def on_train_start(self) -> None:
         """Start the clock of the first update."""
@@ -102,7 +102,7 @@ class FineTuning(pl.LightningModule):
         """Add one micro-batch to the gradient, and update when its group is full."""
         self.micro_step += 1
         is_update = self.plan.is_update(self.micro_step)
-        loss = self.loss(self.hidden_states(batch), self.model.lm_head.weight, batch)
+        loss = self.training_loss(batch)
         with self._gradient_exchange(is_update):
             self.manual_backward(loss / self.plan.accumulate_grad_batches)
         self._group.add(loss.detach(), batch)
@@ -137,9 +137,12 @@ class FineTuning(pl.LightningModule):
 
     def validation_step(self, batch: TokenBatch, batch_index: int) -> None:
         """Score one batch, unsmoothed and on completions alone, whatever the training loss."""
-        hidden = self.hidden_states(batch)
-        statistics = validation_statistics(hidden, self.model.lm_head.weight, batch)
-        self._validated.append(torch.stack([torch.as_tensor(s).float() for s in statistics]))
+        positions = batch.completion_positions
+        hidden = packed_hidden_states(self.model.transformer, batch, positions)
+        statistics = validation_statistics(
+            hidden, self.model.lm_head.weight, batch.targets[positions]
+        )
+        self._validated.append(torch.stack([torch.as_tensor(s, device=hidden.device).float() for s in statistics]))
 
     def on_validation_epoch_end(self) -> None:
         """Average as the reference does, over the batches of all ranks, and per token."""

@@ -1,0 +1,90 @@
+"""Cross-entropy of a linear head without its logits: they live one chunk of labels at a time.
+
+torch's own `linear_cross_entropy` is chunked only without label smoothing, and then returns a
+bfloat16 loss for a bfloat16 head, which has two digits; so the chunks are taken here.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**28}
+"""Memory for the logits of a chunk. More is no faster: the products are large enough."""
+
+
+def linear_cross_entropy_sum(
+    hidden: Tensor, head_weight: Tensor, targets: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Sum of (1 - ε)·(-log p[target]) + ε·mean over the vocabulary of (-log p), in nats.
+
+    Here p = softmax(hidden @ head_weightᵀ), in float32 whatever the dtype of the product.
+
+    Args:
+        hidden: (labels, width).
+        head_weight: (vocab, width).
+        targets: (labels,) int64.
+        label_smoothing: ε in 0..1.
+
+    Returns:
+        () float32; 0 where there are no labels. Differentiable once, in `hidden` and
+        `head_weight`; the gradients are made in the forward pass, while the logits are there.
+    """
+    if not torch.is_grad_enabled():
+        hidden, head_weight = hidden.detach(), head_weight.detach()
+    total: Tensor = _ChunkedCrossEntropy.apply(hidden, head_weight, targets, label_smoothing)
+    return total
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """With q = (1 - ε)·onehot(target) + ε / vocab, the loss is -Σ q·log p, its gradient p - q."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head_weight: Tensor, targets: Tensor, label_smoothing: float
+    ) -> Tensor:
+        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        hidden_grad = torch.empty_like(hidden) if wants_hidden else None
+        weight_grad = torch.zeros_like(head_weight) if wants_weight else None
+        total = hidden.new_zeros((), dtype=torch.float32)
+        size = _chunk_size(hidden.device.type, len(head_weight))
+        for start in range(0, len(targets), size):
+            chunk = slice(start, start + size)
+            logits = (hidden[chunk] @ head_weight.T).float()  # (chunk, vocab)
+            loss, logits_grad = _smoothed_cross_entropy(logits, targets[chunk], label_smoothing)
+            total += loss
+            logits_grad = logits_grad.to(head_weight.dtype)
+            if hidden_grad is not None:
+                hidden_grad[chunk] = logits_grad @ head_weight
+            if weight_grad is not None:
+                weight_grad += logits_grad.T @ hidden[chunk]
+        ctx.save_for_backward(hidden_grad, weight_grad)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *total_grad: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [grad if grad is None else grad * total_grad[0] for grad in ctx.saved_tensors]
+        return *scaled, None, None
+
+
+def _smoothed_cross_entropy(
+    logits: Tensor, targets: Tensor, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Return the summed loss () and its gradient in the logits (chunk, vocab), both float32."""
+    log_probabilities = torch.log_softmax(logits, dim=1)
+    at_target = log_probabilities.gather(1, targets[:, None])  # (chunk, 1)
+    loss = (label_smoothing - 1) * at_target.sum()
+    if label_smoothing:
+        loss -= label_smoothing * log_probabilities.mean(1).sum()
+    grad = log_probabilities.exp_()  # in place: each pass over a chunk counts
+    if label_smoothing:
+        grad -= label_smoothing / logits.shape[1]
+    grad.scatter_add_(1, targets[:, None], torch.full_like(at_target, label_smoothing - 1))
+    return loss, grad
+
+
+def _chunk_size(device: str, vocab: int) -> int:
+    """Return how many labels' float32 logits fit a chunk, at least 1."""
+    return max(1, CHUNK_BYTES.get(device, CHUNK_BYTES["cuda"]) // (4 * vocab))
