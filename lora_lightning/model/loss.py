@@ -95,19 +95,24 @@ class TrainingLoss(ABC):
             )
         return positions
 
-    def __call__(self, hidden: Tensor, head_weight: Tensor, targets: Tensor) -> Tensor:
+    def __call__(
+        self, hidden: Tensor, head_weight: Tensor, targets: Tensor, share: float = 1.0
+    ) -> Tensor:
         """Compute the loss of one micro-batch.
 
         Args:
             hidden: last hidden states of `positions`, (labels, width).
             head_weight: tied output projection, (vocab, width).
             targets: next token ids at `positions`, (labels,) int64.
+            share: what the caller will multiply the loss with before differentiating, 1 /
+                accumulated micro-batches.
 
         Returns:
             () float32, differentiable in `hidden` and `head_weight`.
         """
         smoothing = self.label_smoothing if self.label_smoothing > LEAST_SMOOTHING else 0.0
-        total = linear_cross_entropy_sum(hidden, head_weight, targets, smoothing)
+        factor = share / (len(targets) + COUNT_OFFSET)
+        total = linear_cross_entropy_sum(hidden, head_weight, targets, smoothing, factor)
         return batch_loss(total, len(targets))
 
 

@@ -92,7 +92,8 @@ class FineTuning(pl.LightningModule):
         """Return the loss of one micro-batch, () float32."""
         positions = self.loss.positions(batch)
         hidden = packed_hidden_states(self.model.transformer, batch, positions)
-        return self.loss(hidden, self.model.lm_head.weight, batch.targets[positions])
+        share = 1 / self.plan.accumulate_grad_batches
+        return self.loss(hidden, self.model.lm_head.weight, batch.targets[positions], share)
 
     def on_train_start(self) -> None:
         """Start the clock of the first update."""
