@@ -143,7 +143,9 @@ class FineTuning(pl.LightningModule):
         statistics = validation_statistics(
             hidden, self.model.lm_head.weight, batch.targets[positions]
         )
-        self._validated.append(torch.stack([torch.as_tensor(s, device=hidden.device).float() for s in statistics]))
+        self._validated.append(
+            torch.stack([torch.as_tensor(s, device=hidden.device).float() for s in statistics])
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Average as the reference does, over the batches of all ranks, and per token."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 from torch.nn import functional
+from transformers.activations import NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Block, GPT2Model
 
 from lora_lightning.model.attention import packed_attention
@@ -45,7 +46,8 @@ def packed_hidden_states(model: GPT2Model, rows: PackedRows, wanted: Tensor) -> 
         (wanted, width).
     """
     hidden = model.wte(rows.input_ids) + model.wpe(rows.position_ids)  # (tokens, width)
-    *lower, last = model.h
+    blocks: list[GPT2Block] = list(model.h)  # type: ignore[arg-type]
+    *lower, last = blocks
     for block in lower:
         hidden = _after_attention(block, hidden, _attended(block, hidden, rows))
     # Other positions of the last block serve the wanted ones as keys and values only.
@@ -67,5 +69,7 @@ def _after_attention(block: GPT2Block, hidden: Tensor, attended: Tensor) -> Tens
 
 
 def _mlp(mlp: GPT2MLP, x: Tensor) -> Tensor:
-    # gelu_new, which transformers spells out in eight operations.
-    return mlp.c_proj(functional.gelu(mlp.c_fc(x), approximate="tanh"))
+    inner = mlp.c_fc(x)  # (tokens, 4 · width)
+    if isinstance(mlp.act, NewGELUActivation):  # which transformers spells out in eight operations
+        return mlp.c_proj(functional.gelu(inner, approximate="tanh"))
+    return mlp.c_proj(mlp.act(inner))

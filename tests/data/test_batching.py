@@ -172,19 +172,20 @@ def test_in_order_ranks_deal_out_the_batches_of_the_file(in_step, size, batch_si
     assert dealt == [batches[rank::world_size] for rank in range(world_size)]
 
 
-def test_a_batch_is_padded_to_its_longest_row_and_counts_its_tokens():
+def test_a_batch_holds_its_rows_end_to_end_and_knows_where_each_stands():
     rows = [
         make_row(EncodedExample([1, 2], [3]), 8),
         make_row(EncodedExample([4] * 4, [5] * 9), 8),
     ]
     batch = collate(rows, [7, 2])
     assert batch.row_ids == (7, 2)
+    assert batch.lengths == (3, 8)
     assert batch.tokens == 3 + 8
-    assert batch.input_ids.shape == batch.targets.shape == (2, 8)
     assert batch.input_ids.dtype == batch.targets.dtype == torch.int64
-    assert batch.completion_mask.dtype == batch.joint_mask.dtype == torch.bool
-    assert batch.input_ids[0].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
-    assert batch.targets[0].tolist() == [2, 3, 0, 0, 0, 0, 0, 0]
-    assert batch.completion_mask[0].nonzero().flatten().tolist() == [1]
-    assert batch.joint_mask[0].nonzero().flatten().tolist() == [0, 1]
-    assert torch.equal(batch.input_ids[1], rows[1].input_ids)
+    assert batch.input_ids.tolist() == [1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5]
+    assert batch.position_ids.tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert batch.targets.tolist() == [2, 3, 0, 4, 4, 4, 5, 5, 5, 5, 5]
+    assert batch.boundaries.tolist() == [0, 3, 11]
+    # The last position of the cut row has a target, which no loss looks at.
+    assert batch.completion_positions.tolist() == [1, 6, 7, 8, 9]
+    assert batch.joint_positions.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9]

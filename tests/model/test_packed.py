@@ -1,0 +1,131 @@
+"""Rows end to end give what padded rows give: hidden states, losses, gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lora_lightning.data.batching import collate
+from lora_lightning.data.encoding import EncodedExample, make_row
+from lora_lightning.methods.full import Full
+from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.model.loss import CompletionLoss, JointLoss
+from lora_lightning.model.packed import packed_hidden_states
+from tests.methods.models import adapted, fresh
+from tests.model.padded import assert_gradients_close, gradients, padded_hidden_states, padded_loss
+
+POSITIONS = 32
+METHODS = {
+    "q and v": LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"]),
+    "all linear": LoRA(2, 6, 0.0, ["c_attn", "c_proj", "c_fc"]),
+    "mlp": LoRA(2, 6, 0.0, ["mlp.c_fc"]),
+}
+LENGTHS = st.lists(st.tuples(st.integers(1, 20), st.integers(1, 30)), min_size=1, max_size=5)
+
+
+def make_rows(lengths, max_length=POSITIONS, seed=0):
+    """Rows of random ids with contexts and completions of the given lengths."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def ids(number):
+        return torch.randint(50, (number,), generator=generator).tolist()
+
+    return [make_row(EncodedExample(ids(c), ids(n)), max_length) for c, n in lengths]
+
+
+def packed_loss(model, rows, loss=CompletionLoss(0.1), share=1.0):  # noqa: B008
+    batch = collate(rows, range(len(rows)))
+    positions = loss.positions(batch)
+    hidden = packed_hidden_states(model.transformer, batch, positions)
+    return loss(hidden, model.lm_head.weight, batch.targets[positions], share)
+
+
+@settings(max_examples=20, deadline=None)
+@given(lengths=LENGTHS)
+def test_every_hidden_state_is_that_of_the_padded_row(lengths):
+    model, rows = adapted(), make_rows(lengths)
+    batch = collate(rows, range(len(rows)))
+    with torch.no_grad():
+        everywhere = torch.arange(batch.tokens)
+        found = packed_hidden_states(model.transformer, batch, everywhere)
+        expected = padded_hidden_states(model, rows)
+    for row, states, padded in zip(rows, found.split(batch.lengths), expected, strict=True):
+        torch.testing.assert_close(states, padded[: len(row.input_ids)], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("joint", [False, True])
+@settings(max_examples=10, deadline=None)
+@given(lengths=LENGTHS, smoothing=st.sampled_from([0.0, 0.1]))
+def test_loss_and_gradients_are_those_of_padded_rows(name, joint, lengths, smoothing):
+    model, rows = adapted(METHODS[name]), make_rows(lengths)
+    if not any(row.completion_mask.any() for row in rows):
+        return
+    expected = padded_loss(model, rows, smoothing, joint)
+    expected.backward()
+    oracle = gradients(model)
+    loss = packed_loss(model, rows, (JointLoss if joint else CompletionLoss)(smoothing))
+    loss.backward()
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+    assert_gradients_close(gradients(model), oracle)
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[(5, 1), (1, 1), (9, 1)], [(3, 40), (20, 20), (2, 4)], [(31, 9), (4, 4)], [(40, 3), (4, 4)]],
+    ids=["completions of one token", "cut rows", "one label left", "a row without labels"],
+)
+def test_rows_at_the_edge(lengths):
+    model, rows = adapted(), make_rows(lengths)
+    padded_loss(model, rows).backward()
+    oracle = gradients(model)
+    packed_loss(model, rows).backward()
+    assert_gradients_close(gradients(model), oracle)
+
+
+def test_accumulated_micro_batches_add_up_as_padded_ones_do():
+    model = adapted()
+    groups = [make_rows([(4, 9), (7, 3)]), make_rows([(2, 2)], seed=1), make_rows([(9, 9)], seed=2)]
+    for rows in groups:
+        (padded_loss(model, rows) / 3).backward()
+    oracle = gradients(model)
+    for rows in groups:
+        (packed_loss(model, rows, share=1 / 3) / 3).backward()
+    assert_gradients_close(gradients(model), oracle)
+
+
+def test_all_parameters_train_as_with_padded_rows():
+    model, rows = fresh(Full()), make_rows([(4, 9), (7, 3), (12, 20)])
+    padded_loss(model, rows).backward()
+    oracle = gradients(model)
+    packed_loss(model, rows).backward()
+    assert_gradients_close(gradients(model), oracle)
+
+
+def test_an_activation_other_than_gpt2s_is_kept():
+    model, rows = adapted(activation_function="relu"), make_rows([(4, 9), (7, 3)])
+    torch.testing.assert_close(packed_loss(model, rows), padded_loss(model, rows))
+
+
+def test_a_row_does_not_see_its_neighbours():
+    model = adapted()
+    (first, second), (other, _) = make_rows([(4, 9), (7, 3)]), make_rows([(6, 6), (1, 1)], seed=1)
+    positions = torch.arange(-10, 0)
+    with torch.no_grad():
+        found = [
+            packed_hidden_states(
+                model.transformer,
+                batch := collate([before, second], [0, 1]),
+                positions + batch.tokens,
+            )
+            for before in (first, other)
+        ]
+    torch.testing.assert_close(*found, atol=1e-6, rtol=1e-6)
+
+
+def test_nothing_below_the_first_trainable_projection_is_differentiated():
+    model, rows = adapted(LoRA(2, 6, 0.0, ["h.1.attn.c_attn"])), make_rows([(4, 9)])
+    inputs = []
+    model.transformer.h[1].ln_1.register_forward_hook(lambda *parts: inputs.append(parts[2]))
+    packed_loss(model, rows).backward()
+    assert not inputs[0].requires_grad
