@@ -19,7 +19,9 @@ ROUND_UP_SEED = 911
 
 
 class Batch(NamedTuple):
-    """Rows end to end, without padding: `tokens` counts the tokens of all of them.
+    """Rows end to end, without padding and without their last tokens.
+
+    Nothing follows a row's last token: it has no target, and no other token sees it.
 
     Attributes:
         input_ids: (tokens,) int64.
@@ -30,6 +32,7 @@ class Batch(NamedTuple):
         boundaries: (rows + 1,) int32, where each row begins, and where the last one ends.
         lengths: number of tokens of each row, known without asking the device.
         row_ids: number of each row in its file, from 0.
+        row_tokens: context and completion ids of all rows after the cut, last tokens included.
     """
 
     input_ids: Tensor
@@ -40,28 +43,31 @@ class Batch(NamedTuple):
     boundaries: Tensor
     lengths: tuple[int, ...]
     row_ids: tuple[int, ...]
-
-    @property
-    def tokens(self) -> int:
-        """Context and completion ids of all rows, after the cut."""
-        return sum(self.lengths)
+    row_tokens: int
 
 
 def collate(rows: Sequence[Row], row_ids: Sequence[int]) -> Batch:
     """Join rows to a batch."""
-    lengths = tuple(len(row.input_ids) for row in rows)
-    ends = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    kept = [_without_last_token(row) for row in rows]
+    lengths = tuple(len(row.input_ids) for row in kept)
     return Batch(
-        input_ids=torch.cat([row.input_ids for row in rows]),
+        input_ids=torch.cat([row.input_ids for row in kept]),
         position_ids=torch.cat([torch.arange(length) for length in lengths]),
-        targets=torch.cat([row.targets for row in rows]),
-        # Found here, on the host: on a GPU to look for them would make the host wait.
-        completion_positions=torch.cat([row.completion_mask for row in rows]).nonzero()[:, 0],
-        joint_positions=torch.cat([row.joint_mask for row in rows]).nonzero()[:, 0],
-        boundaries=ends,
+        targets=torch.cat([row.targets for row in kept]),
+        # Found here, on the host: to look for them on a GPU would make the host wait.
+        completion_positions=torch.cat([row.completion_mask for row in kept]).nonzero()[:, 0],
+        joint_positions=torch.cat([row.joint_mask for row in kept]).nonzero()[:, 0],
+        boundaries=torch.tensor([0, *accumulate(lengths)], dtype=torch.int32),
         lengths=lengths,
         row_ids=tuple(row_ids),
+        row_tokens=sum(len(row.input_ids) for row in rows),
     )
+
+
+def _without_last_token(row: Row) -> Row:
+    """Leave out the last token, unless there is no other."""
+    length = max(1, len(row.input_ids) - 1)
+    return Row(*(tensor[:length] for tensor in row))
 
 
 def number_of_batches(size: int, batch_size: int) -> int:

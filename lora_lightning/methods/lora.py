@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from lora_lightning.methods.dropout import CheapDropout
+
 Projection = Conv1D | nn.Linear
 
 
@@ -75,7 +77,7 @@ class LoRALayer(nn.Module):
         self.num_slices = num_slices
         self.in_features, self.out_features = projection_features(base)
         self.slice_features = self.out_features // num_slices
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = CheapDropout(dropout)
         device, dtype = base.weight.device, torch.float32
         stacked_rank = len(self.slices) * rank
         stacked_out = len(self.slices) * self.slice_features

@@ -4,6 +4,7 @@ torch's own `linear_cross_entropy` is chunked only without label smoothing, and 
 bfloat16 loss for a bfloat16 head, which has two digits; so the chunks are taken here.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch.autograd.function import once_differentiable
 
 CHUNK_BYTES = 2**26
 """Memory for the float32 logits of a chunk: 333 labels of GPT-2's vocabulary."""
+ROWS_AT_ONCE = 8
+TOKENS_AT_ONCE = 2**13
 
 
 def linear_cross_entropy_sum(
@@ -64,14 +67,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         size = max(1, CHUNK_BYTES // (4 * len(head_weight)))
         for start in range(0, len(targets), size):
             chunk = slice(start, start + size)
-            logits = (hidden[chunk] @ head_weight.T).float()  # (chunk, vocab)
-            loss, logits_grad = _smoothed_cross_entropy(
-                logits, targets[chunk], label_smoothing, factor
-            )
-            total += loss
-            logits_grad = logits_grad.to(head_weight.dtype)
+            logits = _project(hidden[chunk], head_weight)  # (chunk, vocab)
+            total += _to_gradient(logits, targets[chunk], label_smoothing, factor)
+            logits_grad = logits.to(hidden.dtype)
             if hidden_grad is not None:
-                hidden_grad[chunk] = logits_grad @ head_weight
+                hidden_grad[chunk] = _project_back(logits_grad, head_weight)
             if weight_grad is not None:
                 weight_grad += logits_grad.T @ hidden[chunk]
         ctx.save_for_backward(hidden_grad, weight_grad)
@@ -86,15 +86,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return *scaled, None, None, None
 
 
-def _smoothed_cross_entropy(
-    logits: Tensor, targets: Tensor, label_smoothing: float, factor: float
-) -> tuple[Tensor, Tensor]:
-    """Return the summed loss () and `factor` times its gradient (chunk, vocab), both float32.
+def _to_gradient(logits: Tensor, targets: Tensor, label_smoothing: float, factor: float) -> Tensor:
+    """Return the summed loss (), and replace the logits by `factor` times its gradient in them."""
+    # A CPU takes so few rows at once that they stay in its cache over all passes.
+    rows = ROWS_AT_ONCE if logits.device.type == "cpu" else max(1, len(logits))
+    parts = zip(logits.split(rows), targets.split(rows), strict=True)
+    losses = [_part_to_gradient(*part, label_smoothing, factor) for part in parts]
+    return torch.stack(losses).sum()
 
-    What autograd would do, with two passes fewer over the chunk.
-    """
+
+def _part_to_gradient(
+    logits: Tensor, targets: Tensor, label_smoothing: float, factor: float
+) -> Tensor:
     log_probabilities = torch.log_softmax(logits, dim=1)
-    at_target = log_probabilities.gather(1, targets[:, None])  # (chunk, 1)
+    at_target = log_probabilities.gather(1, targets[:, None])  # (rows, 1)
     loss = (label_smoothing - 1) * at_target.sum()
     if label_smoothing:
         loss -= label_smoothing * log_probabilities.mean(1).sum()
@@ -104,5 +109,32 @@ def _smoothed_cross_entropy(
     wanted.scatter_add_(1, targets[:, None], peaks)
     # Not p - q: torch's kernel is p·Σq - q, and over a whole vocabulary Σq is not 1 in float32,
     # which shows in the reference's gradients.
-    grad = torch._log_softmax_backward_data(wanted, log_probabilities, 1, torch.float32)
-    return loss, grad
+    torch._log_softmax_backward_data(wanted, log_probabilities, 1, torch.float32, out=logits)
+    return loss
+
+
+def _project(hidden: Tensor, head_weight: Tensor) -> Tensor:
+    """Return hidden @ head_weightᵀ, (labels, vocab) float32; the product has the hidden dtype."""
+    if head_weight.dtype == hidden.dtype:
+        return (hidden @ head_weight.T).float()
+    logits = hidden.new_empty(len(hidden), len(head_weight))
+    for part, columns in _converted_parts(head_weight, hidden.dtype):
+        logits[:, columns] = hidden @ part.T
+    return logits.float()
+
+
+def _project_back(logits_grad: Tensor, head_weight: Tensor) -> Tensor:
+    """Return logits_grad @ head_weight, (labels, width) in the dtype of `logits_grad`."""
+    if head_weight.dtype == logits_grad.dtype:
+        return logits_grad @ head_weight
+    hidden_grad = logits_grad.new_zeros(len(logits_grad), head_weight.shape[1])
+    for part, columns in _converted_parts(head_weight, logits_grad.dtype):
+        hidden_grad.addmm_(logits_grad[:, columns], part)
+    return hidden_grad
+
+
+def _converted_parts(head_weight: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, slice]]:
+    """Convert the head part by part: a converted copy of the whole would be the largest tensor."""
+    for start in range(0, len(head_weight), TOKENS_AT_ONCE):
+        columns = slice(start, start + TOKENS_AT_ONCE)
+        yield head_weight[columns].to(dtype), columns

@@ -47,6 +47,8 @@ def load_base(path: str, dtype: str = "float32") -> "GPT2LMHeadModel":
         InputError: the folder, its configuration or a weight file is missing, damaged or not
             GPT-2's, or the hub has no such model or is out of reach.
     """
+    from lora_lightning.model.mixed import let_precisions_mix
+
     if dtype not in DTYPES:
         raise InputError(f"model.dtype={dtype}: allowed is {' | '.join(DTYPES)}")
     folder = base_folder(path)
@@ -57,6 +59,7 @@ def load_base(path: str, dtype: str = "float32") -> "GPT2LMHeadModel":
     # Not strict: the tied head is no tensor of its own; all others have been checked.
     model.load_state_dict(converted, strict=False, assign=True)
     model.tie_weights()
+    let_precisions_mix(model)
     return model.eval()
 
 

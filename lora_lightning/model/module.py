@@ -33,8 +33,8 @@ class TokenBatch(PackedRows, LabelledBatch, Protocol):
         """Next token ids, (tokens,) int64."""
 
     @property
-    def tokens(self) -> int:
-        """Number of tokens of all rows."""
+    def row_tokens(self) -> int:
+        """Context and completion ids of all rows, whether computed or not."""
 
 
 class FineTuning(pl.LightningModule):
@@ -260,7 +260,7 @@ class _Group:
 
     def add(self, loss: Tensor, batch: TokenBatch) -> None:
         self.losses.append(loss)
-        self.tokens += batch.tokens
+        self.tokens += batch.row_tokens
         self.rows += len(batch.row_ids)
 
     def mean_loss(self) -> float:

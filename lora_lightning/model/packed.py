@@ -2,20 +2,20 @@
 
 transformers' own modules do the work; only the order in which they are called stands here, because
 three things are out of reach of transformers' forward: tokens without a batch dimension, a last
-block that computes only what the loss will look at, and the tanh of the activation in one kernel.
+block that computes only what the loss will look at, and an MLP of few passes over memory.
 """
 
 from typing import Protocol
 
 from torch import Tensor
-from torch.nn import functional
-from transformers.activations import NewGELUActivation
-from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Block, GPT2Model
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2Model
 
-from lora_lightning.model.attention import packed_attention
+from lora_lightning.model.attention import RowLayout, packed_attention
+from lora_lightning.model.mixed import compute_dtype, mixed_layer_norm
+from lora_lightning.model.mlp import mlp
 
 
-class PackedRows(Protocol):
+class PackedRows(RowLayout, Protocol):
     """Rows of tokens, end to end."""
 
     @property
@@ -26,16 +26,12 @@ class PackedRows(Protocol):
     def position_ids(self) -> Tensor:
         """Place of each token in its row, (tokens,) int64."""
 
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Number of tokens of each row."""
-
 
 def packed_hidden_states(model: GPT2Model, rows: PackedRows, wanted: Tensor) -> Tensor:
     """Return the final hidden states of the wanted positions.
 
-    Equal to running the rows padded, without dropout in the base. Nothing below the first trainable
-    projection is differentiated: where nothing trainable lies below, autograd records nothing.
+    Equal to running the rows padded, without dropout in the base. Where nothing trainable lies
+    below, autograd records nothing.
 
     Args:
         model: the transformer, a method applied to its projections.
@@ -45,7 +41,8 @@ def packed_hidden_states(model: GPT2Model, rows: PackedRows, wanted: Tensor) -> 
     Returns:
         (wanted, width).
     """
-    hidden = model.wte(rows.input_ids) + model.wpe(rows.position_ids)  # (tokens, width)
+    embedded = model.wte(rows.input_ids) + model.wpe(rows.position_ids)  # (tokens, width)
+    hidden = embedded.to(compute_dtype(embedded.dtype, embedded.device))
     blocks: list[GPT2Block] = list(model.h)  # type: ignore[arg-type]
     *lower, last = blocks
     for block in lower:
@@ -53,23 +50,16 @@ def packed_hidden_states(model: GPT2Model, rows: PackedRows, wanted: Tensor) -> 
     # Other positions of the last block serve the wanted ones as keys and values only.
     attended = _attended(last, hidden, rows)
     hidden = _after_attention(last, hidden[wanted], attended[wanted])
-    return model.ln_f(hidden)
+    return mixed_layer_norm(model.ln_f, hidden)
 
 
 def _attended(block: GPT2Block, hidden: Tensor, rows: PackedRows) -> Tensor:
     """Return what attention gathers for each token, before its output projection."""
-    fused = block.attn.c_attn(block.ln_1(hidden))  # (tokens, 3 · width)
-    return packed_attention(fused, rows.lengths, block.attn.num_heads, block.attn.scaling)
+    fused = block.attn.c_attn(mixed_layer_norm(block.ln_1, hidden))  # (tokens, 3 · width)
+    return packed_attention(fused, rows, block.attn.num_heads, block.attn.scaling)
 
 
 def _after_attention(block: GPT2Block, hidden: Tensor, attended: Tensor) -> Tensor:
     """Project what attention gathered, and apply the MLP; both add to the residual stream."""
     hidden = hidden + block.attn.c_proj(attended)
-    return hidden + _mlp(block.mlp, block.ln_2(hidden))
-
-
-def _mlp(mlp: GPT2MLP, x: Tensor) -> Tensor:
-    inner = mlp.c_fc(x)  # (tokens, 4 · width)
-    if isinstance(mlp.act, NewGELUActivation):  # which transformers spells out in eight operations
-        return mlp.c_proj(functional.gelu(inner, approximate="tanh"))
-    return mlp.c_proj(mlp.act(inner))
+    return hidden + mlp(block.mlp, mixed_layer_norm(block.ln_2, hidden))

@@ -172,20 +172,25 @@ def test_in_order_ranks_deal_out_the_batches_of_the_file(in_step, size, batch_si
     assert dealt == [batches[rank::world_size] for rank in range(world_size)]
 
 
-def test_a_batch_holds_its_rows_end_to_end_and_knows_where_each_stands():
+def test_a_batch_holds_its_rows_end_to_end_without_their_last_tokens():
     rows = [
         make_row(EncodedExample([1, 2], [3]), 8),
         make_row(EncodedExample([4] * 4, [5] * 9), 8),
     ]
     batch = collate(rows, [7, 2])
     assert batch.row_ids == (7, 2)
-    assert batch.lengths == (3, 8)
-    assert batch.tokens == 3 + 8
+    assert batch.lengths == (2, 7)
+    assert batch.row_tokens == 3 + 8
     assert batch.input_ids.dtype == batch.targets.dtype == torch.int64
-    assert batch.input_ids.tolist() == [1, 2, 3, 4, 4, 4, 4, 5, 5, 5, 5]
-    assert batch.position_ids.tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7]
-    assert batch.targets.tolist() == [2, 3, 0, 4, 4, 4, 5, 5, 5, 5, 5]
-    assert batch.boundaries.tolist() == [0, 3, 11]
-    # The last position of the cut row has a target, which no loss looks at.
-    assert batch.completion_positions.tolist() == [1, 6, 7, 8, 9]
-    assert batch.joint_positions.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9]
+    assert batch.input_ids.tolist() == [1, 2, 4, 4, 4, 4, 5, 5, 5]
+    assert batch.position_ids.tolist() == [0, 1, 0, 1, 2, 3, 4, 5, 6]
+    assert batch.targets.tolist() == [2, 3, 4, 4, 4, 5, 5, 5, 5]
+    assert batch.boundaries.tolist() == [0, 2, 9]
+    assert batch.completion_positions.tolist() == [1, 5, 6, 7, 8]
+    assert batch.joint_positions.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_row_of_one_token_keeps_it_and_has_no_label():
+    batch = collate([make_row(EncodedExample([1], []), 8)], [0])
+    assert batch.input_ids.tolist() == [1]
+    assert not len(batch.joint_positions)

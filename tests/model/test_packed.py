@@ -33,6 +33,18 @@ def make_rows(lengths, max_length=POSITIONS, seed=0):
     return [make_row(EncodedExample(ids(c), ids(n)), max_length) for c, n in lengths]
 
 
+def mild(model):
+    """Make it less certain: where a probability nears 1, float32 has no digits left for 1 - p."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 0.4
+    return model
+
+
+def mild_adapted(*arguments, **settings):
+    return mild(adapted(*arguments, **settings))
+
+
 def packed_loss(model, rows, loss=CompletionLoss(0.1), share=1.0):  # noqa: B008
     batch = collate(rows, range(len(rows)))
     positions = loss.positions(batch)
@@ -43,14 +55,14 @@ def packed_loss(model, rows, loss=CompletionLoss(0.1), share=1.0):  # noqa: B008
 @settings(max_examples=20, deadline=None)
 @given(lengths=LENGTHS)
 def test_every_hidden_state_is_that_of_the_padded_row(lengths):
-    model, rows = adapted(), make_rows(lengths)
+    model, rows = mild_adapted(), make_rows(lengths)
     batch = collate(rows, range(len(rows)))
     with torch.no_grad():
-        everywhere = torch.arange(batch.tokens)
+        everywhere = torch.arange(len(batch.input_ids))
         found = packed_hidden_states(model.transformer, batch, everywhere)
         expected = padded_hidden_states(model, rows)
-    for row, states, padded in zip(rows, found.split(batch.lengths), expected, strict=True):
-        torch.testing.assert_close(states, padded[: len(row.input_ids)], atol=1e-5, rtol=1e-5)
+    for states, padded in zip(found.split(batch.lengths), expected, strict=True):
+        torch.testing.assert_close(states, padded[: len(states)], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -58,7 +70,7 @@ def test_every_hidden_state_is_that_of_the_padded_row(lengths):
 @settings(max_examples=10, deadline=None)
 @given(lengths=LENGTHS, smoothing=st.sampled_from([0.0, 0.1]))
 def test_loss_and_gradients_are_those_of_padded_rows(name, joint, lengths, smoothing):
-    model, rows = adapted(METHODS[name]), make_rows(lengths)
+    model, rows = mild_adapted(METHODS[name]), make_rows(lengths)
     if not any(row.completion_mask.any() for row in rows):
         return
     expected = padded_loss(model, rows, smoothing, joint)
@@ -76,7 +88,7 @@ def test_loss_and_gradients_are_those_of_padded_rows(name, joint, lengths, smoot
     ids=["completions of one token", "cut rows", "one label left", "a row without labels"],
 )
 def test_rows_at_the_edge(lengths):
-    model, rows = adapted(), make_rows(lengths)
+    model, rows = mild_adapted(), make_rows(lengths)
     padded_loss(model, rows).backward()
     oracle = gradients(model)
     packed_loss(model, rows).backward()
@@ -84,7 +96,7 @@ def test_rows_at_the_edge(lengths):
 
 
 def test_accumulated_micro_batches_add_up_as_padded_ones_do():
-    model = adapted()
+    model = mild_adapted()
     groups = [make_rows([(4, 9), (7, 3)]), make_rows([(2, 2)], seed=1), make_rows([(9, 9)], seed=2)]
     for rows in groups:
         (padded_loss(model, rows) / 3).backward()
@@ -95,7 +107,7 @@ def test_accumulated_micro_batches_add_up_as_padded_ones_do():
 
 
 def test_all_parameters_train_as_with_padded_rows():
-    model, rows = fresh(Full()), make_rows([(4, 9), (7, 3), (12, 20)])
+    model, rows = mild(fresh(Full())), make_rows([(4, 9), (7, 3), (12, 20)])
     padded_loss(model, rows).backward()
     oracle = gradients(model)
     packed_loss(model, rows).backward()
@@ -103,20 +115,20 @@ def test_all_parameters_train_as_with_padded_rows():
 
 
 def test_an_activation_other_than_gpt2s_is_kept():
-    model, rows = adapted(activation_function="relu"), make_rows([(4, 9), (7, 3)])
+    model, rows = mild_adapted(activation_function="relu"), make_rows([(4, 9), (7, 3)])
     torch.testing.assert_close(packed_loss(model, rows), padded_loss(model, rows))
 
 
 def test_a_row_does_not_see_its_neighbours():
-    model = adapted()
+    model = mild_adapted()
     (first, second), (other, _) = make_rows([(4, 9), (7, 3)]), make_rows([(6, 6), (1, 1)], seed=1)
-    positions = torch.arange(-10, 0)
+    positions = torch.arange(-9, 0)
     with torch.no_grad():
         found = [
             packed_hidden_states(
                 model.transformer,
                 batch := collate([before, second], [0, 1]),
-                positions + batch.tokens,
+                positions + len(batch.input_ids),
             )
             for before in (first, other)
         ]
@@ -124,8 +136,12 @@ def test_a_row_does_not_see_its_neighbours():
 
 
 def test_nothing_below_the_first_trainable_projection_is_differentiated():
-    model, rows = adapted(LoRA(2, 6, 0.0, ["h.1.attn.c_attn"])), make_rows([(4, 9)])
+    model, rows = mild_adapted(LoRA(2, 6, 0.0, ["h.1.attn.c_attn"])), make_rows([(4, 9)])
     inputs = []
-    model.transformer.h[1].ln_1.register_forward_hook(lambda *parts: inputs.append(parts[2]))
+    model.transformer.h[1].attn.c_attn.register_forward_hook(
+        lambda _, arguments, result: inputs.append((arguments[0], result))
+    )
     packed_loss(model, rows).backward()
-    assert not inputs[0].requires_grad
+    [(arriving, leaving)] = inputs
+    assert not arriving.requires_grad
+    assert leaving.requires_grad
