@@ -59,7 +59,7 @@ class DoRALayer(LoRALayer):
             return frozen
         dropped, gain = self.dropout(x), self.gain()
         if self.training and self.dropout.p > 0:
-            weight = self.base.weight
+            weight = self.base.weight.to(x.dtype)
             unbiased = F.linear(dropped, weight.T if isinstance(self.base, Conv1D) else weight)
         else:
             bias = self.base.bias

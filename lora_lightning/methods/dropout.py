@@ -16,9 +16,9 @@ class CheapDropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x`, of any shape, while training."""
-        if x.device.type != "cpu" or not self.training or not 0 < self.p < 1:
-            return super().forward(x)
         dropped_levels = round(self.p * LEVELS)
+        if x.device.type != "cpu" or not self.training or not 0 < dropped_levels < LEVELS:
+            return super().forward(x)
         kept = random_levels(x.shape) >= dropped_levels - LEVELS // 2
         return (x * kept).mul_(LEVELS / (LEVELS - dropped_levels))
 

@@ -185,6 +185,8 @@ def test_doras_loss_and_gradients_equal_pefts(tmp_path, targets, dropout):
     ours = adapted(method)
     save_adapter(ours, method, tmp_path)
     theirs = as_peft(tmp_path, is_trainable=True)
+    for name, layer in lora_layers(ours).items():  # the mask is drawn in the same way
+        theirs.get_submodule(f"base_model.model.{name}").lora_dropout["default"] = layer.dropout
     losses = []
     for model in (ours.train(), theirs.train()):
         torch.manual_seed(5)  # one dropout mask for both
