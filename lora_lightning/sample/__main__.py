@@ -21,7 +21,7 @@ from lora_lightning.sample.vocabulary import train_tokenizer, write_tokenizer
 
 OUTPUT = Path(__file__).parents[2] / "data" / "sample"
 SEED = 0
-STEPS = 5000
+STEPS = 6000
 VOCABULARY_ROWS = 10_000
 
 

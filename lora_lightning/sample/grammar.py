@@ -96,7 +96,7 @@ def tell(rng: Random, name: str, facts: Sequence[Fact]) -> str:
     sentences = []
     while waiting:
         sentences.append(f"{name} {_verbs(rng, waiting)}.")
-    return " ".join(sentences)
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}" for sentence in sentences)
 
 
 def different(count: int, write: Callable[[], str]) -> list[str]:
