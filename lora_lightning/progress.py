@@ -13,6 +13,8 @@ SHOWN = {
     "train/loss": "loss",
     "train/lr": "lr",
     "train/tokens_per_second": "tokens/s",
+    "train/rows_per_second": "rows/s",
+    "train/share_of_peak": "of peak",
     "val/loss": "val/loss",
     "tokens/s": "tokens/s",
 }

@@ -11,11 +11,25 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DistributedSampler, Sampler
+from torch.utils.data import Dataset, DistributedSampler, Sampler
 
-from lora_lightning.data.encoding import Row
+from lora_lightning.data.encoding import EncodedExample, Row, make_row
 
 ROUND_UP_SEED = 911
+
+
+class RowDataset(Dataset[tuple[Row, int]]):
+    """Rows of a split, made when asked for, each with its number."""
+
+    def __init__(self, encoded: list[EncodedExample], max_length: int) -> None:
+        self.encoded = encoded
+        self.max_length = max_length
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __getitem__(self, row_id: int) -> tuple[Row, int]:
+        return make_row(self.encoded[row_id], self.max_length), row_id
 
 
 class Batch(NamedTuple):
@@ -68,6 +82,12 @@ def _without_last_token(row: Row) -> Row:
     """Leave out the last token, unless there is no other."""
     length = max(1, len(row.input_ids) - 1)
     return Row(*(tensor[:length] for tensor in row))
+
+
+def collate_pairs(pairs: list[tuple[Row, int]]) -> Batch:
+    """Join what `RowDataset` gives to a batch."""
+    rows, row_ids = zip(*pairs, strict=True)
+    return collate(rows, row_ids)
 
 
 def number_of_batches(size: int, batch_size: int) -> int:

@@ -1,50 +1,35 @@
 """What the data modules share: everything after the raw-file reader."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from lora_lightning.data.batching import (
     Batch,
     BatchSampler,
     InOrderBatchSampler,
     ReferenceBatchSampler,
-    collate,
+    RowDataset,
+    collate_pairs,
     number_of_batches,
 )
+from lora_lightning.data.buckets import BucketBatchSampler
 from lora_lightning.data.encoding import (
     Context,
     EncodedExample,
-    Row,
     encode_contexts,
     encode_examples,
     is_cut,
-    make_row,
 )
 from lora_lightning.data.example import Example, first_contexts
-from lora_lightning.data.sources import RawFile, content_sha256, find_or_download
+from lora_lightning.data.sources import RawFile, content_sha256, find_or_download, name_beside
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.errors import InputError
 
 SPLITS = ("train", "valid", "test")
-
-
-class RowDataset(Dataset[tuple[Row, int]]):
-    """Rows of a split, made when asked for, each with its number."""
-
-    def __init__(self, encoded: list[EncodedExample], max_length: int) -> None:
-        self.encoded = encoded
-        self.max_length = max_length
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    def __getitem__(self, row_id: int) -> tuple[Row, int]:
-        return make_row(self.encoded[row_id], self.max_length), row_id
 
 
 class DataToTextModule(LightningDataModule):
@@ -59,6 +44,9 @@ class DataToTextModule(LightningDataModule):
         batch_size: training rows per process and micro-batch.
         valid_batch_size: validation rows per process and batch; the reference's average over
             batches depends on it.
+        batch_tokens: make training batches of rows of similar length, as many as have at most so
+            many tokens, whatever `batch_size`; None leaves the number of rows to `batch_size`.
+        bucket_by_length: make training batches of `batch_size` rows of similar length.
         max_length: longer rows are cut to so many ids.
         shuffle: the reference's order with its round-up rows; false: the order of the file.
         limit_test: keep the first so many distinct contexts of the test split, with all their
@@ -75,6 +63,8 @@ class DataToTextModule(LightningDataModule):
         seed: int,
         batch_size: int = 8,
         valid_batch_size: int = 4,
+        batch_tokens: int | None = None,
+        bucket_by_length: bool = False,
         max_length: int = 512,
         shuffle: bool = True,
         limit_test: int | None = None,
@@ -82,10 +72,17 @@ class DataToTextModule(LightningDataModule):
         super().__init__()
         _require_at_least(1, batch_size=batch_size, valid_batch_size=valid_batch_size)
         _require_at_least(1, max_length=max_length)
+        if not shuffle and (bucket_by_length or batch_tokens is not None):
+            raise InputError(
+                "data.shuffle=false: the order of the file has no batches by length; leave "
+                "data.batch_tokens at null and data.bucket_by_length at false"
+            )
         _require_at_least(0, limit_test=0 if limit_test is None else limit_test)
         self.tokenizer = tokenizer
         self.seed = seed
         self.batch_sizes = {"train": batch_size, "valid": valid_batch_size}
+        self.batch_tokens = batch_tokens
+        self.in_buckets = bucket_by_length or batch_tokens is not None
         self.max_length = max_length
         self.shuffle = shuffle
         self.limit_test = limit_test
@@ -161,13 +158,15 @@ class DataToTextModule(LightningDataModule):
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every file read so far, of the bytes inside where it is `.gz`."""
         return {
-            _name_beside(path, self._paths_read.values()): content_sha256(path)
+            name_beside(path, self._paths_read.values()): content_sha256(path)
             for path in self._paths_read.values()
         }
 
     @property
     def batches_per_epoch(self) -> int:
         """Micro-batches in the training rows, over all ranks: rows / batch size, rounded up."""
+        if self.in_buckets:
+            return self._bucket_sampler(1, 0).batches_per_pass
         return number_of_batches(len(self.examples("train")), self.batch_sizes["train"])
 
     def micro_batches(self, max_epochs: int, world_size: int) -> int:
@@ -176,7 +175,7 @@ class DataToTextModule(LightningDataModule):
         With `shuffle` this is the reference's ceil(epochs · batches / world), which sets the
         length of its schedules although dropped short batches can make the run shorter.
         """
-        if self.shuffle:
+        if self.shuffle and not self.in_buckets:
             return number_of_batches(max_epochs * self.batches_per_epoch, world_size)
         return max_epochs * (self.batches_per_epoch // world_size)
 
@@ -215,7 +214,7 @@ class DataToTextModule(LightningDataModule):
         return DataLoader(
             RowDataset(self.encoded(split), self.max_length),  # type: ignore[arg-type]
             batch_sampler=self._samplers[split],
-            collate_fn=_collate_pairs,
+            collate_fn=collate_pairs,
             num_workers=0,
             pin_memory=on_gpu,
         )
@@ -240,12 +239,22 @@ class DataToTextModule(LightningDataModule):
     def _make_sampler(self, split: str, world: int, rank: int) -> BatchSampler:
         size, batch_size = len(self.examples(split)), self.batch_sizes[split]
         training = split == "train"
+        if training and self.in_buckets:
+            return self._bucket_sampler(world, rank)
         if not self.shuffle:
             return InOrderBatchSampler(size, batch_size, world, rank, in_step=training)
         epoch = None if training else 0
         return ReferenceBatchSampler(
             size, batch_size, world, rank, self.seed, drop_last=training, fixed_epoch=epoch
         )
+
+    def lengths(self, split: str) -> list[int]:
+        """Return the tokens of each row of a split, after the cut."""
+        return [min(row.length, self.max_length) for row in self.encoded(split)]
+
+    def _bucket_sampler(self, world: int, rank: int) -> BucketBatchSampler:
+        size, tokens = self.batch_sizes["train"], self.batch_tokens
+        return BucketBatchSampler(self.lengths("train"), size, tokens, world, rank, self.seed)
 
 
 class RawFolderDataModule(DataToTextModule):
@@ -272,18 +281,6 @@ class RawFolderDataModule(DataToTextModule):
             InputError: it is not there and cannot be downloaded.
         """
         return find_or_download(self.files[split], self.dir, self.source)
-
-
-def _collate_pairs(pairs: list[tuple[Row, int]]) -> Batch:
-    rows, row_ids = zip(*pairs, strict=True)
-    return collate(rows, row_ids)
-
-
-def _name_beside(path: Path, others: Collection[Path]) -> str:
-    """Return the file's name; with its folder where a file elsewhere has the same name."""
-    same_name = {other for other in others if other.name == path.name}
-    name = str(path) if len(same_name) > 1 else path.name
-    return name.removesuffix(".gz")
 
 
 def _require_at_least(least: int, **values: int) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -93,3 +94,10 @@ def content_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, unpacked where its name ends in `.gz`."""
     content = path.read_bytes()
     return hashlib.sha256(gzip.decompress(content) if path.suffix == ".gz" else content).hexdigest()
+
+
+def name_beside(path: Path, others: Collection[Path]) -> str:
+    """Return the file's name; with its folder where a file elsewhere has the same name."""
+    same_name = {other for other in others if other.name == path.name}
+    name = str(path) if len(same_name) > 1 else path.name
+    return name.removesuffix(".gz")

@@ -41,7 +41,7 @@ class ValidationStatistics(NamedTuple):
 
     batch_loss: Tensor  # () float32; the reference's validation loss is its mean over batches
     total: Tensor  # () float32, sum of negative log-likelihoods in nats
-    labels: int  # sum of totals / sum of labels over all batches: loss per token
+    labels: Tensor  # () float32; sum of totals / sum of labels over all batches: loss per token
 
 
 def batch_loss(total: Tensor, labels: int) -> Tensor:
@@ -62,8 +62,9 @@ def validation_statistics(
         head_weight: tied output projection, (vocab, width).
         targets: (labels,) int64.
     """
-    total, labels = linear_cross_entropy_sum(hidden, head_weight, targets), len(targets)
-    return ValidationStatistics(batch_loss(total, labels), total, labels)
+    total = linear_cross_entropy_sum(hidden, head_weight, targets)
+    labels = total.new_tensor(len(targets))
+    return ValidationStatistics(batch_loss(total, len(targets)), total, labels)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,11 @@ class MixedConv1D(Conv1D):
         """Project `x` (..., in) to (..., out)."""
         if x.dtype == self.weight.dtype or torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
-        result: Tensor = _MixedProduct.apply(x, self.weight, self.bias)
+        if self.weight.requires_grad or self.bias.requires_grad:
+            flat = x.reshape(-1, x.shape[-1])
+            product = torch.addmm(self.bias.to(x.dtype), flat, self.weight.to(x.dtype))
+            return product.view(*x.shape[:-1], -1)
+        result: Tensor = _FrozenProduct.apply(x, self.weight, self.bias)
         return result
 
 
@@ -44,7 +48,7 @@ def mixed_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     return functional.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
 
 
-class _MixedProduct(torch.autograd.Function):
+class _FrozenProduct(torch.autograd.Function):
     """x W + b in the dtype of x. Autograd would keep the converted W: a whole copy of the base."""
 
     @staticmethod

@@ -1,10 +1,8 @@
 """The LightningModule: GPT-2 with a method, trained as the reference trains it."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from statistics import median
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -17,16 +15,22 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
+from lora_lightning.model.accumulation import AccumulationGroup, gradient_norm
+from lora_lightning.model.finite import FiniteWatch
+from lora_lightning.model.flops import training_flops
 from lora_lightning.model.loss import LabelledBatch, TrainingLoss, validation_statistics
-from lora_lightning.model.packed import PackedRows, packed_hidden_states
+from lora_lightning.model.packed import EAGER, Execution, PackedRows, packed_hidden_states
 from lora_lightning.model.plan import TrainingPlan
 from lora_lightning.model.schedules import Schedule, build_schedule
-
-WARM_UP_UPDATES = 5  # not counted in the throughput
+from lora_lightning.model.throughput import Throughput, Work
 
 
 class TokenBatch(PackedRows, LabelledBatch, Protocol):
     """Packed rows of tokens with their labels."""
+
+    @property
+    def row_ids(self) -> tuple[int, ...]:
+        """Number of each row in the data set."""
 
     @property
     def targets(self) -> Tensor:
@@ -50,6 +54,8 @@ class FineTuning(pl.LightningModule):
         make_optimizer: called with the named trainable parameters.
         schedule: the learning rate over the run.
         plan: length of the run and what happens when.
+        execution: how to run the model's blocks.
+        peak: operations a second that the device could do; None where nobody measured them.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class FineTuning(pl.LightningModule):
         make_optimizer: Callable[[list[tuple[str, nn.Parameter]]], Optimizer],
         schedule: Schedule,
         plan: TrainingPlan,
+        execution: Execution = EAGER,
+        peak: float | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -68,12 +76,14 @@ class FineTuning(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.schedule = schedule
         self.plan = plan
+        self.execution = execution
+        self.peak = peak
         self.micro_step = 0
         self.latest: dict[str, float] = {}  # of the last logged update, for progress displays
-        self.throughput: list[tuple[float, float]] = []  # (tokens/s, rows/s) of each update
-        self._group = _Group()
+        self._throughput = Throughput(torch.device("cpu"))
+        self._watch = FiniteWatch()
+        self._group = AccumulationGroup()
         self._validated: list[Tensor] = []
-        self._clock = 0.0
 
     @property
     def update(self) -> int:
@@ -88,16 +98,20 @@ class FineTuning(pl.LightningModule):
         total = self.plan.total_steps(self.schedule.per)
         return [optimizer], [build_schedule(optimizer, self.schedule, total)]
 
+    def hidden_states(self, batch: TokenBatch, positions: Tensor) -> Tensor:
+        """Return the final hidden states of some positions, (positions, width)."""
+        return packed_hidden_states(self.model.transformer, batch, positions, self.execution)
+
     def training_loss(self, batch: TokenBatch) -> Tensor:
         """Return the loss of one micro-batch, () float32."""
         positions = self.loss.positions(batch)
-        hidden = packed_hidden_states(self.model.transformer, batch, positions)
+        hidden = self.hidden_states(batch, positions)
         share = 1 / self.plan.accumulate_grad_batches
         return self.loss(hidden, self.model.lm_head.weight, batch.targets[positions], share)
 
     def on_train_start(self) -> None:
         """Start the clock of the first update."""
-        self._clock = time.perf_counter()
+        self._throughput = Throughput(self.device, self.peak)
 
     def training_step(self, batch: TokenBatch, batch_index: int) -> None:
         """Add one micro-batch to the gradient, and update when its group is full."""
@@ -106,7 +120,7 @@ class FineTuning(pl.LightningModule):
         loss = self.training_loss(batch)
         with self._gradient_exchange(is_update):
             self.manual_backward(loss / self.plan.accumulate_grad_batches)
-        self._group.add(loss.detach(), batch)
+        self._group.add(loss.detach(), batch, self._work(batch))
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
         rate = schedule.get_last_lr()[0]
@@ -139,12 +153,9 @@ class FineTuning(pl.LightningModule):
     def validation_step(self, batch: TokenBatch, batch_index: int) -> None:
         """Score one batch, unsmoothed and on completions alone, whatever the training loss."""
         positions = batch.completion_positions
-        hidden = packed_hidden_states(self.model.transformer, batch, positions)
-        statistics = validation_statistics(
-            hidden, self.model.lm_head.weight, batch.targets[positions]
-        )
+        hidden, targets = self.hidden_states(batch, positions), batch.targets[positions]
         self._validated.append(
-            torch.stack([torch.as_tensor(s, device=hidden.device).float() for s in statistics])
+            torch.stack(validation_statistics(hidden, self.model.lm_head.weight, targets))
         )
 
     def on_validation_epoch_end(self) -> None:
@@ -170,10 +181,15 @@ class FineTuning(pl.LightningModule):
 
     def on_validation_end(self) -> None:
         """Restart the clock: validation is not part of a training step."""
-        self._clock = time.perf_counter()
+        self._throughput.restart()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the trainable tensors alone; the frozen base is loaded from its own files."""
+        """Keep the trainable tensors alone; the frozen base is loaded from its own files.
+
+        Raises:
+            InputError: an update since the last look was not finite; the last checkpoint stays.
+        """
+        self._watch.check(self.model)
         trainable = {name for name, p in self.named_parameters() if p.requires_grad}
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if name in trainable}
@@ -191,17 +207,16 @@ class FineTuning(pl.LightningModule):
         self.micro_step = checkpoint["micro_step"]
 
     def median_throughput(self) -> dict[str, float | None]:
-        """Return the medians over the updates after the fifth, summed over ranks."""
-        counted = self.throughput[WARM_UP_UPDATES:]
-        tokens, rows = zip(*counted, strict=True) if counted else ((), ())
-        if not counted:
-            return {"tokens_per_second": None, "rows_per_second": None, "share_of_peak": None}
-        tokens_rate, rows_rate = self._sum_over_ranks([median(tokens), median(rows)])
-        return {
-            "tokens_per_second": tokens_rate,
-            "rows_per_second": rows_rate,
-            "share_of_peak": None,
-        }
+        """Return tokens and rows a second, summed over ranks, and the ranks' mean share of peak."""
+        own = self._throughput.medians()
+        rates: dict[str, float | None] = dict.fromkeys(
+            ("tokens_per_second", "rows_per_second", "share_of_peak")
+        )
+        if own is not None:
+            rates |= zip(own, self._sum_over_ranks(list(own.values())), strict=True)
+        if (share := rates["share_of_peak"]) is not None:
+            rates["share_of_peak"] = share / self.trainer.world_size
+        return rates
 
     def _gradient_exchange(self, is_update: bool) -> AbstractContextManager[None]:
         """Leave the exchange between ranks to the group's last backward pass."""
@@ -213,30 +228,43 @@ class FineTuning(pl.LightningModule):
     def _update(self) -> None:
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        if self.plan.gradient_clip_val:
-            self.clip_gradients(optimizer.optimizer, self.plan.gradient_clip_val, "norm")
         optimizer.step()
         optimizer.zero_grad()
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip the gradient, and see that it and the loss are finite.
+
+        Lightning calls this once a gradient of `precision=16-mixed` has its true scale again.
+
+        Raises:
+            InputError: they are not; on a GPU possibly some updates later.
+        """
+        norm = gradient_norm(self.model, self.plan.gradient_clip_val)
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            norm = torch.zeros_like(norm)  # the scaler itself leaves out what is not finite
+        self._watch.note(self.update, self._group.batches, self._group.mean_loss(), norm)
+        if self.device.type == "cpu":
+            self._watch.check(self.model)
+
     def _close_group(self, rate: float) -> None:
-        now = time.perf_counter()
-        seconds, self._clock = now - self._clock, now
-        group, self._group = self._group, _Group()
-        self.throughput.append((group.tokens / seconds, group.rows / seconds))
+        group, self._group = self._group, AccumulationGroup()
+        self._throughput.add(group.work)
         if not self.plan.is_logged(self.update):
             return
-        loss, ranks, tokens = self._sum_over_ranks([group.mean_loss(), 1.0, group.tokens])
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss / ranks} at update {self.update}; lower optimizer.lr"
-            )
-        self._log_row(
-            {
-                "train/loss": loss / ranks,
-                "train/lr": rate,
-                "train/tokens_per_second": tokens / seconds,
-            }
-        )
+        self._watch.check(self.model)
+        rates = self._throughput.last()
+        totals = [group.mean_loss().item(), *rates.values()]
+        loss, *sums = self._sum_over_ranks(totals)
+        speed = {f"train/{key}": value for key, value in zip(rates, sums, strict=True)}
+        if "train/share_of_peak" in speed:
+            speed["train/share_of_peak"] /= self.trainer.world_size
+        self._log_row({"train/loss": loss / self.trainer.world_size, "train/lr": rate, **speed})
+
+    def _work(self, batch: TokenBatch) -> Work:
+        lengths = [length + 1 for length in batch.lengths]
+        labels = len(self.loss.labelled(batch))
+        flops = 0.0 if self.peak is None else training_flops(self.model, lengths, labels)
+        return Work(batch.row_tokens, len(batch.row_ids), flops)
 
     def _log_row(self, metrics: dict[str, float]) -> None:
         self.latest |= metrics
@@ -248,23 +276,6 @@ class FineTuning(pl.LightningModule):
             return values
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         return self.trainer.strategy.reduce(tensor, reduce_op="sum").tolist()
-
-
-class _Group:
-    """The micro-batches of one update so far."""
-
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.tokens = 0
-        self.rows = 0
-
-    def add(self, loss: Tensor, batch: TokenBatch) -> None:
-        self.losses.append(loss)
-        self.tokens += batch.row_tokens
-        self.rows += len(batch.row_ids)
-
-    def mean_loss(self) -> float:
-        return torch.stack(self.losses).double().mean().item()
 
 
 def _perplexity(loss: float) -> float:

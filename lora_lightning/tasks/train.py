@@ -19,9 +19,11 @@ from lora_lightning.files import atomic_text, write_json
 from lora_lightning.isolation import needs_isolation, run_isolated
 from lora_lightning.model.checkpoints import SaveRun
 from lora_lightning.model.module import FineTuning
+from lora_lightning.model.packed import Execution
 from lora_lightning.model.plan import TrainingPlan, plan_micro_steps
 from lora_lightning.run_folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.run_record import environment
+from lora_lightning.tasks.before import largest_step, peak_of, report
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.loss_figure import draw_losses
 from lora_lightning.tasks.model import load_model, tokenizer_of
@@ -67,12 +69,16 @@ def fit(
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
-    report(config, data, model, method, plan)
+    execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
+    memory = largest_step(model, data, execution, trainer.strategy.root_device)
+    report(data, model, method, plan, memory)
     if config.dry_run:
         return {}, trainer
 
     model.train()  # transformers loads models in evaluation mode, without dropout
-    module = FineTuning(model, build(config.loss), build(config.optimizer), schedule, plan)
+    loss, optimizer = build(config.loss), build(config.optimizer)
+    peak = peak_of(config, model, trainer.strategy.root_device)
+    module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak)
     record = begin_run(config, folder, trainer, method, model)
     started = time.time()
     if config.trainer.validate_first:
@@ -111,60 +117,18 @@ def plan_training(
     )
 
 
-def report(
-    config: DictConfig,
-    data: DataToTextModule,
-    model: nn.Module,
-    method: Any,
-    plan: TrainingPlan,
-) -> None:
-    """Say what will be trained, on what, for how long, before anything slow starts."""
-    cut, rows = data.cut_rows("train")
-    log.info("%s", parameter_table(model, method))
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    # Gradient and two moments of each trainable number, in float32.
-    trained = 12 * sum(p.numel() for p in model.parameters() if p.requires_grad)
-    log.info(
-        "training      %d rows, %d micro-batches, an update every %d: %d updates",
-        rows,
-        plan.micro_steps,
-        plan.accumulate_grad_batches,
-        plan.updates,
-    )
-    log.info(
-        "memory        %.1f MB of weights, %.1f MB for gradients and optimizer, and activations",
-        weights / 1e6,
-        trained / 1e6,
-    )
-    log.info("checkpoint    %.1f MB", trained / 1e6)
-    if not data.has_validation:
-        log.info("validation    none: data.valid is null")
-    if cut:
-        log.info("cut           %d of %d rows, to %d tokens", cut, rows, data.max_length)
-
-
 def check_length(data: DataToTextModule, positions: int) -> None:
     """Check that every training row fits the model.
 
     Raises:
         InputError: naming `data.max_length`.
     """
-    longest = max(len(row.context_ids) + len(row.completion_ids) for row in data.encoded("train"))
-    if min(longest, data.max_length) > positions:
+    longest = max(data.lengths("train"))
+    if longest > positions:
         raise InputError(
             f"data.max_length={data.max_length}: the longest training row has {longest} tokens, "
             f"the model {positions} positions; lower data.max_length to {positions}"
         )
-
-
-def parameter_table(model: nn.Module, method: Any) -> str:
-    """Return the trainable parameters by formula, and all, as lines."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    rows = method.parameter_table(model)
-    trainable = sum(row.count for row in rows)
-    lines = [f"{'parameters':<14}{row.kind}: {row.count:,} = {row.formula}" for row in rows]
-    lines.append(f"{'':<14}trainable {trainable:,} of {total:,} ({100 * trainable / total:.3f} %)")
-    return "\n".join(lines)
 
 
 def begin_run(

@@ -10,7 +10,8 @@ from lora_lightning.data.encoding import EncodedExample, make_row
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.model.loss import CompletionLoss, JointLoss
-from lora_lightning.model.packed import packed_hidden_states
+from lora_lightning.model.mixed import let_precisions_mix
+from lora_lightning.model.packed import EAGER, Execution, packed_hidden_states
 from tests.methods.models import adapted, fresh
 from tests.model.padded import assert_gradients_close, gradients, padded_hidden_states, padded_loss
 
@@ -45,10 +46,10 @@ def mild_adapted(*arguments, **settings):
     return mild(adapted(*arguments, **settings))
 
 
-def packed_loss(model, rows, loss=CompletionLoss(0.1), share=1.0):  # noqa: B008
+def packed_loss(model, rows, loss=CompletionLoss(0.1), share=1.0, execution=EAGER):  # noqa: B008
     batch = collate(rows, range(len(rows)))
     positions = loss.positions(batch)
-    hidden = packed_hidden_states(model.transformer, batch, positions)
+    hidden = packed_hidden_states(model.transformer, batch, positions, execution)
     return loss(hidden, model.lm_head.weight, batch.targets[positions], share)
 
 
@@ -145,3 +146,33 @@ def test_nothing_below_the_first_trainable_projection_is_differentiated():
     [(arriving, leaving)] = inputs
     assert not arriving.requires_grad
     assert leaving.requires_grad
+
+
+def test_checkpointed_blocks_give_the_same_with_the_same_dropout():
+    model = mild_adapted(LoRA(rank=2, alpha=6, dropout=0.3, targets=["q", "v"])).train()
+    rows, found = make_rows([(4, 9), (7, 3), (12, 20)]), []
+    for execution in (EAGER, Execution(gradient_checkpointing=True)):
+        torch.manual_seed(5)
+        packed_loss(model, rows, execution=execution).backward()
+        found.append(gradients(model))
+    assert_gradients_close(found[1], found[0], 1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_bfloat16_base_trains_close_to_its_float32_copy(name):
+    rows = make_rows([(4, 9), (7, 3), (12, 20)])
+    model = mild_adapted(METHODS[name])
+    adapters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    model.bfloat16()
+    let_precisions_mix(model)
+    for parameter in adapters.values():
+        parameter.data = parameter.data.float()
+    loss = packed_loss(model, rows)
+    loss.backward()
+    found = gradients(model)
+    model.float()
+    expected = packed_loss(model, rows)
+    expected.backward()
+    torch.testing.assert_close(loss, expected, atol=0.02, rtol=0.02)
+    assert all(gradient.dtype == torch.float32 for gradient in found.values())
+    assert_gradients_close(found, gradients(model), 0.1)

@@ -1,0 +1,89 @@
+"""What is said, and measured, before a training starts."""
+
+import logging
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import nn
+from transformers import GPT2LMHeadModel
+
+from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.model.flops import measured_peak
+from lora_lightning.model.memory import MemoryEstimate, estimate_memory
+from lora_lightning.model.mixed import compute_dtype
+from lora_lightning.model.packed import Execution
+from lora_lightning.model.plan import TrainingPlan
+
+log = logging.getLogger(__name__)
+
+
+def report(
+    data: DataToTextModule,
+    model: GPT2LMHeadModel,
+    method: Any,
+    plan: TrainingPlan,
+    memory: MemoryEstimate,
+) -> None:
+    """Say what will be trained, on what, for how long, before anything slow starts."""
+    cut, rows = data.cut_rows("train")
+    log.info("%s", parameter_table(model, method))
+    log.info(
+        "training      %d rows, %d micro-batches, an update every %d: %d updates",
+        rows,
+        plan.micro_steps,
+        plan.accumulate_grad_batches,
+        plan.updates,
+    )
+    log.info(
+        "memory        expected peak %.1f MB: weights %.1f, gradients and optimizer %.1f, "
+        "activations %.1f",
+        *(size / 1e6 for size in (memory.peak, memory.weights, memory.training)),
+        memory.activations / 1e6,
+    )
+    log.info("checkpoint    %.1f MB", memory.training / 1e6)
+    if not data.has_validation:
+        log.info("validation    none: data.valid is null")
+    if cut:
+        log.info("cut           %d of %d rows, to %d tokens", cut, rows, data.max_length)
+
+
+def largest_step(
+    model: GPT2LMHeadModel, data: DataToTextModule, execution: Execution, device: torch.device
+) -> MemoryEstimate:
+    """Estimate the memory of the largest micro-batch there can be, and warn of too much."""
+    lengths = sorted(data.lengths("train"), reverse=True)
+    rows = data.batch_sizes["train"]
+    if data.batch_tokens is not None:
+        rows = max(1, data.batch_tokens // lengths[0])
+    memory = estimate_memory(model, lengths[:rows], execution, device)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    if free is not None and memory.peak > free:
+        log.warning(
+            "the GPU has %.1f MB free, the largest step needs %.1f MB: add small_gpu to the "
+            "experiments, as in 'experiment=[e2e/gpt2_large,small_gpu]'",
+            free / 1e6,
+            memory.peak / 1e6,
+        )
+    return memory
+
+
+def peak_of(config: DictConfig, model: GPT2LMHeadModel, device: torch.device) -> float | None:
+    """Measure the device's products where `trainer.measure_peak` asks for it, FLOP/s."""
+    if not config.trainer.measure_peak:
+        return None
+    dtype = torch.bfloat16 if config.trainer.precision == "bf16-mixed" else None
+    dtype = torch.float16 if config.trainer.precision == "16-mixed" else dtype
+    peak = measured_peak(model.config.n_embd, dtype or compute_dtype(model.dtype, device), device)
+    log.info("peak          %.1f GFLOP/s in matrix products", peak / 1e9)
+    return peak
+
+
+def parameter_table(model: nn.Module, method: Any) -> str:
+    """Return the trainable parameters by formula, and all, as lines."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    rows = method.parameter_table(model)
+    trainable = sum(row.count for row in rows)
+    lines = [f"{'parameters':<14}{row.kind}: {row.count:,} = {row.formula}" for row in rows]
+    lines.append(f"{'':<14}trainable {trainable:,} of {total:,} ({100 * trainable / total:.3f} %)")
+    return "\n".join(lines)
