@@ -1,7 +1,10 @@
 """What may not come next: three rules on logits, before the softmax.
 
-All of them change `logits` in place and work on the device, over all beams at once. Since they
-act before the softmax, the probabilities of what is left add up to one again.
+All of them change `logits` in place and work on the device, over all beams at once, with no
+look at a value: nothing here waits for a GPU. Since they act before the softmax, the
+probabilities of what is left add up to one again.
+
+Queries of a batch may stand at different steps; `tokens` is −1 where nothing is generated yet.
 """
 
 from collections.abc import Sequence
@@ -18,13 +21,14 @@ def constrain(logits: Tensor, prompt: Tensor, tokens: Tensor, settings: BeamSett
     Args:
         logits: (batch, beam, vocab) float, changed in place.
         prompt: (batch, prompt) int64, negative where padded; of width 0 unless its n-grams count.
-        tokens: (batch, beam, step) int64, the tokens generated so far.
+        tokens: (batch, beam, limit) int64, the tokens generated so far, negative behind them.
         settings: what is on.
     """
     if settings.repetition_penalty != 1:
         penalise_repetition(logits, tokens, settings.repetition_penalty)
-    if tokens.shape[-1] < settings.min_new_tokens:
-        ban_tokens(logits, settings.end_token_ids)
+    if settings.min_new_tokens > 0:
+        generated = (tokens >= 0).sum(-1)  # (batch, beam)
+        ban_tokens(logits, settings.end_token_ids, where=generated < settings.min_new_tokens)
     if settings.no_repeat_ngram_size > 0:
         history = torch.cat([prompt.unsqueeze(1).expand(-1, tokens.shape[1], -1), tokens], dim=-1)
         ban_repeated_ngrams(logits, history, settings.no_repeat_ngram_size)
@@ -38,22 +42,28 @@ def penalise_repetition(logits: Tensor, tokens: Tensor, penalty: float) -> None:
 
     Args:
         logits: (batch, beam, vocab) float, changed in place.
-        tokens: (batch, beam, step) int64, the tokens generated so far.
+        tokens: (batch, beam, limit) int64, the tokens generated so far, negative behind them.
         penalty: more than 0; above 1 discourages, 1 changes nothing.
     """
-    seen = logits.gather(-1, tokens)  # (batch, beam, step)
-    # A token that occurs twice is written twice with the same value, so the order is no matter.
-    logits.scatter_(-1, tokens, torch.where(seen > 0, seen / penalty, seen * penalty))
+    # A place behind the end repeats the first token. A token that occurs twice is written twice
+    # with the same value, so the order is no matter.
+    repeated = torch.where(tokens < 0, tokens[..., :1], tokens)
+    index = repeated.clamp(min=0)  # (batch, beam, limit)
+    seen = logits.gather(-1, index)
+    penalised = torch.where(seen > 0, seen / penalty, seen * penalty)
+    logits.scatter_(-1, index, torch.where(repeated < 0, seen, penalised))
 
 
-def ban_tokens(logits: Tensor, token_ids: Sequence[int]) -> None:
-    """Make some tokens impossible everywhere.
+def ban_tokens(logits: Tensor, token_ids: Sequence[int], where: Tensor) -> None:
+    """Make some tokens impossible for some beams.
 
     Args:
         logits: (batch, beam, vocab) float, changed in place.
         token_ids: the tokens, for example the end tokens below the minimum length.
+        where: (batch, beam) bool, the beams.
     """
-    logits[..., list(token_ids)] = -torch.inf
+    for token in token_ids:
+        logits[..., token].masked_fill_(where, -torch.inf)
 
 
 def ban_repeated_ngrams(logits: Tensor, history: Tensor, size: int) -> None:
@@ -61,15 +71,19 @@ def ban_repeated_ngrams(logits: Tensor, history: Tensor, size: int) -> None:
 
     Args:
         logits: (batch, beam, vocab) float, changed in place.
-        history: (batch, beam, length) int64, the tokens that count; a negative one is padding
-            and belongs to no n-gram.
+        history: (batch, beam, length) int64, the tokens that count; a negative one, on either
+            side, is padding and belongs to no n-gram.
         size: n of the n-grams, at least 1 (which bans every token of the history).
     """
-    if history.shape[-1] < size:
+    length = history.shape[-1]
+    if length < size:
         return
     ngrams = history.unfold(-1, size, 1)  # (batch, beam, ngram, size)
-    newest = history[..., None, history.shape[-1] - size + 1 :]  # (batch, beam, 1, size - 1)
-    repeated = (ngrams[..., :-1] == newest).all(-1) & (ngrams >= 0).all(-1)
+    # The newest size − 1 tokens end at the last one that is no padding.
+    places = torch.arange(length, device=history.device)
+    end = (places + 1).mul(history >= 0).amax(-1, keepdim=True)  # (batch, beam, 1)
+    newest = history.gather(-1, (end - size + 1 + places[: size - 1]).clamp(min=0))
+    repeated = (ngrams[..., :-1] == newest.unsqueeze(-2)).all(-1) & (ngrams >= 0).all(-1)
     # The minimum with +inf leaves a logit alone. A plain write would not do: the last token of a
     # repeated n-gram may end another one as well, and which of two writes stays is undefined.
     bound = torch.where(repeated, -torch.inf, torch.inf).to(logits.dtype)

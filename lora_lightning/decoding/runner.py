@@ -1,92 +1,93 @@
-"""Beam search over a causal language model of transformers.
+"""Decoding contexts with a full batch: the finished ones leave it, waiting ones enter.
 
-Each query is run through the model once; its keys and values are then expanded to the beams. A
-step runs one token per beam. Queries are sorted by length, so that a batch holds similar ones,
-and leave the batch when they are done.
+Contexts are sorted by length, so that a batch holds similar ones. What a context's text becomes
+does not depend on the others.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from lora_lightning.decoding.beam import (
-    BeamSettings,
-    Hypothesis,
+    BeamState,
     advance,
-    hypotheses,
     is_done,
+    raise_if_broken,
     start,
+    stop_proven,
 )
-from lora_lightning.decoding.cache import BeamCache
+from lora_lightning.decoding.cache import SharedPromptCache
+from lora_lightning.decoding.captured import CapturedStep
+from lora_lightning.decoding.hypotheses import Hypothesis, hypotheses_of
+from lora_lightning.decoding.schedule import automatic_batch_size
+from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.decoding.shared_prompt import SharedPromptModel
 from lora_lightning.errors import InputError
 
-AUTO_MEMORY = 4 * 2**30
-"""Bytes that cache and logits of a batch may take under `batch_size="auto"`."""
-AUTO_BEAMS = 160
-"""The most beams of a batch under `batch_size="auto"` on a CPU: there more save no time, and with
-GPT-2's vocabulary their logits outgrow what the allocator keeps, so that each step would pay for
-new pages."""
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 8}  # asking who is done makes a GPU wait for the host
+ENTERING_SHARE = 4  # contexts enter when a quarter of the batch is vacant, read in one pass
 
 
 def decode_contexts(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     queries: Sequence[list[int]],
     settings: BeamSettings,
-    batch_size: int | Literal["auto"],
+    batch_size: int | Literal["auto"] = "auto",
+    max_memory: int | None = None,
 ) -> Iterator[tuple[int, list[Hypothesis]]]:
     """Decode queries; the results do not depend on the batch size or the order.
 
+    Where memory runs out the batch is halved, and what was in it begins anew.
+
     Args:
-        model: a causal language model such as GPT2LMHeadModel, LoRA merged; it is put into
-            evaluation mode.
+        model: a causal language model such as GPT2LMHeadModel, LoRA merged; it stays as it is.
         queries: token ids, none empty, each with room for `max_new_tokens` before the model's
             last position.
         settings: how to search.
-        batch_size: queries per batch. `auto`: see `automatic_batch_size`.
+        batch_size: queries per batch; `auto`: see `automatic_batch_size`.
+        max_memory: bytes for keys, values and logits under `auto`; None: what the device has.
 
     Yields:
         (index of the query, its hypotheses from best to worst), in the order in which they finish.
 
     Raises:
-        InputError: a query is empty, an end token is not in the model's vocabulary, or the batch
-            size is below 1.
+        InputError: a query is empty, an end token is not in the model's vocabulary, the batch
+            size is below 1, or memory does not suffice for one query.
         NonFiniteLogitsError: the model's logits are NaN or infinite; names the query's index.
     """
     _check(model, queries, settings, batch_size)
-    model.eval()
     waiting = sorted(range(len(queries)), key=lambda index: len(queries[index]), reverse=True)
+    if not waiting:
+        return
+    size = batch_size
+    if size == "auto":
+        size = automatic_batch_size(model, len(queries[waiting[0]]), settings, max_memory)
+    shared_prompt_model = SharedPromptModel(model)
     while waiting:
-        size = (
-            automatic_batch_size(model, len(queries[waiting[0]]), settings)
-            if batch_size == "auto"
-            else batch_size
-        )
-        batch, waiting = waiting[:size], waiting[size:]
-        yield from _decode_batch(model, batch, [queries[index] for index in batch], settings)
-
-
-def automatic_batch_size(model: PreTrainedModel, length: int, settings: BeamSettings) -> int:
-    """Return how many queries of at most `length` tokens to decode at once, at least 1.
-
-    As many as fit `AUTO_MEMORY`, and on a CPU no more than `AUTO_BEAMS` beams. A beam takes keys
-    and values of all its positions in the model's precision, and logits, their fp32 copy and
-    their log-softmax.
-    """
-    config = model.config
-    positions = length + settings.max_new_tokens
-    cache = 2 * config.num_hidden_layers * config.hidden_size * positions * model.dtype.itemsize
-    beam = cache + 3 * 4 * config.vocab_size
-    beams = AUTO_MEMORY // beam
-    if model.device.type == "cpu":
-        beams = min(beams, AUTO_BEAMS)
-    return max(1, beams // settings.num_beams)
+        size = min(size, len(waiting))
+        try:
+            for index, found in Batch(shared_prompt_model, queries, settings, size).decode(waiting):
+                waiting = [other for other in waiting if other != index]
+                yield index, found
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if size == 1:
+                raise InputError("out of memory with one context at a time") from None
+            size //= 2
+            log.warning("out of memory: going on with generation.batch_size=%d", size)
 
 
 def _check(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     queries: Sequence[list[int]],
     settings: BeamSettings,
     batch_size: int | Literal["auto"],
@@ -104,56 +105,120 @@ def _check(
             raise InputError(f"query {index} has no tokens; a context needs its end token at least")
 
 
-@torch.inference_mode()
-def _decode_batch(
-    model: PreTrainedModel,
-    indices: list[int],
-    queries: list[list[int]],
-    settings: BeamSettings,
-) -> Iterator[tuple[int, list[Hypothesis]]]:
-    logits, cache = _prefill(model, queries, settings)
-    state = start(indices, queries, settings, logits.device)
-    while True:
-        state, parents = advance(state, logits, settings)
-        done = is_done(state, settings)
-        if done.any():
-            leaving = state.select(done)
-            yield from zip(leaving.query.tolist(), hypotheses(leaving, settings), strict=True)
-            state = state.select(~done)
-        if not len(state.query):
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory ran out; on a CPU torch has no class of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+class Batch:
+    """Some contexts that are decoded together.
+
+    Args:
+        model: the model.
+        queries: token ids of all contexts.
+        settings: how to search.
+        size: the most contexts at once.
+    """
+
+    def __init__(
+        self,
+        model: SharedPromptModel,
+        queries: Sequence[list[int]],
+        settings: BeamSettings,
+        size: int,
+    ) -> None:
+        self.model = model
+        self.queries = queries
+        self.settings = settings
+        self.size = size
+        self.cache = SharedPromptCache(size, settings.num_beams, model.device)
+        self.prompt_width = max(map(len, queries))
+        self.state: BeamState | None = None
+        self._captured: CapturedStep | None = None
+        self._layout: tuple[int, int, torch.Size] | None = None  # what the step is recorded for
+
+    @torch.inference_mode()
+    def decode(self, waiting: list[int]) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """Decode the queries with these indices, in this order; yield each as it finishes."""
+        while waiting or len(self):
+            vacant = self.size - len(self)
+            if waiting and vacant >= max(1, self.size // ENTERING_SHARE):
+                self._enter(waiting[:vacant])
+                waiting = waiting[vacant:]
+            else:
+                self._run()
+            yield from self._leave()
+            if not waiting and len(self) <= self.size // 2:
+                self.size = max(1, len(self))  # the places at the end stay vacant
+
+    def __len__(self) -> int:
+        return 0 if self.state is None else len(self.state.query)
+
+    def _enter(self, indices: list[int]) -> None:
+        """Read the queries and search their first step, in which each is one row."""
+        prompts = [self.queries[index] for index in indices]
+        logits = self.model.read_prompts(prompts, self.cache, first=len(self))
+        state = start(indices, prompts, self.settings, self.model.device, self.prompt_width)
+        state, _ = advance(state, logits, self.settings)
+        state = stop_proven(state, self.settings)
+        self.state = state if self.state is None else self.state.join(state)
+
+    def _leave(self) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """Yield the queries that are done, and close the ranks of the others."""
+        assert self.state is not None
+        raise_if_broken(self.state)
+        done = is_done(self.state)
+        is_leaving = done.tolist()
+        if not any(is_leaving):
             return
-        first = torch.arange(len(parents), device=parents.device) * settings.num_beams
-        cache.reorder((first.unsqueeze(1) + parents)[~done].flatten())
-        logits = _next_logits(model, state.tokens[..., -1], cache)
+        leaving = self.state.select(done)
+        found = hypotheses_of(leaving.finished, self.settings)
+        slots = _closed_ranks(is_leaving)
+        self.cache.keep(slots)
+        self.state = self.state.select(torch.tensor(slots, dtype=torch.int64, device=done.device))
+        yield from zip(leaving.query.tolist(), found, strict=True)
+
+    def _run(self) -> None:
+        """Search on until the next look at who is done."""
+        assert self.state is not None
+        steps = STEPS_BETWEEN_CHECKS[self.model.device.type]
+        if steps > 1:
+            self.state = self._run_captured(self.state, steps)
+        else:
+            self.cache.reserve(len(self), steps)
+            self.state = self._step(self.state)
+
+    def _run_captured(self, state: BeamState, steps: int) -> BeamState:
+        """Search on by a recorded step, which has `size` rows; vacant ones hold a dead context."""
+        contexts = torch.arange(len(state.query), device=state.query.device)
+        rows = torch.arange(self.size, device=contexts.device)
+        full = state.select(rows.clamp(max=len(contexts) - 1))
+        full.scores[len(contexts) :] = -torch.inf
+        self.cache.keep(range(len(contexts)))  # forgets what the dead ones wrote
+        self.cache.reserve(self.size, steps)
+        layout = (self.size, self.cache.reading, self.cache.visible.shape)
+        if self._captured is None or layout != self._layout:
+            self._captured, self._layout = CapturedStep(self._step, full), layout
+        else:
+            self._captured.load(full)
+        return self._captured.run(steps).select(contexts)
+
+    def _step(self, state: BeamState) -> BeamState:
+        newest = _newest_tokens(state)
+        logits = self.model.read_tokens(newest, state.step, self.cache)
+        state, parents = advance(state, logits, self.settings)
+        self.cache.reorder(parents)
+        return stop_proven(state, self.settings)
 
 
-def _prefill(
-    model: PreTrainedModel, queries: list[list[int]], settings: BeamSettings
-) -> tuple[Tensor, BeamCache]:
-    """Run the prompts; return the logits (batch, 1, vocab) of their last tokens, and the cache."""
-    lengths = torch.tensor([len(query) for query in queries], device=model.device)
-    longest = int(lengths.max())
-    padded = [query + [0] * (longest - len(query)) for query in queries]
-    tokens = torch.tensor(padded, device=model.device)  # (batch, longest)
-    # Padding stands on the right, where causality hides it: nothing needs to be masked.
-    output = model.base_model(tokens, attention_mask=torch.ones_like(tokens), use_cache=True)
-    rows = torch.arange(len(queries), device=model.device)
-    last = output.last_hidden_state[rows, lengths - 1]  # (batch, hidden)
-    prompt = torch.stack(
-        [torch.stack([layer.keys, layer.values]) for layer in output.past_key_values.layers]
-    )
-    cache = BeamCache(prompt, lengths, settings.num_beams, room=settings.max_new_tokens - 1)
-    return model.get_output_embeddings()(last).unsqueeze(1), cache
+def _newest_tokens(state: BeamState) -> Tensor:
+    """Return the newest token of each beam, (batch, beam) int64."""
+    place = (state.step - 1).view(-1, 1, 1).expand(-1, state.tokens.shape[1], 1)
+    return state.tokens.gather(-1, place).squeeze(-1)
 
 
-def _next_logits(model: PreTrainedModel, newest: Tensor, cache: BeamCache) -> Tensor:
-    """Run one token per beam, (batch, beam) int64; return the logits (batch, beam, vocab)."""
-    logits = model(
-        newest.reshape(-1, 1),
-        position_ids=(cache.prompt_length + cache.step).unsqueeze(1),
-        attention_mask=cache.mask[..., : cache.get_seq_length() + 1],
-        past_key_values=cache,
-        use_cache=True,
-    ).logits
-    cache.step += 1
-    return logits.view(*newest.shape, -1)
+def _closed_ranks(is_leaving: list[bool]) -> list[int]:
+    """Return which slot each of the first slots is to hold, as few as possible moving."""
+    staying = [slot for slot, leaves in enumerate(is_leaving) if not leaves]
+    from_behind = reversed(staying)
+    return [next(from_behind) if is_leaving[slot] else slot for slot in range(len(staying))]

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.data.encoding import Context, make_query
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.beam import BeamSettings
+from lora_lightning.decoding.settings import BeamSettings
 from lora_lightning.errors import InputError
 from lora_lightning.methods.inject import merge_adapters
 from lora_lightning.model.gpt2 import check_vocabulary, load_base

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from lora_lightning.data.encoding import Context
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.beam import Hypothesis
+from lora_lightning.decoding.hypotheses import Hypothesis
 from lora_lightning.decoding.runner import decode_contexts
 from lora_lightning.decoding.writer import ShardWriter
 from lora_lightning.evaluation.text import cut_text

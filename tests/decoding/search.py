@@ -6,7 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lora_lightning.decoding.beam import Hypothesis, advance, hypotheses, is_done, start
+from lora_lightning.decoding.beam import advance, is_done, raise_if_broken, start, stop_proven
+from lora_lightning.decoding.hypotheses import Hypothesis, hypotheses_of
 from lora_lightning.decoding.settings import BeamSettings
 
 Model = Callable[[list[int], list[int]], Tensor]
@@ -53,7 +54,7 @@ def slow_search(model: Model, prompt: list[int], settings: BeamSettings) -> list
     def finish(total: float, tokens: list[int]) -> None:
         score = total / len(tokens) ** settings.length_penalty
         place = sum(other.score >= score for other in finished)
-        finished.insert(place, Hypothesis(tokens, total, len(tokens), score, True))
+        finished.insert(place, Hypothesis(tokens, [], total, len(tokens), score, True))
 
     for _ in range(settings.max_new_tokens):
         candidates = [
@@ -68,7 +69,7 @@ def slow_search(model: Model, prompt: list[int], settings: BeamSettings) -> list
         live = [beam for beam in best if beam[1][-1] not in settings.end_token_ids]
     for total, tokens in live:
         finish(total, tokens)
-    return finished or [Hypothesis([], -math.inf, 0, -math.inf, True)]
+    return finished or [Hypothesis([], [], -math.inf, 0, -math.inf, True)]
 
 
 def _log_probabilities(
@@ -103,14 +104,21 @@ def search(
     while len(state.query):
         logits = torch.stack(
             [
-                torch.stack([model(prompts[query], beam) for beam in beams])
-                for query, beams in zip(state.query.tolist(), state.tokens.tolist(), strict=True)
+                torch.stack([model(prompts[query], beam[:step]) for beam in beams])
+                for query, step, beams in zip(
+                    state.query.tolist(), state.step.tolist(), state.tokens.tolist(), strict=True
+                )
             ]
         )
         state, _ = advance(state, logits, settings)
-        done = is_done(state, settings)
+        raise_if_broken(state)
+        state = stop_proven(state, settings)
+        done = is_done(state)
         leaving = state.select(done)
-        for query, found in zip(leaving.query.tolist(), hypotheses(leaving, settings), strict=True):
-            results[query], steps[query] = found, state.tokens.shape[-1]
+        found = hypotheses_of(leaving.finished, settings)
+        for query, step, texts in zip(
+            leaving.query.tolist(), leaving.step.tolist(), found, strict=True
+        ):
+            results[query], steps[query] = texts, step
         state = state.select(~done)
     return results, steps

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lightning.decoding.beam import NonFiniteLogitsError, advance, hypotheses, is_done, start
+from lora_lightning.decoding.beam import NonFiniteLogitsError, advance, is_done, start
+from lora_lightning.decoding.hypotheses import hypotheses_of
 from lora_lightning.errors import InputError
 from tests.decoding.search import make_settings, search, slow_search, toy_model
 
@@ -115,13 +116,13 @@ def test_an_ended_beam_uses_up_its_slot_for_one_step_and_a_live_beam_refills_it(
         model([1], [])[None, None],
         make_settings(num_beams=2),
     )
-    assert first.tokens.tolist() == [[[0], [1]]]  # token 2, third best, has no slot
+    assert first.tokens[..., :1].tolist() == [[[0], [1]]]  # token 2, third best, has no slot
     assert first.scores.tolist() == [[-math.inf, pytest.approx(math.log(0.3))]]
 
-    logits = torch.stack([model([1], beam) for beam in first.tokens[0].tolist()])[None]
+    logits = torch.stack([model([1], beam) for beam in first.tokens[0, :, :1].tolist()])[None]
     second, parents = advance(first, logits, make_settings(num_beams=2))
     assert parents.tolist() == [[1, 1]]
-    assert second.tokens.tolist() == [[[1, 0], [1, 1]]]
+    assert second.tokens[..., :2].tolist() == [[[1, 0], [1, 1]]]
 
 
 def test_beams_at_the_limit_enter_without_an_end_token_and_with_full_length():
@@ -209,8 +210,8 @@ def test_scores_are_made_in_single_precision_from_bfloat16_logits():
 
 def test_an_empty_batch_has_no_hypotheses():
     state = start([0], [[1]], make_settings(), CPU).select(torch.tensor([], dtype=torch.int64))
-    assert hypotheses(state, make_settings()) == []
-    assert is_done(state, make_settings()).tolist() == []
+    assert hypotheses_of(state.finished, make_settings()) == []
+    assert is_done(state).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,12 @@ def test_the_repetition_penalty_looks_at_each_beam_alone():
     assert (logits == 0.5).nonzero().tolist() == [[0, 0, 0], [0, 1, 1], [1, 0, 2], [1, 1, 2]]
 
 
-def test_banned_tokens_are_impossible_everywhere():
+def test_banned_tokens_are_impossible_where_they_are_banned():
     logits = torch.zeros(2, 3, 4)
-    ban_tokens(logits, (1, 3))
-    assert logits[..., [1, 3]].isneginf().all()
-    assert (logits[..., [0, 2]] == 0).all()
+    ban_tokens(logits, (1, 3), where=torch.tensor([[True] * 3, [False] * 3]))
+    assert logits[0][:, [1, 3]].isneginf().all()
+    assert (logits[0][:, [0, 2]] == 0).all()
+    assert (logits[1] == 0).all()
 
 
 def test_an_ngram_is_not_repeated():

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2LMHeadModel
 
-from lora_lightning.decoding.beam import BeamSettings, advance, start
+from lora_lightning.decoding.beam import advance, start
 from lora_lightning.decoding.runner import decode_contexts
+from lora_lightning.decoding.settings import BeamSettings
 from tests.goldens import golden
 
 CONFIGS = [
@@ -79,15 +80,14 @@ def test_every_step_keeps_the_candidates_that_the_reference_keeps(model, query_i
     settings = golden_settings("paper")
     state = start([query_id], [prompt], settings, torch.device("cpu"))
     for number, expected in enumerate(steps):
-        texts = torch.cat(
-            [torch.tensor([prompt]).expand(len(state.tokens[0]), -1), state.tokens[0]], 1
-        )
+        generated = state.tokens[0, :, :number]
+        texts = torch.cat([torch.tensor([prompt]).expand(len(generated), -1), generated], 1)
         logits = model(texts, logits_to_keep=1).logits  # (beam, 1, vocab)
         state, parents = advance(state, logits.transpose(0, 1), settings)
         for beam, (parent, token, total) in enumerate(expected):
             if total is None:
                 continue
-            assert (int(parents[0, beam]), int(state.tokens[0, beam, -1])) == (parent, token), (
+            assert (int(parents[0, beam]), int(state.tokens[0, beam, number])) == (parent, token), (
                 number
             )
             if token not in settings.end_token_ids and number + 1 < settings.max_new_tokens:

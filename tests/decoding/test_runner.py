@@ -7,7 +7,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lora_lightning.decoding.beam import NonFiniteLogitsError
-from lora_lightning.decoding.runner import AUTO_BEAMS, automatic_batch_size, decode_contexts
+from lora_lightning.decoding.runner import decode_contexts
 from lora_lightning.errors import InputError
 from tests.decoding.search import make_settings, slow_search
 
@@ -152,14 +152,3 @@ def test_broken_weights_are_reported_with_the_index_of_the_query():
 def test_bad_input_is_refused(model, queries, settings, batch_size, message):
     with pytest.raises(InputError, match=message):
         decode(model, queries, settings, batch_size)
-
-
-def test_the_automatic_batch_is_bounded_by_memory_and_at_least_one(model):
-    assert automatic_batch_size(model, 20, PAPER) == AUTO_BEAMS // PAPER.num_beams
-    assert automatic_batch_size(model, 20, make_settings(num_beams=AUTO_BEAMS + 1)) == 1
-    config = GPT2Config(n_embd=1024, n_layer=24, n_head=16)  # GPT-2 Medium
-    with torch.device("meta"):
-        medium = GPT2LMHeadModel(config)
-    paper = make_settings(num_beams=10, max_new_tokens=64, end_token_ids=(50256, 628))
-    short, long = (automatic_batch_size(medium, length, paper) for length in (60, 448))
-    assert 1 <= long < short
