@@ -26,7 +26,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lora_lightning.decoding.candidates import draw, largest, log_probability, random_numbers
+from lora_lightning.decoding.candidates import (
+    draw,
+    largest,
+    log_probability,
+    log_softmax_,
+    random_numbers,
+)
 from lora_lightning.decoding.constraints import constrain
 from lora_lightning.decoding.hypotheses import Finished, keep_best, no_hypotheses, score
 from lora_lightning.decoding.settings import BeamSettings
@@ -134,7 +140,7 @@ def advance(state: BeamState, logits: Tensor, settings: BeamSettings) -> tuple[B
 
     Args:
         state: the state before the step.
-        logits: (batch, beam, vocab), the model's output for each beam; may be changed in place.
+        logits: (batch, beam, vocab), the model's output for each beam; changed in place.
             −inf is an impossible token.
         settings: how to search.
 
@@ -188,7 +194,7 @@ def _best(state: BeamState, logits: Tensor, settings: BeamSettings) -> Continuat
     """
     width = min(settings.num_beams, logits.shape[-1])
     values, tokens = largest(logits, width)  # (batch, beam, width)
-    log_p = log_probability(logits, tokens)
+    log_p = log_probability(log_softmax_(logits), tokens)
     sums = (state.scores.unsqueeze(-1) + log_p).flatten(1)  # (batch, beam · width)
     missing = (0, max(0, settings.num_beams - sums.shape[1]))
     places = pad(sums, missing, value=-torch.inf).topk(settings.num_beams).indices
@@ -207,13 +213,15 @@ def _drawn(state: BeamState, logits: Tensor, settings: BeamSettings) -> Continua
     texts = torch.arange(settings.num_beams, device=logits.device)
     step = state.step.clamp(max=settings.max_new_tokens - 1)
     uniform = state.draws.gather(-1, step.view(-1, 1, 1).expand(-1, settings.num_beams, 1))
-    every = logits.expand(-1, settings.num_beams, -1)  # in the first step all draw from one row
-    tokens = draw(every, uniform.squeeze(-1), settings.sampling)
+    shape = (-1, settings.num_beams, -1)  # in the first step all draw from one row
+    tokens = draw(logits.expand(shape), uniform.squeeze(-1), settings.sampling)
+    largest_logit = logits.amax(-1)
+    log_p = log_probability(log_softmax_(logits).expand(shape), tokens.unsqueeze(-1))
     return Continuations(
         parents=texts.clamp(max=beams - 1).expand(batch, -1),
         tokens=tokens,
-        log_p=log_probability(every, tokens.unsqueeze(-1)).squeeze(-1),
-        largest_logit=logits.amax(-1),
+        log_p=log_p.squeeze(-1),
+        largest_logit=largest_logit,
     )
 
 

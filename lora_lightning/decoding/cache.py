@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 32  # entries by which the buffers grow
+BLOCK = 16  # entries by which the buffers grow
 
 
 class SharedPromptCache:

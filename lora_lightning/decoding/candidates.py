@@ -39,19 +39,24 @@ def largest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return kept, tokens.gather(-1, places)
 
 
-def log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
+def log_softmax_(logits: Tensor) -> Tensor:
+    """Turn (batch, beam, vocab) fp32 logits into log p, in place; NaN where every token is banned.
+
+    By torch's softmax, as in the reference: on a CPU its fp32 sum over a vocabulary is a little
+    off (up to 1e-5 a token), and so are the scores that ours are compared with.
+    """
+    return torch.log_softmax(logits, -1, out=logits)
+
+
+def log_probability(log_p: Tensor, tokens: Tensor) -> Tensor:
     """Return log p, at most 0, of some tokens; −inf where every token is banned.
 
-    By torch's softmax over the vocabulary, as in the reference: on a CPU its fp32 sum is a little
-    off (up to 1e-5 a token), and so are the scores that ours are compared with.
-
     Args:
-        logits: (batch, beam, vocab) fp32; −inf is an impossible token.
+        log_p: (batch, beam, vocab), from `log_softmax_`.
         tokens: (batch, beam, any) int64.
     """
-    log_p = logits.log_softmax(-1).gather(-1, tokens)
     # Rounding must not make a probability exceed one: the early stop counts on falling sums.
-    return log_p.nan_to_num(nan=-torch.inf, neginf=-torch.inf).clamp(max=0)
+    return log_p.gather(-1, tokens).nan_to_num(nan=-torch.inf, neginf=-torch.inf).clamp(max=0)
 
 
 def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:

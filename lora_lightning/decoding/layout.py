@@ -6,10 +6,13 @@ GELU, five passes over memory in transformers, joins the product before it.
 """
 
 import copy
+import logging
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -39,15 +42,28 @@ class PackedProjection(nn.Module):
 def decoding_copy(model: Model) -> Model:
     """Return a copy in evaluation mode that shares the parameters but none of the modules.
 
+    A bf16 model on a CPU without AMX becomes fp32, with parameters of its own: there bf16 products
+    are slower than fp32 ones (half the rate on a Xeon of 2023).
+
     Args:
         model: a model of transformers, adapters merged. It stays as it is.
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
-    if next(twin.parameters()).device.type == "cpu" and torch.backends.mkldnn.is_available():
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if on_cpu and next(model.parameters()).dtype == torch.bfloat16 and not has_amx():
+        log.info("this CPU has no AMX: decoding the bf16 weights in fp32, which is faster here")
+        twin = copy.deepcopy(model).float()
+    else:
+        tensors = [*model.parameters(), *model.buffers()]
+        twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    if on_cpu and torch.backends.mkldnn.is_available():
         _pack_projections(twin)
     _fuse_activations(twin)
-    return twin
+    return twin.eval()
+
+
+def has_amx() -> bool:
+    """Whether the CPU multiplies bf16 matrices in hardware."""
+    return torch.cpu._is_amx_tile_supported()
 
 
 def _pack_projections(model: nn.Module) -> None:

@@ -34,7 +34,7 @@ class SharedPromptModel:
         AttentionInterface.register(ATTENTION, shared_prompt_attention)
         self.model = decoding_copy(model)
         self.model.config._attn_implementation = ATTENTION
-        self.device, self.dtype = model.device, model.dtype
+        self.device, self.dtype = self.model.device, self.model.dtype
 
     def read_prompts(
         self, prompts: Sequence[Sequence[int]], cache: SharedPromptCache, first: int
