@@ -30,18 +30,42 @@ from decoding_peers import (
 )
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lora_lightning.decoding.cache import SharedPromptCache
 from lora_lightning.decoding.layout import PackedProjection
-from lora_lightning.decoding.runner import Batch, decode_contexts
-from lora_lightning.decoding.schedule import entry_bytes
 from lora_lightning.decoding.settings import BeamSettings
-from lora_lightning.decoding.shared_prompt import SharedPromptModel
 
 # Tokens of the 630 distinct contexts of the E2E test set, end token included: {length: contexts}.
 E2E_LENGTHS = {
-    **{14: 4, 15: 10, 16: 8, 17: 3, 18: 1, 19: 2, 20: 6, 21: 7, 22: 3, 23: 4, 24: 7, 25: 5},
-    **{26: 2, 27: 3, 28: 8, 29: 5, 30: 28, 31: 39, 32: 5, 35: 30, 36: 92, 37: 1, 38: 30},
-    **{39: 88, 40: 36, 41: 4, 42: 90, 43: 85, 44: 11, 45: 9, 47: 4},
+    14: 4,
+    15: 10,
+    16: 8,
+    17: 3,
+    18: 1,
+    19: 2,
+    20: 6,
+    21: 7,
+    22: 3,
+    23: 4,
+    24: 7,
+    25: 5,
+    26: 2,
+    27: 3,
+    28: 8,
+    29: 5,
+    30: 28,
+    31: 39,
+    32: 5,
+    35: 30,
+    36: 92,
+    37: 1,
+    38: 30,
+    39: 88,
+    40: 36,
+    41: 4,
+    42: 90,
+    43: 85,
+    44: 11,
+    45: 9,
+    47: 4,
 }
 NEW_TOKENS = 24  # of every text, so that all contestants do the same work
 PAPER = BeamSettings(
@@ -131,7 +155,8 @@ def speed(dtype: torch.dtype, contexts: int, rounds: int, batch_sizes: list[int]
         whole = [seconds(lambda: peers["ours"](queries, PAPER)) / len(queries) for _ in range(1)]
         show("reference's loop, s a context", [value / 2 for value in loop])
         show("reference's loop / ours in a full batch", [v / 2 / whole[0] for v in loop])
-        show("reference's loop / ours, two contexts", [a / b for a, b in zip(loop, ours, strict=True)])
+        ratios = [a / b for a, b in zip(loop, ours, strict=True)]
+        show("reference's loop / ours, two contexts", ratios)
 
 
 def _speed_rounds(
@@ -153,9 +178,7 @@ def _speed_rounds(
             whole[name].append(seconds(lambda decode=decode: decode(queries, PAPER)))
             first[name].append(seconds(lambda decode=decode: decode(queries, FIRST_TOKEN)))
     bounds = [needed_flops(model, queries, PAPER) / rate for rate in rates]
-    steps = {
-        name: [a - b for a, b in zip(whole[name], first[name], strict=True)] for name in peers
-    }
+    steps = {name: [a - b for a, b in zip(whole[name], first[name], strict=True)] for name in peers}
     for name in peers:
         show(f"{name}, s a context", [value / len(queries) for value in whole[name]])
     for name in list(peers)[1:]:

@@ -69,14 +69,16 @@ class BeamState(NamedTuple):
     def select(self, rows: Tensor) -> "BeamState":
         """Return the state of some queries; `rows` is an index or a mask over the batch."""
         *fields, finished = self
-        return BeamState(*(f[rows] for f in fields), Finished(*(f[rows] for f in finished)))
+        return BeamState._make([*(f[rows] for f in fields), Finished(*(f[rows] for f in finished))])
 
     def join(self, other: "BeamState") -> "BeamState":
         """Return the state of these queries and then the other's."""
         (*mine, my_finished), (*theirs, their_finished) = self, other
-        return BeamState(
-            *map(torch.cat, zip(mine, theirs, strict=True)),
-            Finished(*map(torch.cat, zip(my_finished, their_finished, strict=True))),
+        return BeamState._make(
+            [
+                *map(torch.cat, zip(mine, theirs, strict=True)),
+                Finished(*map(torch.cat, zip(my_finished, their_finished, strict=True))),
+            ]
         )
 
 
@@ -132,7 +134,9 @@ def start(
         finished=no_hypotheses(batch, settings),
     )
     *fields, finished = state
-    return BeamState(*(f.to(device) for f in fields), Finished(*(f.to(device) for f in finished)))
+    return BeamState._make(
+        [*(f.to(device) for f in fields), Finished(*(f.to(device) for f in finished))]
+    )
 
 
 def advance(state: BeamState, logits: Tensor, settings: BeamSettings) -> tuple[BeamState, Tensor]:

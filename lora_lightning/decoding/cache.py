@@ -114,7 +114,7 @@ class SharedPromptCache:
             prompts are read, which see nothing else.
         """
         if layer == len(self.states):
-            slots, _, entries = self.visible.shape
+            slots, entries = self.visible.shape[0], self.visible.shape[-1]
             self.states.append(keys.new_zeros(2, slots, entries, keys.shape[1], keys.shape[3]))
         for buffer, new in zip(self.states[layer], (keys, values), strict=True):
             rows = new.transpose(1, 2).flatten(0, 1)  # (token, head, dimension)

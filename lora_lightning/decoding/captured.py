@@ -21,8 +21,8 @@ class CapturedStep:
 
     def __init__(self, step: Callable[[BeamState], BeamState], state: BeamState) -> None:
         self.step = step
-        self.state = BeamState(
-            *(field.clone() for field in state[:-1]), Finished(*(f.clone() for f in state.finished))
+        self.state = BeamState._make(
+            [*(f.clone() for f in state[:-1]), Finished(*(f.clone() for f in state.finished))]
         )
         self.graph: torch.cuda.CUDAGraph | None = None
         self._steps = 0

@@ -7,7 +7,7 @@ GELU, five passes over memory in transformers, joins the product before it.
 
 import copy
 import logging
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class PackedProjection(nn.Module):
         super().__init__()
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
         self.bias = bias
-        self.activation = ("none", [], "")
+        self.activation: tuple[str, list[float], str] = ("none", [], "")
 
     def forward(self, x: Tensor) -> Tensor:
         """Project (..., in) to (..., out)."""
@@ -72,7 +72,8 @@ def _pack_projections(model: nn.Module) -> None:
             if isinstance(child, nn.Linear):
                 setattr(parent, name, PackedProjection(child.weight, child.bias))
             elif type(child).__name__ == "Conv1D":  # its weight is (in, out)
-                setattr(parent, name, PackedProjection(child.weight.T, child.bias))
+                weight, bias = cast(Tensor, child.weight), cast("Tensor | None", child.bias)
+                setattr(parent, name, PackedProjection(weight.T, bias))
 
 
 def _fuse_activations(model: nn.Module) -> None:

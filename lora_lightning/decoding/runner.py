@@ -67,9 +67,9 @@ def decode_contexts(
     waiting = sorted(range(len(queries)), key=lambda index: len(queries[index]), reverse=True)
     if not waiting:
         return
-    size = batch_size
-    if size == "auto":
-        size = automatic_batch_size(model, len(queries[waiting[0]]), settings, max_memory)
+    longest = len(queries[waiting[0]])
+    automatic = automatic_batch_size(model, longest, settings, max_memory)
+    size = automatic if batch_size == "auto" else batch_size
     shared_prompt_model = SharedPromptModel(model)
     while waiting:
         size = min(size, len(waiting))

@@ -128,12 +128,12 @@ def shared_prompt_attention(
     for length, group in groupby(prompt_lengths):  # prompts of one length are one batch
         begin, end = end, end + length * len(list(group))
         # (1, head, token, dimension) -> (prompt, head, position, dimension)
-        batch = (
+        queries, keys, values = (
             tensor[0, :, begin:end].unflatten(1, (-1, length)).transpose(0, 1)
             for tensor in (query, key, value)
         )
         attended = scaled_dot_product_attention(
-            *batch, is_causal=True, scale=scaling, enable_gqa=shares_heads
+            queries, keys, values, is_causal=True, scale=scaling, enable_gqa=shares_heads
         )
         parts.append(attended.transpose(1, 2).flatten(0, 1))  # (token, head, dimension)
     return torch.cat(parts).unsqueeze(0), None
