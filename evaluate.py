@@ -9,7 +9,7 @@ python evaluate.py protocol=webnlg hypotheses=out.txt 'references=[reference0,re
 import hydra
 from omegaconf import DictConfig
 
-from lora_lightning.command_line import run
+from lora_lightning.command_line import run, run_task
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     """Score the predictions, write metrics.json and sentences.jsonl, and print the table."""
     from lora_lightning.tasks.evaluate import evaluate
 
-    evaluate(config)
+    run_task(evaluate, config)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ python generate.py adapter=released.pt model=gpt2_medium data=e2e
 import hydra
 from omegaconf import DictConfig
 
-from lora_lightning.command_line import run
+from lora_lightning.command_line import run, run_task
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="generate")
@@ -18,7 +18,7 @@ def main(config: DictConfig) -> None:
     """Decode and write predictions.jsonl, or print the beams of one text."""
     from lora_lightning.tasks.generate import generate
 
-    generate(config)
+    run_task(generate, config)
 
 
 if __name__ == "__main__":

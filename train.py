@@ -10,7 +10,7 @@ python train.py experiment=e2e/gpt2_medium dry_run=true
 import hydra
 from omegaconf import DictConfig
 
-from lora_lightning.command_line import run
+from lora_lightning.command_line import run, run_task
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -18,7 +18,7 @@ def main(config: DictConfig) -> float | None:
     """Train, then do what `then` says, and return the metric that a sweeper optimizes."""
     from lora_lightning.tasks.train import train
 
-    return train(config)
+    return run_task(train, config)
 
 
 if __name__ == "__main__":

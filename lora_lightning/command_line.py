@@ -24,6 +24,7 @@ from lora_lightning.run_folder import RunFolder, latest_run
 CONFIGS = resolvers.REPOSITORY / "configs"
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
 FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer")
+TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
 WRITE_NOTHING = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
@@ -39,6 +40,8 @@ def run(main: Callable[[], Any]) -> None:
         print_help(command, CONFIGS)
         return
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ and not _is_rank_of_this_command()
+    if wants_traceback:
+        os.environ[TRACEBACK] = "1"
     # Otherwise Hydra prints the exception and exits before this function sees it.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = sys.argv[1:]
@@ -52,6 +55,16 @@ def run(main: Callable[[], Any]) -> None:
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]
+
+
+def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Call a task; bad input ends the command at once, before Hydra prints all overrides."""
+    try:
+        return task(config)
+    except InputError as error:
+        if TRACEBACK in os.environ:
+            raise
+        sys.exit(f"error: {error}")
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
