@@ -30,43 +30,19 @@ from decoding_peers import (
 )
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from lora_lightning.decoding.cache import SharedPromptCache
 from lora_lightning.decoding.layout import PackedProjection
+from lora_lightning.decoding.runner import Batch, decode_contexts
+from lora_lightning.decoding.schedule import entry_bytes
 from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.decoding.shared_prompt import SharedPromptModel
 
-# Tokens of the 630 distinct contexts of the E2E test set, end token included: {length: contexts}.
-E2E_LENGTHS = {
-    14: 4,
-    15: 10,
-    16: 8,
-    17: 3,
-    18: 1,
-    19: 2,
-    20: 6,
-    21: 7,
-    22: 3,
-    23: 4,
-    24: 7,
-    25: 5,
-    26: 2,
-    27: 3,
-    28: 8,
-    29: 5,
-    30: 28,
-    31: 39,
-    32: 5,
-    35: 30,
-    36: 92,
-    37: 1,
-    38: 30,
-    39: 88,
-    40: 36,
-    41: 4,
-    42: 90,
-    43: 85,
-    44: 11,
-    45: 9,
-    47: 4,
-}
+# Tokens of the 630 distinct contexts of the E2E test set, end token included.
+E2E_LENGTHS = [14] * 4 + [15] * 10 + [16] * 8 + [17] * 3 + [18] + [19] * 2 + [20] * 6 + [21] * 7
+E2E_LENGTHS += [22] * 3 + [23] * 4 + [24] * 7 + [25] * 5 + [26] * 2 + [27] * 3 + [28] * 8 + [29] * 5
+E2E_LENGTHS += [30] * 28 + [31] * 39 + [32] * 5 + [35] * 30 + [36] * 92 + [37] + [38] * 30
+E2E_LENGTHS += [39] * 88 + [40] * 36 + [41] * 4 + [42] * 90 + [43] * 85 + [44] * 11 + [45] * 9
+E2E_LENGTHS += [47] * 4
 NEW_TOKENS = 24  # of every text, so that all contestants do the same work
 PAPER = BeamSettings(
     num_beams=10,
@@ -91,9 +67,8 @@ def sharp_gpt2_small(dtype: torch.dtype) -> GPT2LMHeadModel:
 
 def e2e_queries(count: int) -> Queries:
     """Return random contexts whose lengths are spread as in the E2E test set."""
-    lengths = [length for length, contexts in E2E_LENGTHS.items() for _ in range(contexts)]
     generator = torch.Generator().manual_seed(0)
-    chosen = [lengths[place * len(lengths) // count] for place in range(count)]
+    chosen = [E2E_LENGTHS[place * len(E2E_LENGTHS) // count] for place in range(count)]
     return [torch.randint(0, 50000, (length,), generator=generator).tolist() for length in chosen]
 
 
@@ -155,8 +130,10 @@ def speed(dtype: torch.dtype, contexts: int, rounds: int, batch_sizes: list[int]
         whole = [seconds(lambda: peers["ours"](queries, PAPER)) / len(queries) for _ in range(1)]
         show("reference's loop, s a context", [value / 2 for value in loop])
         show("reference's loop / ours in a full batch", [v / 2 / whole[0] for v in loop])
-        ratios = [a / b for a, b in zip(loop, ours, strict=True)]
-        show("reference's loop / ours, two contexts", ratios)
+        show(
+            "reference's loop / ours, two contexts",
+            [a / b for a, b in zip(loop, ours, strict=True)],
+        )
 
 
 def _speed_rounds(

@@ -98,6 +98,9 @@ def optional(*rules: Rule) -> Rule:
 BOOLEAN = one_of(True, False)
 LABEL = Rule("a text or number", lambda value: isinstance(value, str | int))
 PROBABILITY = number(0, 1, below=True)
+POSITIVE_SHARE = Rule(
+    "a number > 0 and <= 1", lambda value: number(0, 1).accepts(value) and value > 0
+)
 
 RULES = {
     "name": LABEL,
@@ -160,7 +163,12 @@ RULES = {
     "generation.repetition_penalty": above(0),
     "generation.eos_token_ids": optional(list_of(integer(0), 1)),
     "generation.batch_size": either(one_of("auto"), integer(1)),
+    "generation.max_memory": optional(integer(1)),
     "generation.num_return": integer(1),
+    "generation.token_log_probabilities": BOOLEAN,
+    "generation.temperature": above(0),
+    "generation.top_k": integer(0),
+    "generation.top_p": POSITIVE_SHARE,
     "generation.on_long_context": one_of("cut", "error"),
     "protocol.metrics": optional(list_of(text(), 1)),
     "protocol.seen_lines": optional(text()),

@@ -6,11 +6,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.data.encoding import encode_contexts
-from lora_lightning.decoding.runner import decode_contexts
 from lora_lightning.run_folder import RunFolder
 from lora_lightning.tasks.decoder import load_decoder, make_queries
 from lora_lightning.tasks.model import adapters_of_run
-from lora_lightning.tasks.prediction import prediction_record
+from lora_lightning.tasks.prediction import decode_named, prediction_record
 
 
 class LoadedRun:
@@ -35,10 +34,7 @@ class LoadedRun:
         """Return the best text for each context, by the run's own beam search settings."""
         inputs = encode_contexts(enumerate(contexts), self.decoder.tokenizer)
         queries, _ = make_queries(inputs, self.decoder)
-        texts = [""] * len(inputs)
-        for index, hypotheses in decode_contexts(
-            self.decoder.model, queries, self.decoder.settings, self.decoder.batch_size
-        ):
-            record = prediction_record(inputs[index], hypotheses, self.decoder.tokenizer)
-            texts[index] = record["text"]
-        return texts
+        texts = {}
+        for context, hypotheses in decode_named(self.decoder, inputs, queries):
+            texts[context.id] = prediction_record(context, hypotheses, self.decoder)["text"]
+        return [texts[context.id] for context in inputs]

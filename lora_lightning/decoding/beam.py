@@ -19,7 +19,7 @@ Shapes: batch = queries, beam = K = `num_beams` (1 before the first step), limit
 `max_new_tokens`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -66,20 +66,25 @@ class BeamState(NamedTuple):
     scores: Tensor
     finished: Finished
 
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, those of the finished hypotheses last."""
+        *search, finished = self
+        return [*search, *finished]
+
+    @staticmethod
+    def of(tensors: Iterable[Tensor]) -> "BeamState":
+        """Return the state that has these `tensors()`."""
+        values = list(tensors)
+        kept = len(Finished._fields)
+        return BeamState._make([*values[:-kept], Finished._make(values[-kept:])])
+
     def select(self, rows: Tensor) -> "BeamState":
         """Return the state of some queries; `rows` is an index or a mask over the batch."""
-        *fields, finished = self
-        return BeamState._make([*(f[rows] for f in fields), Finished(*(f[rows] for f in finished))])
+        return BeamState.of(field[rows] for field in self.tensors())
 
     def join(self, other: "BeamState") -> "BeamState":
         """Return the state of these queries and then the other's."""
-        (*mine, my_finished), (*theirs, their_finished) = self, other
-        return BeamState._make(
-            [
-                *map(torch.cat, zip(mine, theirs, strict=True)),
-                Finished(*map(torch.cat, zip(my_finished, their_finished, strict=True))),
-            ]
-        )
+        return BeamState.of(map(torch.cat, zip(self.tensors(), other.tensors(), strict=True)))
 
 
 class NonFiniteLogitsError(InputError):
@@ -133,10 +138,7 @@ def start(
         scores=torch.zeros(batch, 1),
         finished=no_hypotheses(batch, settings),
     )
-    *fields, finished = state
-    return BeamState._make(
-        [*(f.to(device) for f in fields), Finished(*(f.to(device) for f in finished))]
-    )
+    return BeamState.of(field.to(device) for field in state.tensors())
 
 
 def advance(state: BeamState, logits: Tensor, settings: BeamSettings) -> tuple[BeamState, Tensor]:

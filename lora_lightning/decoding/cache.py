@@ -100,7 +100,7 @@ class SharedPromptCache:
         return visible.unsqueeze(1)
 
     def update(
-        self, keys: Tensor, values: Tensor, layer: int, *_: Any, **__: Any
+        self, keys: Tensor, values: Tensor, layer: int, *_ignored: Any, **_options: Any
     ) -> tuple[Tensor, Tensor]:
         """Write the keys and values of a pass, and return those that attention reads.
 

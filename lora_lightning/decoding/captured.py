@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 
 from lora_lightning.decoding.beam import BeamState
-from lora_lightning.decoding.hypotheses import Finished
 
 WARM_UP = 2  # steps run as they are before one is recorded, so that libraries can set themselves up
 
@@ -21,15 +20,13 @@ class CapturedStep:
 
     def __init__(self, step: Callable[[BeamState], BeamState], state: BeamState) -> None:
         self.step = step
-        self.state = BeamState._make(
-            [*(f.clone() for f in state[:-1]), Finished(*(f.clone() for f in state.finished))]
-        )
+        self.state = BeamState.of(field.clone() for field in state.tensors())
         self.graph: torch.cuda.CUDAGraph | None = None
         self._steps = 0
 
     def load(self, state: BeamState) -> None:
         """Take over another state of the same shapes."""
-        for mine, other in zip(_tensors(self.state), _tensors(state), strict=True):
+        for mine, other in zip(self.state.tensors(), state.tensors(), strict=True):
             mine.copy_(other)
 
     def run(self, count: int) -> BeamState:
@@ -61,7 +58,3 @@ class CapturedStep:
             with torch.cuda.graph(self.graph):  # records; nothing runs yet
                 self._once()
         self.graph.replay()
-
-
-def _tensors(state: BeamState) -> list[torch.Tensor]:
-    return [*state[:-1], *state.finished]

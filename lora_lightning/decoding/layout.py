@@ -7,7 +7,7 @@ GELU, five passes over memory in transformers, joins the product before it.
 
 import copy
 import logging
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -71,9 +71,9 @@ def _pack_projections(model: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(parent, name, PackedProjection(child.weight, child.bias))
-            elif type(child).__name__ == "Conv1D":  # its weight is (in, out)
-                weight, bias = cast(Tensor, child.weight), cast("Tensor | None", child.bias)
-                setattr(parent, name, PackedProjection(weight.T, bias))
+            elif type(child).__name__ == "Conv1D":
+                weight = child.get_parameter("weight").T  # it has (in, out)
+                setattr(parent, name, PackedProjection(weight, child.get_parameter("bias")))
 
 
 def _fuse_activations(model: nn.Module) -> None:

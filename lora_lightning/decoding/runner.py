@@ -68,8 +68,11 @@ def decode_contexts(
     if not waiting:
         return
     longest = len(queries[waiting[0]])
-    automatic = automatic_batch_size(model, longest, settings, max_memory)
-    size = automatic if batch_size == "auto" else batch_size
+    size = (
+        automatic_batch_size(model, longest, settings, max_memory)
+        if batch_size == "auto"
+        else batch_size
+    )
     shared_prompt_model = SharedPromptModel(model)
     while waiting:
         size = min(size, len(waiting))

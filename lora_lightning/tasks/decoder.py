@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.data.encoding import Context, make_query
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.decoding.settings import BeamSettings, Sampling
 from lora_lightning.errors import InputError
 from lora_lightning.methods.inject import merge_adapters
 from lora_lightning.model.gpt2 import check_vocabulary, load_base
@@ -26,6 +26,8 @@ class Decoder(NamedTuple):
     tokenizer: Tokenizer
     settings: BeamSettings
     batch_size: int | Literal["auto"]
+    max_memory: int | None
+    token_log_probabilities: bool
     longest_query: int
     on_long_context: str
     adapter_checksums: dict[str, str]
@@ -55,7 +57,7 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
         model, _ = load_model(config, tokenizer, adapters)
         merge_adapters(model)
     positions = min(config.data.max_length, model.config.n_positions)
-    settings = beam_settings(config.generation, tokenizer, model.config.vocab_size)
+    settings = beam_settings(config, tokenizer, model.config.vocab_size)
     longest = positions - settings.max_new_tokens
     if longest < 1:
         raise InputError(
@@ -68,26 +70,32 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
         tokenizer,
         settings,
         generation.batch_size,
+        generation.max_memory,
+        generation.token_log_probabilities,
         longest,
         generation.on_long_context,
         _checksums(adapters or []),
     )
 
 
-def beam_settings(generation: DictConfig, tokenizer: Tokenizer, vocabulary: int) -> BeamSettings:
+def beam_settings(config: DictConfig, tokenizer: Tokenizer, vocabulary: int) -> BeamSettings:
     """Return the search settings of the config, the tokenizer's end tokens filled in.
 
     Raises:
         InputError: more beams than tokens.
     """
-    keys: dict[str, Any] = OmegaConf.to_container(generation)  # type: ignore[assignment]
+    keys: dict[str, Any] = OmegaConf.to_container(config.generation)  # type: ignore[assignment]
+    for key in ("batch_size", "max_memory", "token_log_probabilities", "on_long_context"):
+        del keys[key]
     ends = keys.pop("eos_token_ids")
-    del keys["batch_size"], keys["on_long_context"]
-    if generation.num_beams > vocabulary:
+    drawing = {key: keys.pop(key) for key in ("temperature", "top_k", "top_p") if key in keys}
+    sampling = Sampling(**drawing, seed=config.seed) if drawing else None
+    if keys["num_beams"] > vocabulary:
         raise InputError(
-            f"generation.num_beams={generation.num_beams}: the vocabulary has {vocabulary} tokens"
+            f"generation.num_beams={keys['num_beams']}: the vocabulary has {vocabulary} tokens"
         )
-    return BeamSettings(end_token_ids=tuple(ends or tokenizer.end_token_ids), **keys)
+    end_token_ids = tuple(ends or tokenizer.end_token_ids)
+    return BeamSettings(end_token_ids=end_token_ids, sampling=sampling, **keys)
 
 
 def make_queries(contexts: list[Context], decoder: Decoder) -> tuple[list[list[int]], int]:

@@ -16,14 +16,18 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.jsonl import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.runner import decode_contexts
-from lora_lightning.decoding.writer import finished_records, merge_shards
+from lora_lightning.decoding.writer import finished_records, merge_shards, read_predictions
 from lora_lightning.files import write_json
 from lora_lightning.isolation import needs_isolation, run_isolated
 from lora_lightning.run_folder import PREDICTIONS, RunFolder, output_folder, remove_results
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.model import adapters_of_run
-from lora_lightning.tasks.prediction import BeamDecoding, prediction_record, rank_loader
+from lora_lightning.tasks.prediction import (
+    BeamDecoding,
+    decode_named,
+    prediction_record,
+    rank_loader,
+)
 from lora_lightning.tasks.setup import build_trainer, start
 
 log = logging.getLogger(__name__)
@@ -96,6 +100,7 @@ def decode(
     queries, cut = make_queries(contexts, decoder)
     settings = {
         "generation": OmegaConf.to_container(config.generation),
+        "seed": config.seed if decoder.settings.sampling else None,
         "model": OmegaConf.to_container(config.model, resolve=True),
         "end_token_ids": list(decoder.settings.end_token_ids),
         "queries_sha256": hashlib.sha256(json.dumps(queries).encode()).hexdigest(),
@@ -109,16 +114,16 @@ def decode(
     waiting = [index for index, context in enumerate(contexts) if context.id not in done]
     module = BeamDecoding(decoder, contexts, queries, folder, key)
     loader = rank_loader(module, waiting, trainer)
-    began = time.perf_counter()
     trainer.predict(module, loader, return_predictions=False)
-    seconds = time.perf_counter() - began
     trainer.strategy.barrier("all shards are written")
+    seconds = time.perf_counter() - module.began
     if trainer.is_global_zero:
         remove_results(folder, PREDICTIONS)
-        merge_shards(folder, [context.id for context in contexts])
+        path = merge_shards(folder, [context.id for context in contexts])
+        records = [record for record in read_predictions(path) if record["id"] not in done]
         throughput = {
-            "contexts_per_second": len(waiting) / seconds,
-            "tokens_per_second": module.tokens * trainer.world_size / seconds,
+            "contexts_per_second": len(records) / seconds,
+            "tokens_per_second": sum(len(record["tokens"]) for record in records) / seconds,
         }
         counts = {"contexts": len(contexts), "cut": cut}
         manifest = {
@@ -134,7 +139,8 @@ def decode(
 
 def settings_key(settings: dict[str, Any]) -> str:
     """Return a short name for settings that decide the predictions."""
-    generation = {k: v for k, v in settings["generation"].items() if k != "batch_size"}
+    speed = ("batch_size", "max_memory")  # which decide nothing else
+    generation = {k: v for k, v in settings["generation"].items() if k not in speed}
     plain = settings | {"generation": generation}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -143,8 +149,8 @@ def print_hypotheses(text: str, decoder: Decoder) -> None:
     """Decode one text and print its hypotheses, best first."""
     contexts = encode_contexts([(0, text)], decoder.tokenizer)
     queries, _ = make_queries(contexts, decoder)
-    [(_, hypotheses)] = decode_contexts(decoder.model, queries, decoder.settings, 1)
-    for record in prediction_record(contexts[0], hypotheses, decoder.tokenizer)["hypotheses"]:
+    [(context, hypotheses)] = decode_named(decoder, contexts, queries)
+    for record in prediction_record(context, hypotheses, decoder)["hypotheses"]:
         mark = "" if record["proven"] else "  (not proven)"
         score = "  no token" if record["score"] is None else f"{record['score']:10.4f}"
         sys.stdout.write(f"{score}  {record['text']}{mark}\n")
