@@ -16,9 +16,11 @@ from lora_lightning.command_line import run, run_task
 @hydra.main(version_base="1.3", config_path="configs", config_name="generate")
 def main(config: DictConfig) -> None:
     """Decode and write predictions.jsonl, or print the beams of one text."""
-    from lora_lightning.tasks.generate import generate
-
-    run_task(generate, config)
+    if config.text is not None:
+        from lora_lightning.tasks.one_text import print_hypotheses as task
+    else:
+        from lora_lightning.tasks.generate import generate as task
+    run_task(task, config)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,19 +21,14 @@ from lora_lightning.isolation import needs_isolation, run_isolated
 from lora_lightning.run_folder import PREDICTIONS, RunFolder, output_folder, remove_results
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.model import adapters_of_run
-from lora_lightning.tasks.prediction import (
-    BeamDecoding,
-    decode_named,
-    prediction_record,
-    rank_loader,
-)
+from lora_lightning.tasks.prediction import BeamDecoding, rank_loader
 from lora_lightning.tasks.setup import build_trainer, start
 
 log = logging.getLogger(__name__)
 
 
 def generate(config: DictConfig) -> None:
-    """Decode what `config` names: a text, a file of inputs, or a split.
+    """Decode what `config` names: a file of inputs, or a split.
 
     Raises:
         InputError: a key, a file or their combination is wrong.
@@ -45,9 +39,6 @@ def generate(config: DictConfig) -> None:
     start(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     decoder = load_decoder(config, chosen_adapters(config))
-    if config.text is not None:
-        print_hypotheses(config.text, decoder)
-        return
     folder = output_folder()
     contexts, checksums = contexts_of(config, decoder.tokenizer)
     trainer = build_trainer(config.trainer, [], [], folder)
@@ -143,14 +134,3 @@ def settings_key(settings: dict[str, Any]) -> str:
     generation = {k: v for k, v in settings["generation"].items() if k not in speed}
     plain = settings | {"generation": generation}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def print_hypotheses(text: str, decoder: Decoder) -> None:
-    """Decode one text and print its hypotheses, best first."""
-    contexts = encode_contexts([(0, text)], decoder.tokenizer)
-    queries, _ = make_queries(contexts, decoder)
-    [(context, hypotheses)] = decode_named(decoder, contexts, queries)
-    for record in prediction_record(context, hypotheses, decoder)["hypotheses"]:
-        mark = "" if record["proven"] else "  (not proven)"
-        score = "  no token" if record["score"] is None else f"{record['score']:10.4f}"
-        sys.stdout.write(f"{score}  {record['text']}{mark}\n")

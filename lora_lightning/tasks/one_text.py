@@ -1,0 +1,27 @@
+"""Decode one text and print its beams: without Lightning, whose import takes longer than that."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from lora_lightning.config import check_config
+from lora_lightning.data.encoding import encode_contexts
+from lora_lightning.tasks.decoder import chosen_adapters, load_decoder, make_queries
+from lora_lightning.tasks.hypotheses import decode_named, prediction_record
+
+
+def print_hypotheses(config: DictConfig) -> None:
+    """Decode `text` and print its hypotheses, best first.
+
+    Raises:
+        InputError: a key, a file or their combination is wrong.
+    """
+    check_config(config)
+    decoder = load_decoder(config, chosen_adapters(config))
+    contexts = encode_contexts([(0, config.text)], decoder.tokenizer)
+    queries, _ = make_queries(contexts, decoder)
+    [(context, hypotheses)] = decode_named(decoder, contexts, queries)
+    for record in prediction_record(context, hypotheses, decoder)["hypotheses"]:
+        mark = "" if record["proven"] else "  (not proven)"
+        score = "  no token" if record["score"] is None else f"{record['score']:10.4f}"
+        sys.stdout.write(f"{score}  {record['text']}{mark}\n")
