@@ -1,13 +1,16 @@
 """Decoding with a small random GPT-2: the cached, batched path against transformers' own logits."""
 
+import logging
 import math
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from lora_lightning.decoding import runner
 from lora_lightning.decoding.beam import NonFiniteLogitsError
 from lora_lightning.decoding.runner import decode_contexts
+from lora_lightning.decoding.settings import Sampling
 from lora_lightning.errors import InputError
 from tests.decoding.search import make_settings, slow_search
 
@@ -19,6 +22,9 @@ QUERIES = [
     for length in (5, 1, 12, 5, 9, 3, 20)
 ]
 PAPER = make_settings(num_beams=5, max_new_tokens=12, no_repeat_ngram_size=3, num_return=3)
+DRAWN = make_settings(
+    num_beams=3, max_new_tokens=12, sampling=Sampling(temperature=1.2, top_k=20, top_p=0.9, seed=5)
+)
 
 
 def random_gpt2(attention="sdpa"):
@@ -82,6 +88,102 @@ def test_the_batch_size_changes_nothing(model, batch_size):
     assert_equal_results(
         decode(model, QUERIES, PAPER, batch_size), decode(model, QUERIES, PAPER, "auto")
     )
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+def test_steps_that_are_recorded_for_a_full_batch_change_nothing(model, batch_size, monkeypatch):
+    # As on a GPU: rows stay at the batch's size, and who is done is asked every few steps.
+    expected = decode(model, QUERIES, PAPER)
+    monkeypatch.setattr(runner, "STEPS_BETWEEN_CHECKS", {"cpu": 5})
+    found = decode(model, QUERIES, PAPER, batch_size)
+    assert_equal_results(found, expected)
+    assert_equal_results([h[:3] for h in found], [h[:3] for h in expected])
+
+
+def test_the_result_equals_the_run_to_the_limit(model):
+    settings = make_settings(num_beams=5, max_new_tokens=20, end_token_ids=(0, 3, 7, 11))
+    # As many hypotheses as this are never found, so none is ever proven before the limit.
+    to_the_limit = make_settings(
+        num_beams=5, max_new_tokens=20, end_token_ids=(0, 3, 7, 11), num_return=200
+    )
+    for stopped, whole in zip(
+        decode(model, QUERIES, settings), decode(model, QUERIES, to_the_limit), strict=True
+    ):
+        assert_equal_results([stopped[:1]], [whole[:1]])
+        assert len(stopped) < len(whole)
+
+
+def test_the_log_probabilities_of_the_tokens_add_up(model):
+    for found in decode(model, QUERIES, PAPER):
+        for hypothesis in found:
+            assert len(hypothesis.token_log_probabilities) == len(hypothesis.tokens)
+            total = sum(hypothesis.token_log_probabilities)
+            assert total == pytest.approx(hypothesis.log_probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_what_is_drawn_does_not_depend_on_the_batch_or_the_order(model, batch_size):
+    expected = decode(model, QUERIES, DRAWN)
+    assert_equal_results(decode(model, QUERIES, DRAWN, batch_size), expected)
+    assert_equal_results(decode(model, QUERIES[::-1], DRAWN, batch_size)[::-1], expected)
+
+
+def test_drawn_texts_differ_are_sorted_and_proven_nothing(model):
+    for found in decode(model, QUERIES, DRAWN):
+        assert len(found) == 3
+        assert len({tuple(hypothesis.tokens) for hypothesis in found}) > 1
+        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+        assert not any(hypothesis.proven for hypothesis in found)
+        assert all(h.tokens[-1] == 0 or h.length == 12 for h in found)
+
+
+def test_drawing_at_a_low_temperature_is_greedy_search(model):
+    cold = Sampling(temperature=1e-4, top_k=0, top_p=1.0, seed=0)
+    greedy = decode(model, QUERIES, make_settings(num_beams=1))
+    assert_equal_results(decode(model, QUERIES, make_settings(num_beams=1, sampling=cold)), greedy)
+
+
+def test_a_context_without_any_possible_token_has_an_empty_text(model):
+    settings = make_settings(max_new_tokens=5, end_token_ids=tuple(range(VOCABULARY)))
+    banned = make_settings(
+        max_new_tokens=5, min_new_tokens=5, end_token_ids=tuple(range(VOCABULARY))
+    )
+    assert all(found[0].length == 1 for found in decode(model, QUERIES, settings))
+    for (nothing,) in decode(model, QUERIES, banned, 3):
+        assert nothing.tokens == nothing.token_log_probabilities == []
+        assert nothing.score == -math.inf
+
+
+def test_out_of_memory_halves_the_batch_says_so_and_changes_nothing(model, caplog):
+    class SmallMemory(GPT2LMHeadModel):
+        """A GPT-2 that has memory for two contexts at a time, and names how many came."""
+
+        def get_output_embeddings(self):
+            head = super().get_output_embeddings()
+
+            def limited(hidden):
+                if len(hidden) > 2 and hidden.dim() == 3:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+                return head(hidden)
+
+            return limited
+
+    small = SmallMemory(model.config)
+    small.load_state_dict(model.state_dict())
+    with caplog.at_level(logging.WARNING):
+        found = decode(small, QUERIES, PAPER, batch_size=7)
+    assert_equal_results(found, decode(model, QUERIES, PAPER))
+    sizes = [record.args[0] for record in caplog.records]
+    assert sizes == [3, 1]
+
+
+def test_memory_for_not_even_one_context_is_an_error(model):
+    class NoMemory(GPT2LMHeadModel):
+        def get_output_embeddings(self):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
+
+    with pytest.raises(InputError, match="one context at a time"):
+        decode(NoMemory(model.config), QUERIES, PAPER)
 
 
 def test_the_order_changes_nothing(model):
