@@ -1,10 +1,11 @@
 """Decoding against its peers and its bound, on this machine's CPU.
 
-OMP_NUM_THREADS=2 python benchmarks/decoding.py speed            ours, transformers, CTranslate2
+OMP_NUM_THREADS=2 python benchmarks/decoding.py speed       ours, transformers, CTranslate2
 OMP_NUM_THREADS=2 python benchmarks/decoding.py speed --dtype bfloat16
-OMP_NUM_THREADS=2 python benchmarks/decoding.py test_set         distinct contexts and early stop
-OMP_NUM_THREADS=2 python benchmarks/decoding.py memory           the cache
-OMP_NUM_THREADS=2 python benchmarks/decoding.py growth           time per token over the batch
+OMP_NUM_THREADS=2 python benchmarks/decoding.py reference   the reference's loop, a row at a time
+OMP_NUM_THREADS=2 python benchmarks/decoding.py test_set    distinct contexts and early stop
+OMP_NUM_THREADS=2 python benchmarks/decoding.py memory      the cache, over the contexts
+OMP_NUM_THREADS=2 python benchmarks/decoding.py growth      time per token, over the batch
 
 The model has GPT-2 small's shape and random weights, made sharp; the contexts have the lengths of
 the E2E test set's. Contestants run in turn in one process, round after round; what counts are the
@@ -23,6 +24,7 @@ import torch
 from decoding_peers import (
     Peer,
     Queries,
+    ctranslate2_folder,
     ctranslate2_generate,
     our_engine,
     reference_loop,
@@ -30,9 +32,10 @@ from decoding_peers import (
 )
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lora_lightning.decoding.cache import SharedPromptCache
-from lora_lightning.decoding.layout import PackedProjection
-from lora_lightning.decoding.runner import Batch, decode_contexts
+from lora_lightning.data.e2e import read_e2e
+from lora_lightning.data.tokenizer import load_tokenizer
+from lora_lightning.decoding.layout import PackedProjection, has_amx
+from lora_lightning.decoding.runner import Batch
 from lora_lightning.decoding.schedule import entry_bytes
 from lora_lightning.decoding.settings import BeamSettings
 from lora_lightning.decoding.shared_prompt import SharedPromptModel
@@ -43,6 +46,8 @@ E2E_LENGTHS += [22] * 3 + [23] * 4 + [24] * 7 + [25] * 5 + [26] * 2 + [27] * 3 +
 E2E_LENGTHS += [30] * 28 + [31] * 39 + [32] * 5 + [35] * 30 + [36] * 92 + [37] + [38] * 30
 E2E_LENGTHS += [39] * 88 + [40] * 36 + [41] * 4 + [42] * 90 + [43] * 85 + [44] * 11 + [45] * 9
 E2E_LENGTHS += [47] * 4
+E2E_ROWS = 4693
+E2E_TEXT = 31  # tokens of its texts on average, end token included
 NEW_TOKENS = 24  # of every text, so that all contestants do the same work
 PAPER = BeamSettings(
     num_beams=10,
@@ -104,81 +109,135 @@ def needed_flops(model: GPT2LMHeadModel, queries: Queries, settings: BeamSetting
 def show(label: str, values: list[float], unit: str = "") -> None:
     """Print median, least and most."""
     middle = statistics.median(values)
-    print(f"{label:44s} {middle:8.3f}{unit}  ({min(values):.3f} … {max(values):.3f})", flush=True)
+    print(f"{label:48s} {middle:8.3f}{unit}  ({min(values):.3f} … {max(values):.3f})", flush=True)
 
 
-def speed(dtype: torch.dtype, contexts: int, rounds: int, batch_sizes: list[int]) -> None:
+def ratios(over: list[float], under: list[float]) -> list[float]:
+    """Return the ratio of each round."""
+    return [a / b for a, b in zip(over, under, strict=True)]
+
+
+def speed(given: argparse.Namespace) -> None:
     """Compare whole tasks and tokens alone with the peers, and ours with its bound."""
-    queries = e2e_queries(contexts)
+    dtype = getattr(torch, given.dtype)
+    queries = e2e_queries(given.contexts)
     model = sharp_gpt2_small(dtype)
-    with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        converted = ctranslate2_folder(sharp_gpt2_small(torch.float32), Path(folder))
+        kind = "float32" if dtype == torch.float32 else "int8"
         peers: dict[str, Peer] = {"ours": our_engine(model)}
-        for size in batch_sizes:
+        for size in given.batch_sizes:
             peers[f"transformers x{size}"] = transformers_generate(model, size)
-        kinds = ["float32"] if dtype == torch.float32 else ["int8"]
-        for kind in kinds:
-            for size in batch_sizes:
-                place = Path(folder) / f"{kind}{size}"
-                place.mkdir()
-                peers[f"CTranslate2 {kind} x{size}"] = ctranslate2_generate(
-                    sharp_gpt2_small(torch.float32), place, kind, size
-                )
-        _speed_rounds(peers, model, queries, dtype, rounds)
-        one = queries[len(queries) // 2 :][:2]
-        ours = [seconds(lambda: peers["ours"](one, PAPER)) for _ in range(rounds)]
-        loop = [seconds(lambda: reference_loop(model)(one, PAPER)) for _ in range(rounds)]
-        whole = [seconds(lambda: peers["ours"](queries, PAPER)) / len(queries) for _ in range(1)]
-        show("reference's loop, s a context", [value / 2 for value in loop])
-        show("reference's loop / ours in a full batch", [v / 2 / whole[0] for v in loop])
-        show(
-            "reference's loop / ours, two contexts",
-            [a / b for a, b in zip(loop, ours, strict=True)],
-        )
-
-
-def _speed_rounds(
-    peers: dict[str, Peer],
-    model: GPT2LMHeadModel,
-    queries: Queries,
-    dtype: torch.dtype,
-    rounds: int,
-) -> None:
-    whole: dict[str, list[float]] = {name: [] for name in peers}
-    first: dict[str, list[float]] = {name: [] for name in peers}
-    rates = []
-    for name, decode in peers.items():
-        tokens = decode(queries[:2], PAPER)
-        assert tokens == 2 * NEW_TOKENS, f"{name}: {tokens} tokens instead of {2 * NEW_TOKENS}"
-    for _ in range(rounds):
-        rates.append(matmul_rate(dtype))
+            peers[f"CTranslate2 {kind} x{size}"] = ctranslate2_generate(converted, kind, size)
+        whole: dict[str, list[float]] = {name: [] for name in peers}
+        first: dict[str, list[float]] = {name: [] for name in peers}
+        rates = []
         for name, decode in peers.items():
-            whole[name].append(seconds(lambda decode=decode: decode(queries, PAPER)))
-            first[name].append(seconds(lambda decode=decode: decode(queries, FIRST_TOKEN)))
+            tokens = decode(queries[:2], PAPER)
+            assert tokens == 2 * NEW_TOKENS, f"{name}: {tokens}, not {2 * NEW_TOKENS} tokens"
+        for _ in range(given.rounds):
+            # Without AMX our engine multiplies in fp32 whatever the weights are.
+            rates.append(matmul_rate(dtype if has_amx() else torch.float32))
+            for name, decode in peers.items():
+                whole[name].append(seconds(lambda decode=decode: decode(queries, PAPER)))
+                first[name].append(seconds(lambda decode=decode: decode(queries, FIRST_TOKEN)))
     bounds = [needed_flops(model, queries, PAPER) / rate for rate in rates]
-    steps = {name: [a - b for a, b in zip(whole[name], first[name], strict=True)] for name in peers}
+    tokens = {
+        name: [a - b for a, b in zip(whole[name], first[name], strict=True)] for name in peers
+    }
     for name in peers:
         show(f"{name}, s a context", [value / len(queries) for value in whole[name]])
     for name in list(peers)[1:]:
-        for part, times in (("whole task", whole), ("per token", steps)):
-            ratios = [a / b for a, b in zip(times[name], times["ours"], strict=True)]
-            show(f"{name} / ours, {part}", ratios)
+        show(f"{name} / ours, whole task", ratios(whole[name], whole["ours"]))
+        show(f"{name} / ours, per token", ratios(tokens[name], tokens["ours"]))
     show("matmul rate, GFLOP/s", [rate / 1e9 for rate in rates])
     show("bound, s a context", [bound / len(queries) for bound in bounds])
-    show("share of the bound", [a / b for a, b in zip(bounds, whole["ours"], strict=True)])
+    show("share of the bound", ratios(bounds, whole["ours"]))
 
 
-def test_set(dtype: torch.dtype) -> None:
-    """Count what the distinct contexts and the early stop save over all rows to the limit."""
-    raise NotImplementedError
+def reference(given: argparse.Namespace) -> None:
+    """Compare with the reference's loop, which has one row of the data at a time."""
+    model = sharp_gpt2_small(getattr(torch, given.dtype))
+    queries = e2e_queries(given.contexts)
+    few = queries[:: max(1, len(queries) // 3)]
+    ours, loop = our_engine(model), reference_loop(model)
+    full, alone = [], []
+    for _ in range(given.rounds):
+        full.append(seconds(lambda: ours(queries, PAPER)) / len(queries))
+        alone.append(seconds(lambda: loop(few, PAPER)) / len(few))
+    show("the reference's loop, s a context", alone)
+    show("the reference's loop / ours", ratios(alone, full))
+
+
+def test_set(given: argparse.Namespace) -> None:
+    """Measure what the distinct contexts and the early stop save over all rows to the limit.
+
+    By the bundled base on the bundled sample, whose texts end by themselves; the number of rows a
+    context is E2E's.
+    """
+    sample = Path(__file__).parents[1] / "data" / "sample"
+    model = GPT2LMHeadModel.from_pretrained(sample / "gpt2_tiny").eval()
+    tokenizer = load_tokenizer(sample / "gpt2_tiny")
+    contexts = dict.fromkeys(row.context for row in read_e2e(sample / "e2e" / "test.txt"))
+    end = tokenizer.end_token_ids[0]
+    queries = [[*tokenizer.encode(context), end] for context in contexts][: given.contexts]
+    settings = replace(
+        PAPER, max_new_tokens=64, min_new_tokens=0, end_token_ids=tokenizer.end_token_ids
+    )
+    # So many hypotheses are never found, so that none is proven before the limit.
+    to_the_limit = replace(settings, num_return=1000)
+    ours = our_engine(model)
+    stopped, whole = [], []
+    for _ in range(given.rounds):
+        stopped.append(seconds(lambda: ours(queries, settings)))
+        whole.append(seconds(lambda: ours(queries, to_the_limit)))
+    rows = E2E_ROWS / len(E2E_LENGTHS)
+    early = ratios(whole, stopped)
+    show("early stop", early)
+    show("distinct contexts", [rows])
+    show("both: all rows to the limit / ours", [rows * ratio for ratio in early])
+
+
+def memory(given: argparse.Namespace) -> None:
+    """Compare keys and values with a copy of all for every beam, as transformers keeps them."""
+    model = sharp_gpt2_small(getattr(torch, given.dtype))
+    settings = replace(PAPER, max_new_tokens=E2E_TEXT, min_new_tokens=E2E_TEXT)
+    for contexts in (4, 8, 16):
+        queries = e2e_queries(contexts)
+        batch = Batch(SharedPromptModel(model), queries, settings, contexts)
+        order = sorted(range(contexts), key=lambda index: -len(queries[index]))
+        list(batch.decode(order))
+        prompts = sum(len(query) for query in queries)
+        copies = settings.num_beams * (prompts + contexts * E2E_TEXT) * entry_bytes(model)
+        size = batch.cache.bytes() / 2**20
+        print(
+            f"{contexts:3d} contexts: {size:7.1f} MiB, {size / contexts:5.2f} a context; "
+            f"prompts 1/{settings.num_beams} and all {batch.cache.bytes() / copies:.2f} of copies"
+        )
+
+
+def growth(given: argparse.Namespace) -> None:
+    """Measure the time of a token over the batch; it must not rise."""
+    model = SharedPromptModel(sharp_gpt2_small(getattr(torch, given.dtype)))
+    queries = [e2e_queries(3)[1] for _ in range(16)]
+    for size in (1, 2, 4, 8, 12, 16):
+        times = []
+        for _ in range(given.rounds):
+            batch = Batch(model, queries[:size], PAPER, size)
+            took = seconds(lambda batch=batch, size=size: list(batch.decode(list(range(size)))))
+            times.append(1000 * took / (size * NEW_TOKENS))
+        show(f"batch {size}, ms a token of the text", times)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["speed", "test_set", "memory", "growth"])
+    programs = {f.__name__: f for f in (speed, reference, test_set, memory, growth)}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("program", choices=programs)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--contexts", type=int, default=32)
+    parser.add_argument("--contexts", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16])
-    given = parser.parse_args()
-    chosen = getattr(torch, given.dtype)
-    speed(chosen, given.contexts, given.rounds, given.batch_sizes)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16], help="of the peers")
+    arguments = parser.parse_args()
+    programs[arguments.program](arguments)

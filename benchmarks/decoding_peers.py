@@ -55,34 +55,38 @@ def transformers_generate(model: GPT2LMHeadModel, batch_size: int) -> Peer:
     return decode
 
 
-def ctranslate2_generate(model: GPT2LMHeadModel, folder: Path, kind: str, batch_size: int) -> Peer:
-    """Return CTranslate2's beam search.
-
-    Args:
-        model: the model to convert.
-        folder: an empty folder for the converted model.
-        kind: CTranslate2's compute type, for example `float32`, `int8`, `bfloat16`.
-        batch_size: queries at once.
-    """
+def ctranslate2_folder(model: GPT2LMHeadModel, folder: Path) -> Path:
+    """Convert a model for CTranslate2, with a vocabulary of made-up words; return its folder."""
     import ctranslate2
 
     vocabulary = model.config.vocab_size
-    source = folder / "source"
-    model.float().save_pretrained(source)
+    source, converted = folder / "source", folder / "converted"
+    model.save_pretrained(source)
     words = {f"t{token}": token for token in range(vocabulary)}
-    content = {"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel"}}
-    content["model"] |= {"vocab": words, "unk_token": "t0"}
+    content = {"version": "1.0", "added_tokens": []}
+    content |= {"model": {"type": "WordLevel", "vocab": words, "unk_token": "t0"}}
     (source / "words.json").write_text(json.dumps(content))
     end = f"t{vocabulary - 1}"
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(source / "words.json"), bos_token=end, eos_token=end, unk_token=end
     )
     tokenizer.save_pretrained(source)
-    converter = ctranslate2.converters.TransformersConverter(str(source))
-    converter.convert(str(folder / "converted"))
-    generator = ctranslate2.Generator(
-        str(folder / "converted"), compute_type=kind, intra_threads=torch.get_num_threads()
-    )
+    ctranslate2.converters.TransformersConverter(str(source)).convert(str(converted))
+    return converted
+
+
+def ctranslate2_generate(converted: Path, kind: str, batch_size: int) -> Peer:
+    """Return CTranslate2's beam search.
+
+    Args:
+        converted: folder of the converted model.
+        kind: CTranslate2's compute type, for example `float32` or `int8`.
+        batch_size: queries at once.
+    """
+    import ctranslate2
+
+    threads = torch.get_num_threads()
+    generator = ctranslate2.Generator(str(converted), compute_type=kind, intra_threads=threads)
 
     def decode(queries: Queries, settings: BeamSettings) -> int:
         results = generator.generate_batch(
