@@ -1,0 +1,187 @@
+"""Who is measured: one training step each, of the same rows, the same trainable set, one dtype.
+
+Every contender is GPT-2 with random weights and LoRA of rank 4 with dropout 0.1, trained by torch's
+AdamW. PEFT cannot adapt q and v alone, so against PEFT both adapt the whole `c_attn`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from benchmarks.rows import VOCAB, RowIds
+
+SHAPES = {
+    "gpt2_small": {"n_embd": 768, "n_layer": 12, "n_head": 12},
+    "gpt2_medium": {"n_embd": 1024, "n_layer": 24, "n_head": 16},
+    "tiny": {"n_embd": 64, "n_layer": 2, "n_head": 4},  # to try the programs
+}
+RANK, ALPHA, DROPOUT = 4, 32, 0.1
+NOT_A_LABEL = -100
+
+
+def random_base(shape: str, dtype: torch.dtype) -> GPT2LMHeadModel:
+    """Build GPT-2 of a known shape with random weights and no dropout of its own."""
+    torch.manual_seed(0)
+    no_dropout = dict.fromkeys(("embd_pdrop", "attn_pdrop", "resid_pdrop"), 0.0)
+    config = GPT2Config(vocab_size=VOCAB, attn_implementation="sdpa", **SHAPES[shape], **no_dropout)
+    return GPT2LMHeadModel(config).to(dtype)
+
+
+class Contender(ABC):
+    """A model that is trained step by step."""
+
+    model: torch.nn.Module
+
+    def __init__(self, base: GPT2LMHeadModel, device: torch.device) -> None:
+        self.device = device
+        self.build(base.to(device))
+        self.model.train()
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=2e-4)
+
+    @abstractmethod
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Put the adapters into the base."""
+
+    @abstractmethod
+    def batch(self, rows: list[RowIds]) -> Any:
+        """Join rows to what the model takes, on its device; not part of the time."""
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Tensor:
+        """Run forward, ()."""
+
+    def step(self, batch: Any) -> Tensor:
+        """Train on one batch."""
+        loss = self.loss(batch)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach()
+
+
+class Ours(Contender):
+    """The engine that train.py uses."""
+
+    targets = ("c_attn",)
+    label_smoothing = 0.0
+
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Put in our LoRA layers."""
+        from lora_lightning.methods.lora_method import LoRA
+        from lora_lightning.model.allocator import keep_freed_memory
+        from lora_lightning.model.loss import CompletionLoss
+        from lora_lightning.model.mixed import let_precisions_mix
+
+        keep_freed_memory()
+        let_precisions_mix(base)
+        LoRA(RANK, ALPHA, DROPOUT, list(self.targets)).apply(base)
+        self.model = base
+        self.criterion = CompletionLoss(self.label_smoothing)
+
+    def batch(self, rows: list[RowIds]) -> Any:
+        """Pack the rows."""
+        from lora_lightning.data.batching import collate
+        from lora_lightning.data.encoding import EncodedExample, make_row
+
+        batch = collate([make_row(EncodedExample(*row), 512) for row in rows], range(len(rows)))
+        return batch._replace(
+            **{k: v.to(self.device) for k, v in batch._asdict().items() if isinstance(v, Tensor)}
+        )
+
+    def loss(self, batch: Any) -> Tensor:
+        """Hidden states and loss of the labelled positions."""
+        from lora_lightning.model.packed import packed_hidden_states
+
+        positions = self.criterion.positions(batch)
+        hidden = packed_hidden_states(self.model.transformer, batch, positions)
+        return self.criterion(hidden, self.model.lm_head.weight, batch.targets[positions])
+
+
+class OursLikeTheReference(Ours):
+    """The same on q and v, with label smoothing."""
+
+    targets = ("q", "v")
+    label_smoothing = 0.1
+
+
+class PeftPadded(Contender):
+    """PEFT and transformers in a plain loop, rows padded to the longest."""
+
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Let PEFT put in its layers."""
+        from peft import LoraConfig, get_peft_model
+
+        self.model = get_peft_model(
+            base,
+            LoraConfig(
+                r=RANK,
+                lora_alpha=ALPHA,
+                lora_dropout=DROPOUT,
+                target_modules=["c_attn"],
+                fan_in_fan_out=True,
+            ),
+        )
+
+    def batch(self, rows: list[RowIds]) -> Any:
+        """Pad on the right, with an attention mask."""
+        longest = max(len(context) + len(completion) for context, completion in rows)
+        batch = {
+            "input_ids": torch.zeros(len(rows), longest, dtype=torch.int64),
+            "attention_mask": torch.zeros(len(rows), longest, dtype=torch.int64),
+            "labels": torch.full((len(rows), longest), NOT_A_LABEL),
+        }
+        for i, (context, completion) in enumerate(rows):
+            length = len(context) + len(completion)
+            batch["input_ids"][i, :length] = torch.tensor(context + completion)
+            batch["attention_mask"][i, :length] = 1
+            batch["labels"][i, len(context) : length] = torch.tensor(completion)
+        return {key: tensor.to(self.device) for key, tensor in batch.items()}
+
+    def loss(self, batch: Any) -> Tensor:
+        """Let transformers compute its loss."""
+        loss: Tensor = self.model(**batch, use_cache=False).loss
+        return loss
+
+
+class PeftFlattened(PeftPadded):
+    """PEFT and transformers in a plain loop, rows joined by transformers' padding-free collator."""
+
+    def batch(self, rows: list[RowIds]) -> Any:
+        """Join the rows end to end."""
+        from transformers import DataCollatorWithFlattening
+
+        features = [
+            {
+                "input_ids": context + completion,
+                "labels": [NOT_A_LABEL] * len(context) + completion,
+            }
+            for context, completion in rows
+        ]
+        batch = DataCollatorWithFlattening(return_tensors="pt")(features)
+        return {key: tensor.to(self.device) for key, tensor in batch.items()}
+
+
+class PeftTrainer(PeftPadded):
+    """PEFT under transformers' Trainer: its training step, its optimizer."""
+
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Put the PEFT model into a Trainer."""
+        from transformers import Trainer, TrainingArguments
+
+        super().build(base)
+        arguments = TrainingArguments(
+            output_dir="unused", use_cpu=self.device.type == "cpu", report_to=[], disable_tqdm=True
+        )
+        self.trainer = Trainer(model=self.model, args=arguments)
+        self.trainer.current_gradient_accumulation_steps = 1  # which Trainer.train would set
+
+    def step(self, batch: Any) -> Tensor:
+        """Let the Trainer compute the gradient."""
+        loss = self.trainer.training_step(self.model, batch)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss

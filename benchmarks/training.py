@@ -1,0 +1,245 @@
+"""Training steps against the reference's arithmetic, PEFT, and the machine's own limit.
+
+    python benchmarks/training.py [points …] [--dtype float32|bfloat16] [--shape gpt2_small]
+        [--rounds 5] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
+
+Points: reference peft bound memory growth startup gpu; default all but gpu. Contenders run in
+processes of their own and step in turn, so that whatever else the machine does hits all alike.
+Needs the peers: pip install -e '.[benchmarks]'.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import Measurement, line, machine, paired_ratio  # noqa: E402
+from benchmarks.rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
+
+PEERS = ("peft padded", "peft flattened", "peft trainer")
+
+
+class Worker:
+    """A contender's process."""
+
+    def __init__(self, name: str, arguments: argparse.Namespace, dtype: str) -> None:
+        self.name = name
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", name, arguments.shape, dtype],
+            cwd=ROOT,
+            env=os.environ | {"TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        """Send a command and wait for the answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"{self.name} ended: are the peers installed, is there enough memory?")
+        parsed: dict[str, Any] = json.loads(answer)
+        return parsed
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def main() -> None:
+    """Measure the points asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("points", nargs="*", default=[p for p in POINTS if p != "gpu"])
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--shape", default="gpt2_small")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--tokenizer", type=Path)
+    arguments = parser.parse_args()
+    print(f"{machine()}; {arguments.shape}, {arguments.dtype}")
+    for point in arguments.points:
+        POINTS[point](arguments)
+
+
+def compare(
+    names: list[str], rows: list[RowIds], arguments: argparse.Namespace, rounds: int
+) -> dict[str, Measurement]:
+    """Let contenders step in turn, after one step each that is not counted."""
+    workers = [Worker(name, arguments, arguments.dtype) for name in names]
+    measured = {name: Measurement(name) for name in names}
+    for worker in workers:
+        worker.ask(rows=rows)
+        worker.ask(steps=1)
+    for _ in range(rounds):
+        for worker in workers:
+            answer = worker.ask(steps=1)
+            measured[worker.name].seconds += answer["seconds"]
+            measured[worker.name].bytes = max(measured[worker.name].bytes, answer["bytes"])
+    for worker in workers:
+        worker.__exit__()
+    return measured
+
+
+def reference(arguments: argparse.Namespace) -> None:
+    """1. The reference's arithmetic."""
+    rows = rows_for(8, arguments)
+    print("\n1. the reference's arithmetic, 8 rows a step (target: 25x in float32)")
+    measured = compare(["reference", "ours, q and v"], rows, arguments, min(arguments.rounds, 3))
+    peer, ours = measured.values()
+    line(peer)
+    padded, packed = (nominal_flops(r, arguments.shape) for r in (padded_rows(rows), rows))
+    line(ours, f"{paired_ratio(peer, ours):.1f}x; FLOP ratio {padded / packed:.1f}")
+
+
+def peft(arguments: argparse.Namespace) -> None:
+    """2 and 4. PEFT and transformers: time and memory of the same step."""
+    rows = rows_for(8, arguments)
+    print("\n2. PEFT, 8 rows a step (target: 1.85x of the fastest in float32, 2.5x in bfloat16)")
+    print("4. memory above interpreter and base (target: at most 0.5 of the same peer's)")
+    measured = compare([*PEERS, "ours"], rows, arguments, arguments.rounds)
+    *peers, ours = measured.values()
+    for peer in peers:
+        ratio, memory = paired_ratio(peer, ours), ours.bytes / peer.bytes
+        line(peer, f"ours: {ratio:.2f}x, {memory:.2f} of its memory")
+    line(ours)
+    fastest = min(peers, key=lambda peer: peer.median)
+    print(
+        f"  fastest peer: {fastest.name}, {paired_ratio(fastest, ours):.2f}x; "
+        f"{ours.bytes / fastest.bytes:.2f} of its memory"
+    )
+
+
+def bound(arguments: argparse.Namespace) -> None:
+    """3. The machine's matrix products."""
+    number = 256 if "GPU" in machine() or "H100" in machine() or "H200" in machine() else 8
+    rows = rows_for(number, arguments)
+    print(f"\n3. share of the bound, {number} rows a step (target: 0.88 float32, 0.6 bfloat16)")
+    flops = nominal_flops(rows, arguments.shape, whole=True)
+    shares = []
+    with Worker("ours", arguments, arguments.dtype) as worker:
+        worker.ask(rows=rows)
+        worker.ask(steps=1)
+        for _ in range(arguments.rounds):
+            peak = worker.ask(peak=True)["peak"]
+            [seconds] = worker.ask(steps=1)["seconds"]
+            shares.append(flops / seconds / peak)
+            print(
+                f"  bound {flops / peak:.3f} s ({peak / 1e9:.0f} GFLOP/s), ours {seconds:.3f} s, "
+                f"share {shares[-1]:.2f}",
+                flush=True,
+            )
+    print(f"  median share {statistics.median(shares):.2f}")
+
+
+def growth(arguments: argparse.Namespace) -> None:
+    """5. Time per real token as rows become more, and more unequal."""
+    print("\n5. time per real token (target: within 10 %)")
+    draw = random.Random(0)
+    unequal = [(n // 2, n - n // 2) for n in (draw.choice((20, 53, 86)) for _ in range(32))]
+    sets = {f"{number} rows": rows_for(number, arguments) for number in (8, 32, 64, 128, 256)}
+    sets["32 rows of one length"] = synthetic_rows([(28, 25)] * 32)
+    sets["32 rows of 20, 53 or 86 tokens"] = synthetic_rows(unequal)
+    with Worker("ours", arguments, arguments.dtype) as worker:
+        for name, rows in sets.items():
+            worker.ask(rows=rows)
+            worker.ask(steps=1)
+            worker_seconds = worker.ask(steps=max(2, 40 // len(rows)))["seconds"]
+            tokens = sum(len(context) + len(completion) for context, completion in rows)
+            print(
+                f"  {name:<32}{1e3 * statistics.median(worker_seconds) / tokens:>8.3f} ms a token",
+                flush=True,
+            )
+
+
+def startup(arguments: argparse.Namespace) -> None:
+    """6. From the command to the end of the first step, with the bundled model."""
+    print("\n6. start-up of train.py (target: 8 s)")
+    seconds = []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds.append(first_step(Path(folder) / "run"))
+    print(f"  {statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})")
+
+
+def first_step(run: Path) -> float:
+    """Start train.py, and return the seconds until metrics.csv has its first row."""
+    start = time.perf_counter()
+    command = [sys.executable, "train.py", f"output_dir={run}", "trainer.max_steps=1000"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        while not (run / "metrics.csv").is_file():
+            if process.poll() is not None:
+                sys.exit("train.py ended before its first step")
+            time.sleep(0.02)
+        return time.perf_counter() - start
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def gpu(arguments: argparse.Namespace) -> None:
+    """7. The paper's run of E2E on GPT-2 Medium, extrapolated."""
+    print("\n7. 26,290 steps of 8 rows, GPT-2 Medium, bfloat16 base (target: 3 minutes)")
+    arguments.shape = "gpt2_medium"
+    rows = rows_for(8, arguments)
+    with Worker("ours", arguments, "bfloat16") as worker:
+        worker.ask(rows=rows)
+        worker.ask(steps=20)
+        seconds = worker.ask(steps=500)["seconds"]
+    print(f"  {26290 * statistics.mean(seconds) / 60:.1f} minutes, from 500 steps")
+
+
+def rows_for(number: int, arguments: argparse.Namespace) -> list[RowIds]:
+    """Return E2E rows, real where the folders were given."""
+    return e2e_rows(number, arguments.data_dir, arguments.tokenizer)
+
+
+def padded_rows(rows: list[RowIds]) -> list[RowIds]:
+    """Return rows as long as the reference makes them, a label at every position."""
+    return synthetic_rows([(1, 511)] * len(rows))
+
+
+def nominal_flops(rows: list[RowIds], shape: str, whole: bool = False) -> float:
+    """Return the operations of a step on rows, LoRA on q and v, or on all of `c_attn`."""
+    import torch
+
+    from benchmarks.contenders import random_base
+    from lora_lightning.methods.lora_method import LoRA
+    from lora_lightning.model.flops import training_flops
+
+    with torch.device("meta"):
+        model = random_base(shape, torch.float32)
+        LoRA(4, 32, 0.1, ["c_attn"] if whole else ["q", "v"]).apply(model)
+    lengths = [len(context) + len(completion) for context, completion in rows]
+    return training_flops(model, lengths, sum(len(completion) for _, completion in rows))
+
+
+POINTS = {
+    "reference": reference,
+    "peft": peft,
+    "bound": bound,
+    "growth": growth,
+    "startup": startup,
+    "gpu": gpu,
+}
+
+if __name__ == "__main__":
+    main()

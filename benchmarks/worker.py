@@ -1,0 +1,93 @@
+"""One contender in a process of its own, so that memory and allocator are its alone.
+
+Reads commands from the standard input and answers on the standard output, a JSON line each:
+`{"rows": [...]}` prepares a batch, `{"steps": n}` trains on it and gives the seconds of each step
+and the peak of memory above the base, `{"peak": true}` measures the matrix products.
+"""
+
+import json
+import os
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.contenders import Contender, random_base
+
+CONTENDERS = {
+    "ours": ("benchmarks.contenders", "Ours"),
+    "ours, q and v": ("benchmarks.contenders", "OursLikeTheReference"),
+    "reference": ("benchmarks.reference", "ReferenceArithmetic"),
+    "peft padded": ("benchmarks.contenders", "PeftPadded"),
+    "peft flattened": ("benchmarks.contenders", "PeftFlattened"),
+    "peft trainer": ("benchmarks.contenders", "PeftTrainer"),
+}
+
+
+def main(name: str, shape: str, dtype: str) -> None:
+    """Answer commands until the input ends."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    base = random_base(shape, getattr(torch, dtype))
+    module, attribute = CONTENDERS[name]
+    contender: Contender = getattr(import_module(module), attribute)(base, device)
+    before = memory(device, "VmRSS")
+    batch: Any = None
+    # Only answers may reach the controller.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        command = json.loads(line)
+        if "rows" in command:
+            batch, answer = contender.batch(command["rows"]), {}
+        elif "steps" in command:
+            reset_peak(device)
+            seconds = [timed_step(contender, batch, device) for _ in range(command["steps"])]
+            answer = {"seconds": seconds, "bytes": memory(device, "VmHWM") - before}
+        else:
+            answer = {"peak": peak(contender, device)}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def timed_step(contender: Contender, batch: Any, device: torch.device) -> float:
+    """Return the seconds of one step."""
+    start = time.perf_counter()
+    contender.step(batch)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak(contender: Contender, device: torch.device) -> float:
+    """Measure the device's matrix products in the dtype of the base, FLOP/s."""
+    from lora_lightning.model.flops import measured_peak
+
+    weight = contender.model.get_parameter(
+        next(name for name, _ in contender.model.named_parameters() if name.endswith("wte.weight"))
+    )
+    return measured_peak(weight.shape[1], weight.dtype, device)
+
+
+def memory(device: torch.device, field: str) -> int:
+    """Return bytes: resident now (VmRSS) or at the peak (VmHWM); on a GPU, allocated."""
+    if device.type == "cuda":
+        return (
+            torch.cuda.memory_allocated() if field == "VmRSS" else torch.cuda.max_memory_allocated()
+        )
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split(f"{field}:")[1].split()[0])
+
+
+def reset_peak(device: torch.device) -> None:
+    """Forget the peak so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
