@@ -5,7 +5,7 @@
 
 Points: reference peft bound memory growth startup gpu; default all but gpu. Contenders run in
 processes of their own and step in turn, so that whatever else the machine does hits all alike.
-Needs the peers: pip install -e '.[benchmarks]'.
+Needs the peers: pip install -e '.[bench]'.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import Measurement, line, machine, paired_ratio  # noqa: E402
-from benchmarks.rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
+from benchmarks.training_report import Measurement, line, machine, paired_ratio  # noqa: E402
+from benchmarks.training_rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
 
 PEERS = ("peft padded", "peft flattened", "peft trainer")
 
@@ -35,7 +35,7 @@ class Worker:
     def __init__(self, name: str, arguments: argparse.Namespace, dtype: str) -> None:
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", name, arguments.shape, dtype],
+            [sys.executable, "-m", "benchmarks.training_worker", name, arguments.shape, dtype],
             cwd=ROOT,
             env=os.environ | {"TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"},
             stdin=subprocess.PIPE,
@@ -221,7 +221,7 @@ def nominal_flops(rows: list[RowIds], shape: str, whole: bool = False) -> float:
     """Return the operations of a step on rows, LoRA on q and v, or on all of `c_attn`."""
     import torch
 
-    from benchmarks.contenders import random_base
+    from benchmarks.training_contenders import random_base
     from lora_lightning.methods.lora_method import LoRA
     from lora_lightning.model.flops import training_flops
 

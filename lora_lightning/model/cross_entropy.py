@@ -13,7 +13,6 @@ from torch.autograd.function import once_differentiable
 
 CHUNK_BYTES = 2**26
 """Memory for the float32 logits of a chunk: 333 labels of GPT-2's vocabulary."""
-ROWS_AT_ONCE = 8
 TOKENS_AT_ONCE = 2**13
 
 
@@ -88,18 +87,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 def _to_gradient(logits: Tensor, targets: Tensor, label_smoothing: float, factor: float) -> Tensor:
     """Return the summed loss (), and replace the logits by `factor` times its gradient in them."""
-    # A CPU takes so few rows at once that they stay in its cache over all passes.
-    rows = ROWS_AT_ONCE if logits.device.type == "cpu" else max(1, len(logits))
-    parts = zip(logits.split(rows), targets.split(rows), strict=True)
-    losses = [_part_to_gradient(*part, label_smoothing, factor) for part in parts]
-    return torch.stack(losses).sum()
-
-
-def _part_to_gradient(
-    logits: Tensor, targets: Tensor, label_smoothing: float, factor: float
-) -> Tensor:
     log_probabilities = torch.log_softmax(logits, dim=1)
-    at_target = log_probabilities.gather(1, targets[:, None])  # (rows, 1)
+    at_target = log_probabilities.gather(1, targets[:, None])  # (chunk, 1)
     loss = (label_smoothing - 1) * at_target.sum()
     if label_smoothing:
         loss -= label_smoothing * log_probabilities.mean(1).sum()

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
-from benchmarks.contenders import ALPHA, DROPOUT, RANK, Contender
-from benchmarks.rows import RowIds
+from benchmarks.training_contenders import ALPHA, DROPOUT, RANK, Contender
+from benchmarks.training_rows import RowIds
 
 LENGTH = 512
 LABEL_SMOOTHING = 0.1

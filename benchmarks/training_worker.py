@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 
-from benchmarks.contenders import Contender, random_base
+from benchmarks.training_contenders import Contender, random_base
 
 CONTENDERS = {
-    "ours": ("benchmarks.contenders", "Ours"),
-    "ours, q and v": ("benchmarks.contenders", "OursLikeTheReference"),
-    "reference": ("benchmarks.reference", "ReferenceArithmetic"),
-    "peft padded": ("benchmarks.contenders", "PeftPadded"),
-    "peft flattened": ("benchmarks.contenders", "PeftFlattened"),
-    "peft trainer": ("benchmarks.contenders", "PeftTrainer"),
+    "ours": ("benchmarks.training_contenders", "Ours"),
+    "ours, q and v": ("benchmarks.training_contenders", "OursLikeTheReference"),
+    "reference": ("benchmarks.training_reference", "ReferenceArithmetic"),
+    "peft padded": ("benchmarks.training_contenders", "PeftPadded"),
+    "peft flattened": ("benchmarks.training_contenders", "PeftFlattened"),
+    "peft trainer": ("benchmarks.training_contenders", "PeftTrainer"),
 }
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from benchmarks.rows import VOCAB, RowIds
+from benchmarks.training_rows import VOCAB, RowIds
 
 SHAPES = {
     "gpt2_small": {"n_embd": 768, "n_layer": 12, "n_head": 12},
