@@ -2,20 +2,24 @@
 
 Reads commands from the standard input and answers on the standard output, a JSON line each:
 `{"rows": [...]}` prepares a batch, `{"steps": n}` trains on it and gives the seconds of each step
-and the peak of memory above the base, `{"peak": true}` measures the matrix products.
+and the peak of memory above the base, `{"products": [tokens, labels]}` measures the matrix products
+of a step of that size, each alone: the least time that the device needs for them.
 """
 
 import json
 import os
 import sys
 import time
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from benchmarks.training_contenders import Contender, random_base
+from benchmarks.training_contenders import RANK, Contender, random_base
+from lora_lightning.model.flops import fastest
 
 CONTENDERS = {
     "ours": ("benchmarks.training_contenders", "Ours"),
@@ -47,7 +51,7 @@ def main(name: str, shape: str, dtype: str) -> None:
             seconds = [timed_step(contender, batch, device) for _ in range(command["steps"])]
             answer = {"seconds": seconds, "bytes": memory(device, "VmHWM") - before}
         else:
-            answer = {"peak": peak(contender, device)}
+            answer = {"seconds": products(contender, *command["products"])}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -61,14 +65,26 @@ def timed_step(contender: Contender, batch: Any, device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def peak(contender: Contender, device: torch.device) -> float:
-    """Measure the device's matrix products in the dtype of the base, FLOP/s."""
-    from lora_lightning.model.flops import measured_peak
+def products(contender: Contender, tokens: int, labels: int) -> float:
+    """Return the seconds of a step's products: every block's for all tokens, the head's for labels.
 
-    weight = contender.model.get_parameter(
-        next(name for name, _ in contender.model.named_parameters() if name.endswith("wte.weight"))
-    )
-    return measured_peak(weight.shape[1], weight.dtype, device)
+    Forward and gradient of the input. Each product is measured at its own shape, and its fastest
+    run counts.
+    """
+    weights = dict(contender.model.named_parameters())
+    shapes = Counter((w.shape, tokens) for n, w in weights.items() if w.dim() == 2 and ".h." in n)
+    [head] = (w for n, w in weights.items() if n.endswith("wte.weight"))
+    shapes[(head.T.shape, labels)] = 1
+    largest = Counter({key: n for key, n in shapes.items() if min(key[0]) > RANK})  # not LoRA's
+    return sum(n * seconds_of(shape, rows, head) for (shape, rows), n in largest.items())
+
+
+def seconds_of(shape: torch.Size, rows: int, like: Tensor) -> float:
+    """Return the seconds of (rows, in) by (in, out) and of its gradient's product."""
+    weight = torch.randn(shape, device=like.device).to(like.dtype)
+    x, gradient = (torch.randn(rows, n, device=like.device).to(like.dtype) for n in shape)
+    forward = fastest(lambda: x @ weight, like.device)
+    return forward + fastest(lambda: gradient @ weight.T, like.device)
 
 
 def memory(device: torch.device, field: str) -> int:

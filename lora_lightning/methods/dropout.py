@@ -19,8 +19,10 @@ class CheapDropout(nn.Dropout):
         dropped_levels = round(self.p * LEVELS)
         if x.device.type != "cpu" or not self.training or not 0 < dropped_levels < LEVELS:
             return super().forward(x)
-        kept = random_levels(x.shape) >= dropped_levels - LEVELS // 2
-        return (x * kept).mul_(LEVELS / (LEVELS - dropped_levels))
+        # Compared into x's own dtype: products with a mask of booleans take five times as long.
+        kept = torch.empty_like(x, requires_grad=False)
+        torch.ge(random_levels(x.shape), dropped_levels - LEVELS // 2, out=kept)
+        return x * kept.mul_(LEVELS / (LEVELS - dropped_levels))
 
 
 def random_levels(shape: torch.Size) -> Tensor:

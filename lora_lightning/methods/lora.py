@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from lora_lightning.methods.adapted_product import adapted_product
 from lora_lightning.methods.dropout import CheapDropout
 
 Projection = Conv1D | nn.Linear
@@ -114,8 +115,24 @@ class LoRALayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Project `x` (..., in) to (..., out)."""
-        frozen = self.base(x)  # (..., out)
-        return frozen if self.merged else self.add_update(frozen, self.dropout(x), self.expansion())
+        if self.merged:
+            result: Tensor = self.base(x)
+            return result
+        if not self._takes_fused_product(x):
+            return self.add_update(self.base(x), self.dropout(x), self.expansion())
+        flat, dropped = (t.reshape(-1, self.in_features) for t in (x, self.dropout(x)))
+        frozen, adapters = (self.base.weight, self.base.bias), (self.lora_A, self.expansion())
+        product = adapted_product(flat, dropped, *frozen, *adapters, self.scale)
+        return product.view(*x.shape[:-1], self.out_features)
+
+    def _takes_fused_product(self, x: Tensor) -> bool:
+        return (
+            x.device.type == "cpu"
+            and isinstance(self.base, Conv1D)
+            and not self.base.bias.requires_grad
+            and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling()
+        )
 
     def add_update(self, frozen: Tensor, x: Tensor, expansion: Tensor) -> Tensor:
         """Add s · (x Aᵀ) times `expansion` (slices·rank, out) to `frozen` (..., out)."""

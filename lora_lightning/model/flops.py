@@ -54,12 +54,12 @@ def measured_peak(width: int, dtype: torch.dtype, device: torch.device) -> float
     generator = torch.Generator(device).manual_seed(0)  # the run's own numbers stay as they are
     left = torch.randn(tokens, width, device=device, generator=generator).to(dtype)
     right = torch.randn(width, 4 * width, device=device, generator=generator).to(dtype)
-    seconds = _fastest(lambda: left @ right, device)
+    seconds = fastest(lambda: left @ right, device)
     return 2 * left.numel() * right.shape[1] / seconds
 
 
-def _fastest(product: Callable[[], Tensor], device: torch.device) -> float:
-    """Return the seconds of the fastest run within PEAK_SECONDS, the first two not counted."""
+def fastest(product: Callable[[], Tensor], device: torch.device) -> float:
+    """Return the seconds of the fastest run of `product` on `device`, the first two not counted."""
     times: list[float] = []
     end = time.perf_counter() + PEAK_SECONDS
     while len(times) < 3 or time.perf_counter() < end:
