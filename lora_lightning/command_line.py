@@ -17,13 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning import resolvers
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.help import print_help
 from lora_lightning.run_folder import RunFolder, latest_run
 
 CONFIGS = resolvers.REPOSITORY / "configs"
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
-FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer")
+FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer",
+             "adapter", "protocol.seen_lines")  # fmt: skip
 TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
 WRITE_NOTHING = (
     "hydra.run.dir=.",
@@ -58,23 +59,32 @@ def run(main: Callable[[], Any]) -> None:
 
 
 def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
-    """Call a task; bad input ends the command at once, before Hydra prints all overrides."""
+    """Call a task; bad input ends the command at once, before Hydra prints all overrides.
+
+    So does a training that a signal ended; it exits as if the signal had ended the process.
+    """
     try:
         return task(config)
     except InputError as error:
         if TRACEBACK in os.environ:
             raise
         sys.exit(f"error: {error}")
+    except Interrupted as interruption:
+        if resolvers.process_rank() > 0:
+            sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
+        print(interruption, file=sys.stderr)
+        sys.exit(interruption.exit_code)
 
 
 def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """Return the arguments that Hydra gets.
 
-    `text=` is quoted whatever it holds; a run's data, model, method and generation, and a PEFT
-    adapter's method, are put before the user's own overrides, so that those win.
+    `text=` is quoted whatever it holds; a run's data, model, method and generation (under
+    `resume=` all of its config), and a PEFT adapter's method, are put before the user's own
+    overrides, so that those win.
 
     Raises:
-        InputError: `run=` or `adapter=` names nothing usable.
+        InputError: `run=`, `resume=` or `adapter=` names nothing usable.
     """
     own = [quote_text(argument) for argument in arguments]
     given = dict(argument.lstrip("+").split("=", 1) for argument in own if "=" in argument)
@@ -82,7 +92,10 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         return own
     presets: list[str] = []
     of_adapter: list[str] = []
-    if command != "evaluate" and given.get("adapter", "null") != "null":
+    is_resumed = command == "train" and given.get("resume", "null") != "null"
+    if is_resumed:
+        own, presets = _resumed(own, given)
+    elif command != "evaluate" and given.get("adapter", "null") != "null":
         of_adapter += adapter_overrides(Path(_unquoted(given["adapter"])), given)
     if command != "train" and given.get("run", "null") != "null":
         folder = _find_run(given["run"], given)
@@ -96,6 +109,19 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         presets += WRITE_NOTHING
     first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
     return own[:first] + presets + own[first:]
+
+
+def _resumed(own: list[str], given: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Return the user's arguments with the folder of `resume=`, and that run's own config."""
+    from lora_lightning.resume import find_resumable, resume_overrides
+
+    if {"-m", "--multirun"} & set(own):
+        raise InputError("resume= goes on with one run; leave out -m")
+    if given.get("overwrite", "false").lower() == "true":
+        raise InputError("resume= keeps what a run has, overwrite=true removes it; leave out one")
+    run = find_resumable(_unquoted(given["resume"]), _training_runs(given))
+    own = [f"resume={quote(str(run.path))}" if a.startswith("resume=") else a for a in own]
+    return own, list(resume_overrides(run, given))
 
 
 def quote(text: str, keep_interpolations: bool = False) -> str:
@@ -132,7 +158,8 @@ def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
         yield f"{group}={run.choices[group]}"
         for key, value in run.config[group].items_ex(resolve=False):
             if not str(key).startswith("_"):
-                yield f"{group}.{key}={_as_override(f'{group}.{key}', value, run)}"
+                value = stored_value(f"{group}.{key}", value, run.started_in)
+                yield f"{group}.{key}={plain_override(value)}"
 
 
 def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
@@ -149,36 +176,47 @@ def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
     if (method := adapter_method(path)) is not None:
         yield f"method={method}"
     for key, value in (describe_adapter(path) or {}).items():
-        yield f"method.{key}={_plain(value)}"
+        yield f"method.{key}={plain_override(value)}"
 
 
 def _find_run(value: str, given: dict[str, str]) -> RunFolder:
     if value != "latest":
         return RunFolder.open(_unquoted(value))
+    return latest_run(_training_runs(given))
+
+
+def _training_runs(given: dict[str, str]) -> Path:
     outputs = given.get("paths.output_dir", str(resolvers.REPOSITORY / "outputs"))
-    return latest_run(Path(_unquoted(outputs)) / "train")
+    return Path(_unquoted(outputs)) / "train"
 
 
 def _unquoted(value: str) -> str:
     return str(OverridesParser.create().parse_override(f"key={value}").value())
 
 
-def _as_override(key: str, value: Any, run: RunFolder) -> str:
+def stored_value(key: str, value: Any, started_in: Path) -> Any:
+    """Return the value of a key so that it means the same in any working folder.
+
+    Args:
+        key: dotted.
+        value: as it was composed, interpolations alive.
+        started_in: the folder that relative paths were relative to.
+    """
     if key in FILE_KEYS and isinstance(value, str) and "${" not in value:
-        absolute = run.started_in / value
+        absolute = started_in / value
         is_hub_name = key.startswith("model.") and not absolute.exists()
-        return quote(value if is_hub_name else str(absolute))
-    return _plain(value)
+        return value if is_hub_name else str(absolute)
+    return value
 
 
-def _plain(value: Any) -> str:
+def plain_override(value: Any) -> str:
+    """Return a plain value in Hydra's override grammar; `${…}` in it stays alive."""
     if isinstance(value, str):
-        # Interpolations such as ${paths.data_dir} stay alive.
         return quote(value, keep_interpolations=True)
     if isinstance(value, float | int | bool) or value is None:
         return json.dumps(value)
     items: Any = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    return "[" + ",".join(_plain(item) for item in items) + "]"
+    return "[" + ",".join(plain_override(item) for item in items) + "]"
 
 
 def _is_rank_of_this_command() -> bool:

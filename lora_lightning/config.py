@@ -109,6 +109,8 @@ RULES = {
     "seed": number(0, 2**32 - 1),
     "adapter": optional(text()),
     "dry_run": BOOLEAN,
+    "resume": optional(text()),
+    "resume_force": BOOLEAN,
     "then": list_of(one_of("generate", "evaluate")),
     "checkpoint": one_of("last", "best"),
     "split": one_of("train", "valid", "test"),
@@ -189,6 +191,7 @@ RULES = {
     "trainer.limit_val_batches": optional(integer(0), number(0, 1)),
     "trainer.validate_first": BOOLEAN,
     "trainer.log_every_n_steps": integer(1),
+    "trainer.save_every_n_steps": optional(integer(1)),
     "trainer.progress_every_n_seconds": above(0),
 }
 

@@ -44,14 +44,17 @@ class PlainLines(pl.Callback):
     def __init__(self, every_n_seconds: float) -> None:
         self.every_n_seconds = every_n_seconds
         self._start = self._last = 0.0
+        self._done_before = 0
 
-    def on_train_start(self, *_: Any) -> None:
-        """Start the clock."""
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Start the clock, in a resumed run with something done before."""
         self._start = self._last = time.monotonic()
+        self._done_before = module.micro_step
 
     def on_predict_start(self, *_: Any) -> None:
         """Start the clock."""
         self._start = self._last = time.monotonic()
+        self._done_before = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         """Say how far training is."""
@@ -70,6 +73,6 @@ class PlainLines(pl.Callback):
         if now - self._last < self.every_n_seconds or not trainer.is_global_zero or not done:
             return
         self._last = now
-        seconds = round((now - self._start) / done * (total - done))
+        seconds = round((now - self._start) / (done - self._done_before) * (total - done))
         metrics = "  ".join(f"{name} {value}" for name, value in shown(latest).items())
         log.info("%s %d/%d  %s  %d:%02d left", unit, done, total, metrics, *divmod(seconds, 60))

@@ -30,8 +30,12 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def open(cls, path: Path | str) -> "RunFolder":
+    def open(cls, path: Path | str, key: str = "run") -> "RunFolder":
         """Return the run in `path`.
+
+        Args:
+            path: the folder.
+            key: the config key that names it, for messages.
 
         Raises:
             InputError: the folder is missing or holds no training run.
@@ -43,7 +47,7 @@ class RunFolder:
         ):
             what = "holds no training run" if folder.is_dir() else "no such folder"
             raise InputError(
-                f"run={path}: {what}; give a folder that train.py wrote, or run=latest"
+                f"{key}={path}: {what}; give a folder that train.py wrote, or {key}=latest"
             )
         return cls(folder.resolve())
 
@@ -67,6 +71,11 @@ class RunFolder:
     @property
     def _hydra(self) -> Any:
         return OmegaConf.load(self.path / ".hydra" / "hydra.yaml").hydra
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The file that `resume=` goes on from."""
+        return self.path / "checkpoints" / "last.ckpt"
 
     def adapter(self, checkpoint: str) -> Path:
         """Return the adapter's folder of `checkpoint` (`last` or `best`).
@@ -117,8 +126,9 @@ def remove_results(folder: Path, names: tuple[str, ...]) -> None:
 class RefuseResults(Callback):
     """Ends the command before Hydra writes into a folder that already holds results.
 
-    It raises SystemExit because Hydra only warns of an Exception in a callback. Child ranks write
-    beside rank 0, and unfinished predictions are continued, so neither is refused.
+    It raises SystemExit because Hydra only warns of an Exception in a callback. Not
+    refused are child ranks, which write beside rank 0, a resumed run, which goes on in its own
+    folder, and unfinished predictions, which are continued.
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -140,7 +150,9 @@ class RefuseResults(Callback):
         }[command]
         is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
         is_made_for_this = os.environ.get(ISOLATED_JOB) == str(folder)
-        if config.overwrite or process_rank() > 0 or is_sweep_in_run or is_made_for_this:
+        is_resumed = config.get("resume") is not None
+        is_expected = is_sweep_in_run or is_made_for_this or is_resumed
+        if config.overwrite or process_rank() > 0 or is_expected:
             return
         found = next((name for name in results if (folder / name).exists()), None)
         if found is not None and not _writes_nothing(config):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
@@ -87,6 +88,7 @@ class DataToTextModule(LightningDataModule):
         self.shuffle = shuffle
         self.limit_test = limit_test
         self._paths_read: dict[str, Path] = {}
+        self._sha256: dict[Path, str] = {}
         self._examples: dict[str, list[Example]] = {}
         self._encoded: dict[str, list[EncodedExample]] = {}
         self._samplers: dict[str, BatchSampler] = {}
@@ -157,10 +159,9 @@ class DataToTextModule(LightningDataModule):
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every file read so far, of the bytes inside where it is `.gz`."""
-        return {
-            name_beside(path, self._paths_read.values()): content_sha256(path)
-            for path in self._paths_read.values()
-        }
+        paths = self._paths_read.values()
+        self._sha256 |= {path: content_sha256(path) for path in paths if path not in self._sha256}
+        return {name_beside(path, paths): self._sha256[path] for path in paths}
 
     @property
     def batches_per_epoch(self) -> int:
@@ -217,6 +218,8 @@ class DataToTextModule(LightningDataModule):
             collate_fn=collate_pairs,
             num_workers=0,
             pin_memory=on_gpu,
+            # An iterator draws a seed that no worker needs: not from dropout's random numbers.
+            generator=torch.Generator(),
         )
 
     def _start_sampler(self, split: str) -> BatchSampler:

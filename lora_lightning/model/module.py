@@ -137,8 +137,7 @@ class FineTuning(pl.LightningModule):
         Lightning validates at the end of an epoch while `val_check_batch` is infinite, after every
         batch while it is 1, and once more when `should_stop` ends the run within an epoch.
         """
-        interval = self.plan.val_check_interval
-        is_due = interval is not None and self.micro_step % interval == 0
+        is_due = self.plan.is_validated(self.micro_step)
         self.trainer.val_check_batch = 1 if is_due else float("inf")
         if self.micro_step >= self.plan.micro_steps:
             self.trainer.should_stop = True
@@ -194,6 +193,8 @@ class FineTuning(pl.LightningModule):
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if name in trainable}
         checkpoint["micro_step"] = self.micro_step
+        checkpoint |= {"update": self.update, "planned_micro_steps": self.plan.micro_steps}
+        checkpoint["latest"] = dict(self.latest)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counts, and refuse a checkpoint of other tensors.
@@ -205,6 +206,7 @@ class FineTuning(pl.LightningModule):
         if difference := trainable ^ set(checkpoint["state_dict"]):
             raise InputError(f"the checkpoint does not fit this model: {sorted(difference)[:3]}")
         self.micro_step = checkpoint["micro_step"]
+        self.latest = dict(checkpoint["latest"])
 
     def median_throughput(self) -> dict[str, float | None]:
         """Return tokens and rows a second, summed over ranks, and the ranks' mean share of peak."""

@@ -39,6 +39,11 @@ class TrainingPlan:
         """Whether the optimizer steps after micro-batch number `micro_step` (from 1)."""
         return micro_step % self.accumulate_grad_batches == 0
 
+    def is_validated(self, micro_step: int) -> bool:
+        """Whether a validation within an epoch follows micro-batch number `micro_step` (from 1)."""
+        interval = self.val_check_interval
+        return interval is not None and micro_step % interval == 0
+
     def is_logged(self, update: int) -> bool:
         """Whether update number `update` (from 1) gets a row."""
         return update % self.log_every_n_steps == 0 or update in (1, self.updates)

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig
 
 from lora_lightning.config import check_config
+from lora_lightning.model.checkpoint_files import AtomicCheckpoints
 from lora_lightning.progress import progress_callback
 from lora_lightning.resolvers import process_rank
 
@@ -30,6 +31,8 @@ def start(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     # Under accumulation a schedule that counts micro-batches rightly steps before the optimizer.
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before `optimizer.step.*")
+    # The samplers go on where a checkpoint stands; Lightning looks for that in the loader alone.
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
     if process_rank() > 0:
         logging.getLogger("lora_lightning").setLevel(logging.WARNING)
@@ -61,6 +64,7 @@ def build_trainer(
         use_distributed_sampler=False,
         logger=loggers or False,
         callbacks=[*callbacks, progress],
+        plugins=[AtomicCheckpoints()],
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=isinstance(progress, ProgressBar),

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,20 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.isolation import needs_isolation, run_isolated
+from lora_lightning.model.allocator import keep_freed_memory
 from lora_lightning.model.checkpoints import SaveRun
 from lora_lightning.model.module import FineTuning
 from lora_lightning.model.packed import Execution
 from lora_lightning.model.plan import TrainingPlan, plan_micro_steps
+from lora_lightning.resolvers import process_rank
+from lora_lightning.resume import claimed
 from lora_lightning.run_folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.run_record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.loss_figure import draw_losses
 from lora_lightning.tasks.model import load_model, tokenizer_of
+from lora_lightning.tasks.resumed import ResumedRun, finished_scores, open_resumed
 from lora_lightning.tasks.setup import build_trainer, start
 
 log = logging.getLogger(__name__)
@@ -44,18 +48,30 @@ def train(config: DictConfig) -> float | None:
     if needs_isolation(config):
         return run_isolated("train")
     start(config)
+    resumed = open_resumed(config)
     folder = output_folder()
-    with open_loggers(config.logger, folder) as loggers:
-        scores, trainer = fit(config, folder, loggers)
-    if config.dry_run:
-        return None
-    trainer.strategy.barrier("the run folder is complete")
-    scores |= go_on(config, RunFolder.open(folder), trainer)
-    return end_run(config, folder, scores, trainer.is_global_zero)
+    with claimed_by_rank_zero(config, folder):
+        resumed_at = None if resumed is None else resumed.saved["update"]
+        with open_loggers(config.logger, folder, resumed_at) as loggers:
+            scores, trainer = fit(config, folder, loggers, resumed)
+        if config.dry_run:
+            return None
+        trainer.strategy.barrier("the run folder is complete")
+        has_ended = resumed is not None and not trainer.fit_loop.epoch_loop.global_step
+        scores |= go_on(config, RunFolder.open(folder), trainer, has_ended)
+        return end_run(config, folder, scores, trainer.is_global_zero)
+
+
+def claimed_by_rank_zero(config: DictConfig, folder: Path) -> AbstractContextManager[None]:
+    """Keep other commands from training in the folder meanwhile."""
+    if process_rank() > 0 or config.dry_run:
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    return claimed(folder)
 
 
 def fit(
-    config: DictConfig, folder: Path, loggers: list[Logger]
+    config: DictConfig, folder: Path, loggers: list[Logger], resumed: ResumedRun | None
 ) -> tuple[dict[str, float], pl.Trainer]:
     """Train into the run folder, and return the last validation's metrics and the Trainer."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -64,32 +80,59 @@ def fit(
     adapters = [Path(config.adapter)] if config.adapter else []
     model, method = load_model(config, tokenizer, adapters)
     schedule = build(config.scheduler)
-    callbacks = [SaveRun(folder, method, config.model.path), *build(config.callbacks).values()]
+    saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
+    callbacks = [*build(config.callbacks).values(), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
+    if resumed is not None:
+        resumed.check(data, trainer.world_size)
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
-    memory = largest_step(model, data, execution, trainer.strategy.root_device)
-    report(data, model, method, plan, memory)
+    device = trainer.strategy.root_device
+    report(data, model, method, plan, largest_step(model, data, execution, device))
     if config.dry_run:
         return {}, trainer
 
+    if device.type == "cpu":
+        keep_freed_memory()
     model.train()  # transformers loads models in evaluation mode, without dropout
     loss, optimizer = build(config.loss), build(config.optimizer)
-    peak = peak_of(config, model, trainer.strategy.root_device)
+    peak = peak_of(config, model, device)
     module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak)
-    record = begin_run(config, folder, trainer, method, model)
-    started = time.time()
-    if config.trainer.validate_first:
-        trainer.validate(module, datamodule=data, verbose=False)
-    trainer.fit(module, datamodule=data)
-    record |= {"seconds": time.time() - started, "throughput": module.median_throughput()}
+    record = begin_run(config, folder, trainer, method, model, resumed)
+    run_training(config, trainer, module, data, resumed)
+    record |= saving.record() | {"throughput": module.median_throughput()}
     record |= {"data": data.checksums(), "ranks": gather_ranks(config, trainer)}
     if trainer.is_global_zero:
+        end_training(folder, record, has_trained=module.micro_step > 0)
+    return {key: v for key, v in module.latest.items() if key.startswith("val/")}, trainer
+
+
+def run_training(
+    config: DictConfig,
+    trainer: pl.Trainer,
+    module: FineTuning,
+    data: DataToTextModule,
+    resumed: ResumedRun | None,
+) -> None:
+    """Train from the start, or from where a resumed run stands if anything is left."""
+    if resumed is None:
+        if config.trainer.validate_first:
+            trainer.validate(module, datamodule=data, verbose=False)
+        trainer.fit(module, datamodule=data)
+    elif resumed.has_ended(module.plan):
+        module.latest = resumed.saved["latest"]
+        log.info("training      ended after update %d; nothing is left", resumed.saved["update"])
+    else:
+        trainer.fit(module, datamodule=data, ckpt_path=str(resumed.run.last_checkpoint))
+
+
+def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> None:
+    """Write run.json and loss.png, unless they are there and nothing was trained since."""
+    if has_trained or not (folder / "run.json").is_file():
         write_json(folder / "run.json", record)
         draw_losses(folder / "metrics.csv", folder / "loss.png")
-    return {key: v for key, v in module.latest.items() if key.startswith("val/")}, trainer
 
 
 def plan_training(
@@ -137,17 +180,20 @@ def begin_run(
     trainer: pl.Trainer,
     method: Any,
     model: nn.Module,
+    resumed: ResumedRun | None,
 ) -> dict[str, Any]:
     """Write config.yaml, once nothing can be wrong any more, and return the start of run.json."""
     if trainer.is_global_zero:
-        remove_results(folder, TRAINING)
+        if resumed is None:
+            remove_results(folder, TRAINING)
+        else:
+            resumed.prepare_folder(config)
         with atomic_text(folder / "config.yaml") as file:
             file.write(OmegaConf.to_yaml(config, resolve=True))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
     return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": config.seed,
         **environment(),
         "parameters": {
@@ -165,7 +211,7 @@ def gather_ranks(config: DictConfig, trainer: pl.Trainer) -> list[dict[str, Any]
         InputError: two ranks trained with different configs.
     """
     own = {"rank": trainer.global_rank, "config_sha256": config_checksum(config)}
-    if trainer.world_size == 1:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
     ranks: list[Any] = [None] * trainer.world_size
     torch.distributed.all_gather_object(ranks, own)
@@ -174,17 +220,29 @@ def gather_ranks(config: DictConfig, trainer: pl.Trainer) -> list[dict[str, Any]
     return ranks
 
 
-def go_on(config: DictConfig, run: RunFolder, trainer: pl.Trainer) -> dict[str, float]:
-    """Do what `then` names, in this process and its ranks, and return the scores."""
+def go_on(
+    config: DictConfig, run: RunFolder, trainer: pl.Trainer, may_be_done: bool
+) -> dict[str, float]:
+    """Do what `then` names, in this process and its ranks, and return the scores.
+
+    Args:
+        config: of the run.
+        run: its folder.
+        trainer: whose ranks decode.
+        may_be_done: whether results in the folder are of the model as it is, and need no repeat.
+    """
     from lora_lightning.tasks.evaluate import evaluate_run
     from lora_lightning.tasks.generate import decode_run
 
-    scores: dict[str, float] = {}
-    if "generate" in config.then:
+    decoded = run.path / "predictions" / config.split / "manifest.json"
+    scored = run.path / "evaluation" / config.split / "metrics.json"
+    if "generate" in config.then and not (may_be_done and decoded.is_file()):
         decode_run(config, run, trainer)
-    if "evaluate" in config.then and trainer.is_global_zero:
-        scores = evaluate_run(config, run)
-    return scores
+    if "evaluate" not in config.then or not trainer.is_global_zero:
+        return {}
+    if may_be_done and scored.is_file():
+        return finished_scores(run, config.split)
+    return evaluate_run(config, run)
 
 
 def end_run(
