@@ -69,6 +69,7 @@ class ResumedRun:
 
     def prepare_folder(self, config: DictConfig) -> None:
         """Take back what was written after the checkpoint, and note a changed config; by rank 0."""
+        (self.run.path / "result.json").unlink(missing_ok=True)  # written anew at the end
         metrics, size = self.run.path / "metrics.csv", self.saved_run["metrics_bytes"]
         if metrics.is_file() and metrics.stat().st_size > size:
             os.truncate(metrics, size)

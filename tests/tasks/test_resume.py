@@ -3,6 +3,9 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -10,10 +13,12 @@ from omegaconf import OmegaConf
 
 from lora_lightning.model.metrics_file import read_metrics
 from lora_lightning.model.module import FineTuning
-from tests.commands import error_of, run_command
+from lora_lightning.resume import claimed
+from tests.commands import error_of, run_command, run_process
+from tests.goldens import ROOT
 from tests.tiny import DECODING, write_rows
 
-# 9 micro-batches an epoch, so groups of 4 cross its end; 27 micro-batches, 6 updates and 3 left over.
+# 9 micro-batches an epoch, so groups of 4 cross its end; 27 in all: 6 updates, and 3 left over.
 SETTINGS = (
     "trainer=cpu", "data=jsonl", "data.batch_size=4", "method.dropout=0.2", "optimizer.lr=1e-2",
     "trainer.accumulate_grad_batches=4", "trainer.max_epochs=3", "trainer.val_check_interval=6",
@@ -21,7 +26,6 @@ SETTINGS = (
     "trainer.validate_first=true", "scheduler.per=micro_step", "scheduler.warmup_steps=3",
     "callbacks=early_stopping", "callbacks.early_stopping.patience=9",
 )  # fmt: skip
-FIRST_SAVE = 8  # micro-batches until the first update that saves
 
 
 class Crash(Exception):
@@ -162,3 +166,167 @@ def test_a_signal_saves_after_the_update_and_names_the_command_that_goes_on(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     run_command("train", f"resume={run}")
     assert_same_run(run, whole[0])
+
+
+def test_a_process_killed_while_it_writes_a_checkpoint_leaves_the_one_before(data, whole, tmp_path):
+    run = tmp_path / "run"
+    program = """
+import os, runpy, signal, sys, torch
+write, saves = torch.save, []
+def half(checkpoint, path):
+    saves.append(path)
+    if len(saves) < 4:
+        return write(checkpoint, path)
+    with open(path, "wb") as file:
+        file.write(b"half of a checkpoint")
+    os.kill(os.getpid(), signal.SIGKILL)
+torch.save = half
+sys.argv[0] = "train.py"
+runpy.run_path("train.py", run_name="__main__")
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", program, *SETTINGS, *data, f"output_dir={run}"], cwd=ROOT
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert any(path.name.endswith(".partial") for path in (run / "checkpoints").iterdir())
+    run_command("train", f"resume={run}")
+    assert_same_run(run, whole[0])
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+
+
+@pytest.fixture(scope="module")
+def crashed(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "crashed"
+    interrupted(folder, data, 18, crash)
+    return folder
+
+
+@pytest.fixture
+def copy_of_crashed(crashed, tmp_path):
+    return shutil.copytree(crashed, tmp_path / "outputs" / "train" / "run")
+
+
+def test_checkpoints_load_without_pickle_and_hold_no_frozen_tensor(crashed):
+    for name in ("last.ckpt", "best.ckpt"):
+        checkpoint = torch.load(crashed / "checkpoints" / name, weights_only=True)
+        assert checkpoint["state_dict"]
+        assert all("lora_" in tensor for tensor in checkpoint["state_dict"])
+        [optimizer] = checkpoint["optimizer_states"]
+        assert len(optimizer["state"]) == len(checkpoint["state_dict"])
+
+
+def test_keys_that_alter_numbers_are_listed_and_refused(crashed):
+    before = {path: path.read_bytes() for path in crashed.rglob("*") if path.is_file()}
+    error = error_of("train", f"resume={crashed}", "optimizer.lr=2e-3", "seed=4", "data.train=x")
+    assert "optimizer.lr 0.01 → 0.002" in error
+    assert "seed 0 → 4" in error
+    assert "data.train" in error
+    assert "resume_force=true" in error
+    assert {path: path.read_bytes() for path in crashed.rglob("*") if path.is_file()} == before
+
+
+def test_a_group_that_alters_numbers_is_refused(crashed):
+    assert "optimizer._target_" in error_of("train", f"resume={crashed}", "optimizer=sgd")
+    assert "experiment=quickstart" in error_of(
+        "train", f"resume={crashed}", "experiment=quickstart"
+    )
+
+
+def test_other_data_is_refused(copy_of_crashed, data, tmp_path):
+    rows = write_rows(tmp_path / "valid.jsonl", [{"context": "a", "completion": "b"}] * 7)
+    config = copy_of_crashed / ".hydra" / "config.yaml"
+    stored = OmegaConf.load(config)
+    stored.data.valid = str(rows)
+    OmegaConf.save(stored, config)
+    error = error_of("train", f"resume={copy_of_crashed}")
+    assert "content of" in error
+    assert "valid.jsonl" in error
+
+
+def test_keys_that_alter_nothing_may_change(copy_of_crashed, whole):
+    run_command("train", f"resume={copy_of_crashed}", "trainer.progress_every_n_seconds=1",
+                "trainer.save_every_n_steps=1", "logger=tensorboard",
+                "trainer.limit_val_batches=2")  # fmt: skip
+    assert_same_run(copy_of_crashed, whole[0])
+    assert (copy_of_crashed / "tensorboard").is_dir()
+
+
+def test_latest_is_the_last_run_that_did_not_end_and_then_is_still_done(
+    copy_of_crashed, whole, tmp_path
+):
+    shutil.copytree(whole[0], copy_of_crashed.with_name("ended_later"))
+    test = tmp_path / "test.jsonl"
+    write_rows(test, [{"context": "name : A", "completion": "A eats."}] * 3)
+    arguments = ["resume=latest", f"paths.output_dir={tmp_path / 'outputs'}", *DECODING[1:],
+                 "then=[generate]", f"data.test={test}"]  # fmt: skip
+    assert "data.test None" in error_of("train", *arguments)
+    run_command("train", *arguments, "resume_force=true")
+    assert (copy_of_crashed / "predictions" / "test" / "manifest.json").is_file()
+    assert_same_tensors(copy_of_crashed, whole[0])
+    assert "all have ended" in error_of("train", *arguments)
+
+
+def assert_same_tensors(run, expected):
+    file = "adapter/adapter_model.safetensors"
+    assert (run / file).read_bytes() == (expected / file).read_bytes()
+
+
+def test_a_run_that_has_ended_says_so_and_stays_as_it_is(whole, tmp_path, capsys):
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    run_command("train", f"resume={run}")
+    assert "ended after update 6; nothing is left" in capsys.readouterr().out
+    assert_same_run(run, whole[0])
+    assert (run / "run.json").read_bytes() == (whole[0] / "run.json").read_bytes()
+
+
+def test_a_run_that_has_ended_goes_on_for_more_epochs_on_request(whole, tmp_path):
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    assert "trainer.max_epochs 3 → 4" in error_of("train", f"resume={run}", "trainer.max_epochs=4")
+    run_command("train", f"resume={run}", "trainer.max_epochs=4", "resume_force=true")
+    steps = [row["step"] for row in rows_of(run) if "train/loss" in row]
+    assert steps == list(range(1, 10))
+    assert OmegaConf.load(run / "config.yaml").trainer.max_epochs == 4
+    run_command("train", f"resume={run}")  # the new length is the run's now
+
+
+def test_a_run_without_a_checkpoint_and_a_folder_without_a_run_are_errors(data, tmp_path):
+    run = tmp_path / "run"
+    interrupted(run, data, 3, crash)
+    assert "before its first save" in error_of("train", f"resume={run}")
+    assert "no such folder" in error_of("train", f"resume={tmp_path / 'absent'}")
+    assert "leave out -m" in error_of("train", "-m", f"resume={run}", "seed=0,1")
+
+
+def test_a_damaged_checkpoint_is_named(copy_of_crashed):
+    checkpoint = copy_of_crashed / "checkpoints" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert "damaged checkpoint" in error_of("train", f"resume={copy_of_crashed}")
+
+
+def test_a_run_that_another_process_trains_is_left_alone(copy_of_crashed):
+    with claimed(copy_of_crashed):
+        assert "another process" in error_of("train", f"resume={copy_of_crashed}")
+
+
+def test_two_ranks_end_together_on_a_signal_to_one_and_go_on_together(data, tmp_path):
+    arguments = ["train.py", *SETTINGS, *data, "trainer=ddp_cpu", "trainer.max_epochs=20"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    run_process(*arguments, f"output_dir={whole}")
+    process = subprocess.Popen(
+        [sys.executable, *arguments, f"output_dir={run}"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (run / "metrics.csv").is_file() or len(rows_of(run)) < 5:
+        time.sleep(0.05)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert f"resume={run}" in said
+    assert "Traceback" not in said
+    assert not (run / "adapter").exists()
+    assert "trainer.devices 2 → 1" in error_of("train", f"resume={run}", "trainer=cpu")
+    run_process("train.py", f"resume={run}")
+    assert_same_run(run, whole)
+    assert len(json.loads((run / "run.json").read_text())["ranks"]) == 2
