@@ -3,7 +3,6 @@
 import difflib
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,18 +12,17 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning import resolvers
 from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.help import print_help
+from lora_lightning.overrides import plain_override, quote, stored_value
 from lora_lightning.run_folder import RunFolder, latest_run
 
 CONFIGS = resolvers.REPOSITORY / "configs"
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
-FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer",
-             "adapter", "protocol.seen_lines")  # fmt: skip
 TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
 WRITE_NOTHING = (
     "hydra.run.dir=.",
@@ -124,22 +122,6 @@ def _resumed(own: list[str], given: dict[str, str]) -> tuple[list[str], list[str
     return own, list(resume_overrides(run, given))
 
 
-def quote(text: str, keep_interpolations: bool = False) -> str:
-    """Return `text` as a quoted string of Hydra's override grammar that means exactly `text`.
-
-    With `keep_interpolations`, `${…}` in it stays an interpolation.
-    """
-    if not keep_interpolations:
-        text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    # In Hydra's grammar backslashes are special only right before a quote, or at the end.
-    return "'" + re.sub(r"(\\*)('|\Z)", _escape_before_quote, text) + "'"
-
-
-def _escape_before_quote(match: re.Match[str]) -> str:
-    backslashes, quotation = match.groups()
-    return backslashes * 2 + ("\\'" if quotation else "")
-
-
 def quote_text(argument: str) -> str:
     """Return a `text=…` argument with its value quoted, any other argument unchanged."""
     return f"text={quote(argument[5:])}" if argument.startswith("text=") else argument
@@ -192,31 +174,6 @@ def _training_runs(given: dict[str, str]) -> Path:
 
 def _unquoted(value: str) -> str:
     return str(OverridesParser.create().parse_override(f"key={value}").value())
-
-
-def stored_value(key: str, value: Any, started_in: Path) -> Any:
-    """Return the value of a key so that it means the same in any working folder.
-
-    Args:
-        key: dotted.
-        value: as it was composed, interpolations alive.
-        started_in: the folder that relative paths were relative to.
-    """
-    if key in FILE_KEYS and isinstance(value, str) and "${" not in value:
-        absolute = started_in / value
-        is_hub_name = key.startswith("model.") and not absolute.exists()
-        return value if is_hub_name else str(absolute)
-    return value
-
-
-def plain_override(value: Any) -> str:
-    """Return a plain value in Hydra's override grammar; `${…}` in it stays alive."""
-    if isinstance(value, str):
-        return quote(value, keep_interpolations=True)
-    if isinstance(value, float | int | bool) or value is None:
-        return json.dumps(value)
-    items: Any = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    return "[" + ",".join(plain_override(item) for item in items) + "]"
 
 
 def _is_rank_of_this_command() -> bool:

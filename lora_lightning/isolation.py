@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lora_lightning.command_line import quote
 from lora_lightning.errors import InputError
+from lora_lightning.overrides import quote
 from lora_lightning.resolvers import LAUNCH_TIME, REPOSITORY
 from lora_lightning.run_folder import ISOLATED_JOB, output_folder
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.command_line import plain_override, quote, stored_value
 from lora_lightning.errors import InputError
+from lora_lightning.overrides import plain_override, quote, stored_value
 from lora_lightning.run_folder import RunFolder
 
 OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run")

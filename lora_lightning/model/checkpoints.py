@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lora_lightning.errors import Interrupted
@@ -21,13 +22,13 @@ from lora_lightning.model.resuming import (
 LAST = Path("checkpoints", "last.ckpt")
 
 
-class SaveRun(pl.Callback):
+class SaveRun(Checkpoint):
     """Saves `checkpoints/last.ckpt` and `adapter/`, and the best of both by val/loss.
 
     One callback writes both forms, so that `best.ckpt` and `adapter_best/` are always of the same
     update. `last.ckpt` is written between two updates only, when everything due is done: a run that
-    goes on from it does what it would have done. It must stand behind all other callbacks that have
-    a state. Writes are atomic.
+    goes on from it does what it would have done. As a `Checkpoint` it is called behind all other
+    callbacks, so what they keep is up to date. Writes are atomic.
 
     Args:
         folder: the run folder.
@@ -74,7 +75,7 @@ class SaveRun(pl.Callback):
         assert isinstance(module, FineTuning)
         plan, done = module.plan, module.micro_step
         is_validated = trainer.enable_validation and plan.is_validated(done)
-        if not (trainer.is_last_batch or is_validated or done >= plan.micro_steps):
+        if not (is_validated or trainer.is_last_batch or done >= plan.micro_steps):
             self._between_updates(trainer, module)
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -86,15 +87,14 @@ class SaveRun(pl.Callback):
             self.best_loss = loss
             self._save(trainer, module, "best.ckpt", "adapter_best")
         self._is_due = True
-        if not trainer.should_stop:  # else the end comes at once
+        if not trainer.is_last_batch:
             self._between_updates(trainer, module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Save at the end of an epoch without validation."""
+        """Save at the end of an epoch, after its validation."""
         assert isinstance(module, FineTuning)
-        if not trainer.enable_validation and not trainer.should_stop:
-            self._is_due = True
-            self._between_updates(trainer, module)
+        self._is_due = True
+        self._between_updates(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Save what the last update left."""
@@ -143,8 +143,8 @@ class SaveRun(pl.Callback):
         loops["fit_loop"] = between_micro_batches(loops["fit_loop"])
 
     def _between_updates(self, trainer: pl.Trainer, module: FineTuning) -> None:
-        """Save and end as is due, unless a group of micro-batches is unfinished: it comes first."""
-        if not module.plan.is_update(module.micro_step):
+        """Save and end as is due; an unfinished group of micro-batches, or the end, comes first."""
+        if trainer.should_stop or not module.plan.is_update(module.micro_step):
             return
         is_due = self._is_due or (self.every is not None and module.update % self.every == 0)
         received = self._signals.agreed()

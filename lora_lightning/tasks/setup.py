@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from omegaconf import DictConfig
 
 from lora_lightning.config import check_config
@@ -65,7 +65,7 @@ def build_trainer(
         logger=loggers or False,
         callbacks=[*callbacks, progress],
         plugins=[AtomicCheckpoints()],
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_model_summary=False,
         enable_progress_bar=isinstance(progress, ProgressBar),
         default_root_dir=folder,

@@ -1,0 +1,52 @@
+"""Values in the grammar of Hydra's overrides."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer",
+             "adapter", "protocol.seen_lines")  # fmt: skip
+
+
+def quote(text: str, keep_interpolations: bool = False) -> str:
+    """Return `text` as a quoted string of Hydra's override grammar that means exactly `text`.
+
+    With `keep_interpolations`, `${…}` in it stays an interpolation.
+    """
+    if not keep_interpolations:
+        text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    # In Hydra's grammar backslashes are special only right before a quote, or at the end.
+    return "'" + re.sub(r"(\\*)('|\Z)", _escape_before_quote, text) + "'"
+
+
+def _escape_before_quote(match: re.Match[str]) -> str:
+    backslashes, quotation = match.groups()
+    return backslashes * 2 + ("\\'" if quotation else "")
+
+
+def stored_value(key: str, value: Any, started_in: Path) -> Any:
+    """Return the value of a key so that it means the same in any working folder.
+
+    Args:
+        key: dotted.
+        value: as it was composed, interpolations alive.
+        started_in: the folder that relative paths were relative to.
+    """
+    if key in FILE_KEYS and isinstance(value, str) and "${" not in value:
+        absolute = started_in / value
+        is_hub_name = key.startswith("model.") and not absolute.exists()
+        return value if is_hub_name else str(absolute)
+    return value
+
+
+def plain_override(value: Any) -> str:
+    """Return a plain value in Hydra's override grammar; `${…}` in it stays alive."""
+    if isinstance(value, str):
+        return quote(value, keep_interpolations=True)
+    if isinstance(value, float | int | bool) or value is None:
+        return json.dumps(value)
+    items: Any = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return "[" + ",".join(plain_override(item) for item in items) + "]"
