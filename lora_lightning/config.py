@@ -132,6 +132,7 @@ RULES = {
     "data.max_length": integer(2),
     "data.shuffle": BOOLEAN,
     "data.limit_test": optional(integer(0)),
+    "data.cache_dir": optional(text()),
     "data.allow_partial": BOOLEAN,
     "data.source": optional(text()),
     "model.path": text(),

@@ -41,24 +41,33 @@ def write_json(path: Path, content: Any) -> None:
         file.write("\n")
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked where its name ends in `.gz`.
+
+    Raises:
+        InputError: the file is missing, is a folder, or is no gzip file.
+    """
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+
+
 def read_text(path: Path) -> str:
     """Return the text of a UTF-8 file, unpacked where its name ends in `.gz`; LF is kept as it is.
 
     Raises:
-        InputError: the file is missing, is a folder, is no gzip file, or is not UTF-8.
+        InputError: as `read_bytes`, or the file is not UTF-8; the message names the line.
     """
+    content = read_bytes(path)
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
         return content.decode("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}:{line}: not UTF-8 ({error.reason}); convert the file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
 
 
 def read_lines(path: Path) -> list[str]:

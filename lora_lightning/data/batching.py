@@ -21,7 +21,7 @@ ROUND_UP_SEED = 911
 class RowDataset(Dataset[tuple[Row, int]]):
     """Rows of a split, made when asked for, each with its number."""
 
-    def __init__(self, encoded: list[EncodedExample], max_length: int) -> None:
+    def __init__(self, encoded: Sequence[EncodedExample], max_length: int) -> None:
         self.encoded = encoded
         self.max_length = max_length
 

@@ -18,12 +18,12 @@ from lora_lightning.data.batching import (
     number_of_batches,
 )
 from lora_lightning.data.buckets import BucketBatchSampler
+from lora_lightning.data.cache import cache_key, cached_rows
+from lora_lightning.data.encoded_rows import EncodedRows
 from lora_lightning.data.encoding import (
     Context,
-    EncodedExample,
     encode_contexts,
     encode_examples,
-    is_cut,
 )
 from lora_lightning.data.example import Example, first_contexts
 from lora_lightning.data.sources import RawFile, content_sha256, find_or_download, name_beside
@@ -52,6 +52,7 @@ class DataToTextModule(LightningDataModule):
         shuffle: the reference's order with its round-up rows; false: the order of the file.
         limit_test: keep the first so many distinct contexts of the test split, with all their
             texts; None keeps all.
+        cache_dir: where encoded rows are kept for later runs; None keeps none.
 
     Raises:
         InputError: a value is out of range.
@@ -69,6 +70,7 @@ class DataToTextModule(LightningDataModule):
         max_length: int = 512,
         shuffle: bool = True,
         limit_test: int | None = None,
+        cache_dir: str | Path | None = None,
     ) -> None:
         super().__init__()
         _require_at_least(1, batch_size=batch_size, valid_batch_size=valid_batch_size)
@@ -87,10 +89,11 @@ class DataToTextModule(LightningDataModule):
         self.max_length = max_length
         self.shuffle = shuffle
         self.limit_test = limit_test
+        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self._paths_read: dict[str, Path] = {}
         self._sha256: dict[Path, str] = {}
         self._examples: dict[str, list[Example]] = {}
-        self._encoded: dict[str, list[EncodedExample]] = {}
+        self._encoded: dict[str, EncodedRows] = {}
         self._samplers: dict[str, BatchSampler] = {}
         self._sampler_states: dict[str, Any] = {}
 
@@ -114,30 +117,47 @@ class DataToTextModule(LightningDataModule):
         Raises:
             InputError: unknown split, or its file cannot be found or read.
         """
-        if split not in SPLITS:
-            raise InputError(f"split={split}: unknown; take one of {', '.join(SPLITS)}")
         if split not in self._examples:
-            path = self.path(split)
-            examples = self.read(path)
+            examples = self.read(self._found(split))
             if split == "test" and self.limit_test is not None:
                 examples = first_contexts(examples, self.limit_test)
-            self._paths_read[split] = path
             self._examples[split] = examples
         return self._examples[split]
 
-    def encoded(self, split: str) -> list[EncodedExample]:
+    def encoded(self, split: str) -> EncodedRows:
         """Return the token ids of the rows of a split, not cut.
 
         Raises:
             InputError: as `examples`, or a given token id is outside the vocabulary.
         """
         if split not in self._encoded:
-            examples = self.examples(split)
-            try:
-                self._encoded[split] = encode_examples(examples, self.tokenizer)
-            except InputError as error:
-                raise InputError(f"{self._paths_read[split]}: {error}") from None
+            path = self._found(split)
+            limit = self.limit_test if split == "test" else None
+            key = cache_key(self._checksum(path), type(self), self.tokenizer, limit)
+            self._encoded[split] = cached_rows(
+                self.cache_dir, key, lambda: self._encode(split), str(path)
+            )
         return self._encoded[split]
+
+    def _encode(self, split: str) -> EncodedRows:
+        examples = self.examples(split)
+        try:
+            return EncodedRows.join(encode_examples(examples, self.tokenizer))
+        except InputError as error:
+            raise InputError(f"{self._found(split)}: {error}") from None
+
+    def _found(self, split: str) -> Path:
+        """Return the path of a split's file, and keep in mind that it is read."""
+        if split not in SPLITS:
+            raise InputError(f"split={split}: unknown; take one of {', '.join(SPLITS)}")
+        if split not in self._paths_read:
+            self._paths_read[split] = self.path(split)
+        return self._paths_read[split]
+
+    def _checksum(self, path: Path) -> str:
+        if path not in self._sha256:
+            self._sha256[path] = content_sha256(path)
+        return self._sha256[path]
 
     def contexts(self, split: str) -> list[Context]:
         """Return each distinct context of a split, in order of first appearance.
@@ -154,21 +174,20 @@ class DataToTextModule(LightningDataModule):
 
     def cut_rows(self, split: str) -> tuple[int, int]:
         """Return (rows cut to `max_length`, all rows) of a split."""
-        encoded = self.encoded(split)
-        return sum(is_cut(row, self.max_length) for row in encoded), len(encoded)
+        lengths = self.encoded(split).lengths
+        return sum(length > self.max_length for length in lengths), len(lengths)
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every file read so far, of the bytes inside where it is `.gz`."""
         paths = self._paths_read.values()
-        self._sha256 |= {path: content_sha256(path) for path in paths if path not in self._sha256}
-        return {name_beside(path, paths): self._sha256[path] for path in paths}
+        return {name_beside(path, paths): self._checksum(path) for path in paths}
 
     @property
     def batches_per_epoch(self) -> int:
         """Micro-batches in the training rows, over all ranks: rows / batch size, rounded up."""
         if self.in_buckets:
             return self._bucket_sampler(1, 0).batches_per_pass
-        return number_of_batches(len(self.examples("train")), self.batch_sizes["train"])
+        return number_of_batches(len(self.encoded("train")), self.batch_sizes["train"])
 
     def micro_batches(self, max_epochs: int, world_size: int) -> int:
         """Return the micro-batches per rank of a training run.
@@ -229,7 +248,7 @@ class DataToTextModule(LightningDataModule):
         if len(self._make_sampler(split, world, rank=world - 1)) == 0:
             key = {"train": "batch_size", "valid": "valid_batch_size"}[split]
             raise InputError(
-                f"data.{key}={self.batch_sizes[split]}: {len(self.examples(split))} rows of"
+                f"data.{key}={self.batch_sizes[split]}: {len(self.encoded(split))} rows of"
                 f" {split} give no batch to some of {world} ranks; lower it or use fewer devices"
             )
         sampler = self._make_sampler(split, world, rank)
@@ -240,7 +259,7 @@ class DataToTextModule(LightningDataModule):
         return sampler
 
     def _make_sampler(self, split: str, world: int, rank: int) -> BatchSampler:
-        size, batch_size = len(self.examples(split)), self.batch_sizes[split]
+        size, batch_size = len(self.encoded(split)), self.batch_sizes[split]
         training = split == "train"
         if training and self.in_buckets:
             return self._bucket_sampler(world, rank)
@@ -253,7 +272,7 @@ class DataToTextModule(LightningDataModule):
 
     def lengths(self, split: str) -> list[int]:
         """Return the tokens of each row of a split, after the cut."""
-        return [min(row.length, self.max_length) for row in self.encoded(split)]
+        return [min(length, self.max_length) for length in self.encoded(split).lengths]
 
     def _bucket_sampler(self, world: int, rank: int) -> BucketBatchSampler:
         size, tokens = self.batch_sizes["train"], self.batch_tokens

@@ -129,11 +129,6 @@ def make_row(encoded: EncodedExample, max_length: int) -> Row:
     return Row(input_ids, targets, completion_mask, joint_mask)
 
 
-def is_cut(encoded: EncodedExample, max_length: int) -> bool:
-    """Tell whether `make_row` drops ids."""
-    return encoded.length > max_length
-
-
 def make_query(context_ids: list[int], max_length: int, max_new_tokens: int) -> list[int]:
     """Return the context ids, cut from the left so that `max_new_tokens` more have room.
 

@@ -1,6 +1,5 @@
 """Raw files: found in a folder, or downloaded once and checked."""
 
-import gzip
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_path
+from lora_lightning.files import atomic_path, read_bytes
 
 SHA256_DIGITS = 64
 
@@ -91,9 +90,12 @@ def checksum_like(expected: str, content: bytes) -> str:
 
 
 def content_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, unpacked where its name ends in `.gz`."""
-    content = path.read_bytes()
-    return hashlib.sha256(gzip.decompress(content) if path.suffix == ".gz" else content).hexdigest()
+    """Return the SHA-256 of a file's bytes, unpacked where its name ends in `.gz`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def name_beside(path: Path, others: Collection[Path]) -> str:

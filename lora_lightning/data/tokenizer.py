@@ -1,6 +1,8 @@
 """The byte-level BPE tokenizer of GPT-2, with the reference's idea of a text: only characters."""
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import tokenizers
@@ -42,6 +44,11 @@ class Tokenizer:
         blank_lines = [backend.token_to_id(token) for token in BLANK_LINE_NAMES]
         self.blank_line: int | None = next((id for id in blank_lines if id is not None), None)
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of all that decides how it encodes."""
+        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:

@@ -59,7 +59,7 @@ class ResumedRun:
             changes.append(f"number of ranks {self.saved['world_size']} → {world_size}")
         then = self.saved["data_sha256"]
         if len(then) > len(data.checksums()):
-            data.examples("valid")
+            data.encoded("valid")
         now = data.checksums()
         changes += [
             f"content of {name}" for name in then if name in now and now[name] != then[name]

@@ -17,7 +17,6 @@ from lora_lightning.data.encoding import (
     encode_contexts,
     encode_example,
     encode_examples,
-    is_cut,
     make_query,
     make_row,
 )
@@ -81,7 +80,6 @@ def test_each_position_of_a_row_is_what_its_definition_says(context, completion,
         assert row.joint_mask[position] == (position < last)
         predicts_completion = position + 1 >= len(context)
         assert row.completion_mask[position] == (position < last and predicts_completion)
-    assert is_cut(EncodedExample(context, completion), length) == (len(ids) > length)
 
 
 @settings(max_examples=50, deadline=None)

@@ -238,6 +238,15 @@ def test_a_run_that_has_ended_goes_on_for_more_epochs_on_request(whole, tmp_path
     run_command("train", f"resume={run}")  # the new length is the run's now
 
 
+def test_a_run_that_ended_within_an_epoch_goes_on_with_the_rows_that_follow(data, whole, tmp_path):
+    run = tmp_path / "run"
+    run_command("train", *SETTINGS, *data, "trainer.max_steps=4", f"output_dir={run}")
+    with pytest.MonkeyPatch.context() as patch:
+        seen = record_rows(patch)
+        run_command("train", f"resume={run}", "trainer.max_steps=null", "resume_force=true")
+    assert seen == whole[1][16:]
+
+
 def test_a_run_without_a_checkpoint_and_a_folder_without_a_run_are_errors(data, tmp_path):
     run = tmp_path / "run"
     interrupted(run, data, 3, crash)

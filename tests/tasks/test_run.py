@@ -186,3 +186,20 @@ def test_a_multirun_has_a_folder_a_job(tmp_path):
         config = OmegaConf.load(tmp_path / "sweep" / job / "config.yaml")
         assert config.seed == int(job)
         assert (tmp_path / "sweep" / job / "adapter").is_dir()
+
+
+def test_the_cache_of_encoded_data_changes_no_number(tmp_path):
+    for name, cache in (("without", "null"), ("first", tmp_path / "cache"),
+                        ("second", tmp_path / "cache")):  # fmt: skip
+        run_command("train", *TRAINING, f"data.cache_dir={cache}", f"output_dir={tmp_path / name}")
+    assert len(list((tmp_path / "cache").iterdir())) == 2  # training and validation rows
+    curves = [
+        [{k: v for k, v in row.items() if "per_second" not in k} for row in read_metrics(path)]
+        for path in (tmp_path / name / "metrics.csv" for name in ("without", "first", "second"))
+    ]
+    assert curves[0] == curves[1] == curves[2]
+    tensors = [
+        (tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes()
+        for name in ("without", "first", "second")
+    ]
+    assert tensors[0] == tensors[1] == tensors[2]

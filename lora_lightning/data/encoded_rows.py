@@ -1,0 +1,63 @@
+"""Token ids of many examples in three tensors, which can lie in a file and be shared from there."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import overload
+
+import torch
+from torch import Tensor
+
+from lora_lightning.data.encoding import EncodedExample
+
+
+class EncodedRows(Sequence[EncodedExample]):
+    """A read-only sequence of examples, each made when it is asked for.
+
+    Args:
+        ids: of all rows end to end, contexts before their completions, (tokens,) int32.
+        context_lengths: ids of each context, (rows,) int32.
+        completion_lengths: ids of each completion, (rows,) int32.
+    """
+
+    def __init__(self, ids: Tensor, context_lengths: Tensor, completion_lengths: Tensor) -> None:
+        self.ids = ids
+        self.context_lengths = context_lengths
+        self.completion_lengths = completion_lengths
+        lengths = context_lengths.long() + completion_lengths
+        self.lengths: list[int] = lengths.tolist()  # before any cut
+        self._ends: list[int] = lengths.cumsum(0).tolist()
+        self._contexts: list[int] = context_lengths.tolist()
+
+    @classmethod
+    def join(cls, examples: Iterable[EncodedExample]) -> "EncodedRows":
+        """Put examples end to end."""
+        examples = list(examples)
+        return cls(
+            torch.tensor(list(chain(*chain(*examples))), dtype=torch.int32),
+            torch.tensor([len(example.context_ids) for example in examples], dtype=torch.int32),
+            torch.tensor([len(example.completion_ids) for example in examples], dtype=torch.int32),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the arguments by name."""
+        return {
+            "ids": self.ids,
+            "context_lengths": self.context_lengths,
+            "completion_lengths": self.completion_lengths,
+        }
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, row: int) -> EncodedExample: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[EncodedExample]: ...
+
+    def __getitem__(self, row: int | slice) -> EncodedExample | list[EncodedExample]:
+        if isinstance(row, slice):
+            return [self[number] for number in range(*row.indices(len(self)))]
+        end = self._ends[row]
+        ids = self.ids[end - self.lengths[row] : end].tolist()
+        return EncodedExample(ids[: self._contexts[row]], ids[self._contexts[row] :])
