@@ -20,6 +20,7 @@ class SignalWatch:
 
     To end at once would leave half a step. A second signal does it nevertheless, as if nobody had
     watched. Ranks get signals at different times, or only one of them does, so they agree on it.
+    What the process ignores, as a job in the background of a shell does SIGINT, stays ignored.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,8 @@ class SignalWatch:
             # On the host, whatever the gradients travel by: to ask a GPU would make the host wait.
             self._group = torch.distributed.new_group(backend="gloo")
         if threading.current_thread() is threading.main_thread():
-            self._earlier = {number: signal.signal(number, self._note) for number in SIGNALS}
+            heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            self._earlier = {number: signal.signal(number, self._note) for number in heard}
 
     def stop(self) -> None:
         """Leave signals to whoever had them before."""

@@ -106,13 +106,14 @@ def test_a_signal_saves_after_the_update_and_names_the_command_that_goes_on(
     number, code, data, whole, tmp_path, capsys
 ):
     run = tmp_path / "run"
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     seen, exit_ = interrupted(run, data, 9, lambda: signal.raise_signal(number))
     assert len(seen) == 12  # the group of micro-batches 9 to 12
     assert exit_.code == code
     assert (
         f"after update 3 of 6; go on with: python train.py resume={run}" in capsys.readouterr().err
     )
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, earlier) is signal.default_int_handler
     run_command("train", f"resume={run}")
     assert_same_run(run, whole[0])
 
