@@ -15,6 +15,7 @@ from lora_lightning.model.interruption import SignalWatch
 from lora_lightning.model.module import FineTuning
 from lora_lightning.model.resuming import (
     between_micro_batches,
+    frozen_base,
     random_states,
     restore_random_state,
 )
@@ -128,8 +129,10 @@ class SaveRun(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add every rank's random numbers, and the data that was read."""
+        """Add every rank's random numbers, and what data and base were."""
+        assert isinstance(module, FineTuning)
         checkpoint["random_states"] = random_states()
+        checkpoint["frozen_base"] = frozen_base(module.model)
         checkpoint["world_size"] = trainer.world_size
         checkpoint["data_sha256"] = trainer.datamodule.checksums()  # type: ignore[attr-defined]
 

@@ -1,10 +1,13 @@
-"""What a resumed run needs beside weights and optimizer: the place in the loop, random numbers."""
+"""What a resumed run needs beside weights and optimizer: its place, random numbers, its base."""
 
 from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor
+from transformers import GPT2LMHeadModel
+
+from lora_lightning.methods.base import base_tensors, fingerprint
 
 ZEROS = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
 
@@ -43,6 +46,12 @@ def between_micro_batches(fit_loop: dict[str, Any]) -> dict[str, Any]:
 def _epochs(begun: int, is_done: bool) -> dict[str, int]:
     done = begun if is_done else begun - 1
     return {"ready": begun, "started": begun, "processed": done, "completed": done}
+
+
+def frozen_base(model: GPT2LMHeadModel) -> dict[str, Any]:
+    """Return what tells the tensors that are not trained, and so not saved, from others."""
+    trained = {name for name, tensor in base_tensors(model).items() if tensor.requires_grad}
+    return fingerprint(model, trained)
 
 
 def random_states() -> list[dict[str, Tensor]]:

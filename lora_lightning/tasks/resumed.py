@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from transformers import GPT2LMHeadModel
 
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, read_json
 from lora_lightning.model.plan import TrainingPlan
+from lora_lightning.model.resuming import frozen_base
 from lora_lightning.resume import altered_values
 from lora_lightning.run_folder import RunFolder
 
@@ -48,8 +50,8 @@ class ResumedRun:
             self.saved_run["has_ended"] and plan.micro_steps == self.saved["planned_micro_steps"]
         )
 
-    def check(self, data: DataToTextModule, world_size: int) -> None:
-        """Check what the config does not say: the number of ranks and the data itself.
+    def check(self, data: DataToTextModule, model: GPT2LMHeadModel, world_size: int) -> None:
+        """Check what the config does not say: the number of ranks, the base and the data itself.
 
         Raises:
             InputError: they are not the run's, and `may_change` is false.
@@ -57,6 +59,8 @@ class ResumedRun:
         changes = []
         if world_size != self.saved["world_size"]:
             changes.append(f"number of ranks {self.saved['world_size']} → {world_size}")
+        if frozen_base(model) != self.saved["frozen_base"]:
+            changes.append("weights of the base")
         then = self.saved["data_sha256"]
         if len(then) > len(data.checksums()):
             data.encoded("valid")

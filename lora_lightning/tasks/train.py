@@ -87,7 +87,7 @@ def fit(
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     if resumed is not None:
-        resumed.check(data, trainer.world_size)
+        resumed.check(data, model, trainer.world_size)
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
     device = trainer.strategy.root_device
     report(data, model, method, plan, largest_step(model, data, execution, device))

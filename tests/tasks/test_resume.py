@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
 
 from lora_lightning.resume import claimed
 from tests.commands import error_of, run_command, run_process
@@ -110,12 +111,19 @@ def test_a_signal_saves_after_the_update_and_names_the_command_that_goes_on(
     seen, exit_ = interrupted(run, data, 9, lambda: signal.raise_signal(number))
     assert len(seen) == 12  # the group of micro-batches 9 to 12
     assert exit_.code == code
-    assert (
-        f"after update 3 of 6; go on with: python train.py resume={run}" in capsys.readouterr().err
-    )
+    said = capsys.readouterr().err
+    assert f"after update 3 of 6; go on with: python train.py resume={run}" in said
     assert signal.signal(signal.SIGINT, earlier) is signal.default_int_handler
     run_command("train", f"resume={run}")
     assert_same_run(run, whole[0])
+
+
+def test_a_job_of_a_sweep_goes_on_alone_in_its_folder(data, whole, tmp_path):
+    sweep = tmp_path / "sweep"
+    interrupted(sweep, data, 18, crash, "-m", "seed=0")
+    run_command("train", f"resume={sweep / '0'}")
+    assert_same_run(sweep / "0", whole[0])
+    assert {path.name for path in sweep.iterdir()} <= {"0", "multirun.yaml"}
 
 
 def test_a_process_killed_while_it_writes_a_checkpoint_leaves_the_one_before(data, whole, tmp_path):
@@ -180,6 +188,18 @@ def test_a_group_that_alters_numbers_is_refused(crashed):
     assert "experiment=quickstart" in error_of(
         "train", f"resume={crashed}", "experiment=quickstart"
     )
+
+
+def test_another_base_is_refused(copy_of_crashed, tmp_path):
+    base = shutil.copytree(ROOT / "data" / "sample" / "gpt2_tiny", tmp_path / "base")
+    tensors = load_file(base / "model.safetensors")
+    next(iter(tensors.values())).mul_(1.5)
+    save_file(tensors, base / "model.safetensors", {"format": "pt"})
+    config = copy_of_crashed / ".hydra" / "config.yaml"
+    stored = OmegaConf.load(config)
+    stored.model.path = str(base)
+    OmegaConf.save(stored, config)
+    assert "weights of the base" in error_of("train", f"resume={copy_of_crashed}")
 
 
 def test_other_data_is_refused(copy_of_crashed, data, tmp_path):
