@@ -57,8 +57,8 @@ def train(config: DictConfig) -> float | None:
         if config.dry_run:
             return None
         trainer.strategy.barrier("the run folder is complete")
-        has_ended = resumed is not None and not trainer.fit_loop.epoch_loop.global_step
-        scores |= go_on(config, RunFolder.open(folder), trainer, has_ended)
+        has_trained = resumed is None or trainer.global_step > 0
+        scores |= go_on(config, RunFolder.open(folder), trainer, may_be_done=not has_trained)
         return end_run(config, folder, scores, trainer.is_global_zero)
 
 
@@ -94,8 +94,6 @@ def fit(
     if config.dry_run:
         return {}, trainer
 
-    if device.type == "cpu":
-        keep_freed_memory()
     model.train()  # transformers loads models in evaluation mode, without dropout
     loss, optimizer = build(config.loss), build(config.optimizer)
     peak = peak_of(config, model, device)
@@ -117,6 +115,8 @@ def run_training(
     resumed: ResumedRun | None,
 ) -> None:
     """Train from the start, or from where a resumed run stands if anything is left."""
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     if resumed is None:
         if config.trainer.validate_first:
             trainer.validate(module, datamodule=data, verbose=False)
