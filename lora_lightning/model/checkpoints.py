@@ -65,7 +65,12 @@ class SaveRun(Checkpoint):
         """Watch for signals, and take over the random numbers of an interrupted run.
 
         Only here, as making the loaders must not count.
+
+        Raises:
+            Interrupted: SIGTERM came before, while Lightning made ready.
         """
+        if trainer.received_sigterm:
+            raise Interrupted("SIGTERM ended training before its first update", signal.SIGTERM)
         self._began = time.time()
         self._signals.start(trainer.world_size)
         if self._random_states is not None:
