@@ -10,11 +10,13 @@ import hydra
 from omegaconf import DictConfig
 
 from lora_lightning.command_line import run, run_task
+from lora_lightning.quick_imports import import_lightning
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Score the predictions, write metrics.json and sentences.jsonl, and print the table."""
+    import_lightning()
     from lora_lightning.tasks.evaluate import evaluate
 
     run_task(evaluate, config)

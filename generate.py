@@ -11,6 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from lora_lightning.command_line import run, run_task
+from lora_lightning.quick_imports import import_lightning
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="generate")
@@ -19,6 +20,7 @@ def main(config: DictConfig) -> None:
     if config.text is not None:
         from lora_lightning.tasks.one_text import print_hypotheses as task
     else:
+        import_lightning()
         from lora_lightning.tasks.generate import generate as task
     run_task(task, config)
 

@@ -11,11 +11,13 @@ import hydra
 from omegaconf import DictConfig
 
 from lora_lightning.command_line import run, run_task
+from lora_lightning.quick_imports import import_lightning
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> float | None:
     """Train, then do what `then` says, and return the metric that a sweeper optimizes."""
+    import_lightning()
     from lora_lightning.tasks.train import train
 
     return run_task(train, config)

@@ -120,7 +120,7 @@ def test_a_signal_saves_after_the_update_and_names_the_command_that_goes_on(
 
 def test_a_job_of_a_sweep_goes_on_alone_in_its_folder(data, whole, tmp_path):
     sweep = tmp_path / "sweep"
-    interrupted(sweep, data, 18, crash, "-m", "seed=0")
+    interrupted(sweep, data, 18, crash, "seed=0", "-m")
     run_command("train", f"resume={sweep / '0'}")
     assert_same_run(sweep / "0", whole[0])
     assert {path.name for path in sweep.iterdir()} <= {"0", "multirun.yaml"}
