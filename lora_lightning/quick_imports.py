@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import PackageNotFoundError
+from typing import Any
 from unittest.mock import patch
 
 UNUSED = ("scipy", "matplotlib")
@@ -25,7 +26,8 @@ def import_lightning() -> None:
 
     absent = [name for name in UNUSED if name not in sys.modules]
     with patch.object(imports, "_version", without_unused):
-        sys.modules |= dict.fromkeys(absent)  # how Python says that a module is not there
+        hidden: dict[str, Any] = dict.fromkeys(absent)
+        sys.modules |= hidden  # None is how Python says that a module is not there
         try:
             import torchmetrics  # noqa: F401
         finally:

@@ -99,5 +99,5 @@ def _write(path: Path, rows: EncodedRows) -> None:
 def _checksum(tensors: dict[str, Tensor]) -> str:
     whole = hashlib.sha256()
     for tensor in tensors.values():
-        whole.update(memoryview(tensor.numpy()))
+        whole.update(tensor.numpy().data)
     return whole.hexdigest()
