@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from lora_lightning.data.datamodule import RawFolderDataModule
 from lora_lightning.data.example import Example
+from lora_lightning.data.raw_folder import RawFolderDataModule
 from lora_lightning.data.records import expect, field, require_rows
 from lora_lightning.data.sources import RawFile, find
 from lora_lightning.errors import InputError

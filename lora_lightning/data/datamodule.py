@@ -1,7 +1,7 @@
 """What the data modules share: everything after the raw-file reader."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -26,7 +26,7 @@ from lora_lightning.data.encoding import (
     encode_examples,
 )
 from lora_lightning.data.example import Example, first_contexts
-from lora_lightning.data.sources import RawFile, content_sha256, find_or_download, name_beside
+from lora_lightning.data.sources import content_sha256, name_beside
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.errors import InputError
 
@@ -277,32 +277,6 @@ class DataToTextModule(LightningDataModule):
     def _bucket_sampler(self, world: int, rank: int) -> BucketBatchSampler:
         size, tokens = self.batch_sizes["train"], self.batch_tokens
         return BucketBatchSampler(self.lengths("train"), size, tokens, world, rank, self.seed)
-
-
-class RawFolderDataModule(DataToTextModule):
-    """A public data set whose raw files have fixed names in one folder.
-
-    Args:
-        dir: the folder with the raw files, plain or `.gz`.
-        source: URL of the folder from which a missing file is downloaded into `dir`, once; None
-            never downloads.
-        **shared: as `DataToTextModule`.
-    """
-
-    files: ClassVar[dict[str, RawFile]]
-
-    def __init__(self, *, dir: str | Path, source: str | None = None, **shared: Any) -> None:
-        super().__init__(**shared)
-        self.dir = Path(dir).expanduser()
-        self.source = source
-
-    def path(self, split: str) -> Path:
-        """Return the path of a split's file, downloaded where it is missing and may be.
-
-        Raises:
-            InputError: it is not there and cannot be downloaded.
-        """
-        return find_or_download(self.files[split], self.dir, self.source)
 
 
 def _require_at_least(least: int, **values: int) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from lora_lightning.data.datamodule import RawFolderDataModule
 from lora_lightning.data.example import Example
+from lora_lightning.data.raw_folder import RawFolderDataModule
 from lora_lightning.data.records import require_rows
 from lora_lightning.data.sources import RawFile
 from lora_lightning.errors import InputError
