@@ -85,15 +85,16 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def matmul_rate(dtype: torch.dtype, rows: int = 160) -> float:
-    """Return FLOP/s of the model's own products, each at its best of some calls."""
-    total, best = 0.0, 0.0
+    """Return FLOP/s of the model's own products, each at the median of some calls."""
+    total, spent = 0.0, 0.0
     for features, outputs in ((768, 2304), (768, 768), (768, 3072), (3072, 768), (768, 50257)):
         layers = 12 if outputs < 50000 else 1
         x, weight = torch.randn(rows, features).to(dtype), torch.randn(outputs, features).to(dtype)
         packed = PackedProjection(weight, None)
-        best += layers * min(seconds(lambda x=x, packed=packed: packed(x)) for _ in range(15))
+        calls = [seconds(lambda x=x, packed=packed: packed(x)) for _ in range(15)]
+        spent += layers * statistics.median(calls)
         total += layers * 2 * rows * features * outputs
-    return total / best
+    return total / spent
 
 
 def needed_flops(model: GPT2LMHeadModel, queries: Queries, settings: BeamSettings) -> float:

@@ -54,11 +54,11 @@ def measured_peak(width: int, dtype: torch.dtype, device: torch.device) -> float
     generator = torch.Generator(device).manual_seed(0)  # the run's own numbers stay as they are
     left = torch.randn(tokens, width, device=device, generator=generator).to(dtype)
     right = torch.randn(width, 4 * width, device=device, generator=generator).to(dtype)
-    seconds = fastest(lambda: left @ right, device)
+    seconds = _fastest(lambda: left @ right, device)
     return 2 * left.numel() * right.shape[1] / seconds
 
 
-def fastest(product: Callable[[], Tensor], device: torch.device) -> float:
+def _fastest(product: Callable[[], Tensor], device: torch.device) -> float:
     """Return the seconds of the fastest run of `product` on `device`, the first two not counted."""
     times: list[float] = []
     end = time.perf_counter() + PEAK_SECONDS
