@@ -10,8 +10,10 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -59,10 +61,16 @@ def run(main: Callable[[], Any]) -> None:
 def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Call a task; bad input ends the command at once, before Hydra prints all overrides.
 
-    So does a training that a signal ended; it exits as if the signal had ended the process.
+    So does a training that a signal ended; it exits as if the signal had ended the process. A job
+    of a multirun is recorded, and leaves its traceback in its folder.
     """
+    from lora_lightning.sweep.job import isolated_job, run_job
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_job(task, config)
     try:
-        return task(config)
+        with isolated_job():
+            return task(config)
     except InputError as error:
         if TRACEBACK in os.environ:
             raise
@@ -188,12 +196,18 @@ def _shared_by_ranks(prepare: Callable[[], list[str]]) -> list[str]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         os.environ[resolvers.LAUNCH_TIME] = resolvers.now()
         return prepare()
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
+    if any(_makes_a_multirun(argument) for argument in sys.argv[1:]):
         raise InputError(
             "a multirun under torchrun would run the whole sweep in every rank; start "
             "`python train.py -m … trainer=ddp` and let each job start its ranks"
         )
     return _exchange(prepare)
+
+
+def _makes_a_multirun(argument: str) -> bool:
+    key, _, value = argument.lstrip("+").partition("=")
+    is_search = key == "hparams_search" and value != "null"
+    return argument in ("-m", "--multirun") or argument == "hydra.mode=MULTIRUN" or is_search
 
 
 def _exchange(prepare: Callable[[], list[str]]) -> list[str]:

@@ -19,7 +19,7 @@ PREDICTIONS = ("predictions.jsonl", "manifest.json")
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
-    "result.json", "loss.png", "multirun.yaml",
+    "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv",
 )  # fmt: skip
 
 
