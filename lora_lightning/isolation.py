@@ -3,8 +3,8 @@
 Lightning starts further ranks with this process's arguments. In a multirun these are the whole
 sweep's, so each rank would enter the sweep again, and under a sampling sweeper train other values
 than rank 0; in a worker of joblib or submitit they are not this command's at all. A fresh process
-with this job's own overrides has neither fault. Where SLURM started one task a rank, nothing is left
-to start, and the tasks train together as they are.
+with this job's own overrides has neither fault. Where SLURM started one task a rank, nothing is
+left to start, and the tasks train together as they are.
 """
 
 import json

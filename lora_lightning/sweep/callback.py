@@ -12,9 +12,8 @@ from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
 from lora_lightning.resolvers import process_rank
+from lora_lightning.run_folder import CONTINUES
 from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
-
-CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
 
 
 class RecordSweep(Callback):

@@ -80,21 +80,22 @@ def _run(
     write_job(folder, job)
     write_table(sweep)
     started = time.monotonic()
-    value, status, error = None, "failed", "interrupted"
+    value: Any = None
+    status, error = "failed", "interrupted"
     try:
         with leave_traceback(folder):
             value = task(config)
-        status, error = "finished", None
+        status, error = "finished", ""
     except SystemExit as end:
         if end.code in ENDS_WELL:
-            status, error = "finished", None
+            status, error = "finished", ""
         else:
             error = last_error(folder) or str(end.code)
     except Exception as failure:
         error = last_error(folder) or f"{type(failure).__name__}: {failure}"
     finally:  # also where the user interrupts the sweep
         objective = value if isinstance(value, int | float) else None
-        job = replace(job, status=status, error=error, objective=objective,
+        job = replace(job, status=status, error=error or None, objective=objective,
                       seconds=round(time.monotonic() - started, 3))  # fmt: skip
         write_job(folder, job)
         write_table(sweep)

@@ -45,6 +45,8 @@ def make_plan(config: DictConfig) -> Plan:
         axes=list(dict.fromkeys(override.key_or_group for override in swept)),
         metric=config.get("optimized_metric"),
         trials=None if is_grid else config.hydra.sweeper.get("n_trials"),
+        storage=config.hydra.sweeper.get("storage"),
+        study=config.hydra.sweeper.get("study_name"),
         jobs={str(number): job for number, job in enumerate(jobs)},
     )
 

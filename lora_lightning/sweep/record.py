@@ -35,6 +35,8 @@ class Plan:
         axes: the swept keys, in the order given.
         metric: what the sweep optimizes, None where the command has no such thing.
         trials: how many jobs a sampling sweeper will draw; None where `jobs` lists them all.
+        storage: the storage of an Optuna study, if any.
+        study: the name of that study.
         jobs: job → its overrides, as far as they are known beforehand.
     """
 
@@ -46,6 +48,8 @@ class Plan:
     axes: list[str]
     metric: str | None
     trials: int | None
+    storage: str | None
+    study: str | None
     jobs: dict[str, list[str]]
 
 

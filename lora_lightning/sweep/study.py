@@ -53,7 +53,9 @@ def claim_study(config: DictConfig) -> None:
     if storage is None:
         return
     if name is None:
-        raise InputError("hydra.sweeper.storage needs hydra.sweeper.study_name=<name> to go on with")
+        raise InputError(
+            "hydra.sweeper.storage needs hydra.sweeper.study_name=<name> to go on with"
+        )
     if (path := _sqlite_file(storage)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -82,7 +84,7 @@ def question(config: DictConfig) -> dict[str, str]:
     for override in sweep_overrides(config):
         key = override.key_or_group
         if key.split(".")[0].split("/")[0] not in FREE:
-            asked[key] = str(override.get_value_element_as_str())
+            asked[key] = str(override.input_line).split("=", 1)[-1]
     return asked
 
 
