@@ -20,18 +20,19 @@ def draw_figures(plan: Plan, rows: list[Row], folder: Path) -> list[Path]:
 
     matplotlib.use("Agg")
     rows = [row for row in rows if row["status"] == "finished"]
+    is_e2e = not any(name.endswith("/ter") for name in score_columns(plan, rows))
     files = []
     for axis in plan.axes:
         points = [(row[axis], row["objective"]) for row in rows]
         if points := [(x, y) for x, y in points if x is not None and y is not None]:
             files.append(folder / f"objective_over_{folder_name(axis)}.png")
-            reference = paper_curve(plan.metric or "") if axis == "method.rank" else []
+            reference = paper_curve(plan.metric or "") if is_e2e and axis == "method.rank" else []
             draw(points, axis, plan.metric or "objective", reference, files[-1])
     for score in score_columns(plan, rows):
         found = [(row.get("trainable_parameters"), row.get(score)) for row in rows]
         if pairs := [(x, y) for x, y in found if x is not None and y is not None]:
             files.append(folder / f"{folder_name(score)}_over_parameters.png")
-            reference = paper_curve(score, over_parameters=True)
+            reference = paper_curve(score, over_parameters=True) if is_e2e else []
             draw(pairs, "trainable parameters", score, reference, files[-1])
     return files
 
