@@ -112,10 +112,18 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         if command == "generate" and "checkpoint" not in given:
             presets.append(f"checkpoint={folder.config.checkpoint}")
     presets += of_adapter
+    if any(_makes_a_multirun(argument) for argument in own):
+        presets += _short_label(presets, given)
     if "text" in given or given.get("dry_run", "false").lower() == "true":
         presets += WRITE_NOTHING
     first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
     return own[:first] + presets + own[first:]
+
+
+def _short_label(presets: list[str], given: dict[str, str]) -> list[str]:
+    """Return the override that keeps the labels of a multirun's jobs to what the user gave."""
+    keys = {preset.split("=", 1)[0] for preset in presets} - set(given) | {"run", "output_dir"}
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(keys))}]"]
 
 
 def _resumed(own: list[str], given: dict[str, str]) -> tuple[list[str], list[str]]:

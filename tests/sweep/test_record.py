@@ -26,7 +26,7 @@ def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps") / "grid"
     with pytest.raises(SystemExit) as ended:
         run_command("train", "-m", *TRAINING, *DECODING, "then=[generate,evaluate]",
-                    "method.rank=2,999,4", "seed=0,1", f"output_dir={folder}")  # fmt: skip
+                    "protocol.metrics=[bleu,nist]", "method.rank=2,999,4", "seed=0,1", f"output_dir={folder}")  # fmt: skip
     (folder / "said").write_text(str(ended.value.code))
     return folder
 
@@ -100,13 +100,13 @@ def test_a_score_that_was_not_computed_is_a_hole_in_a_finished_job(sweep, tmp_pa
     copy = shutil.copytree(sweep, tmp_path / "sweep")
     path = copy / "0" / "evaluation" / "test" / "metrics.json"
     metrics = json.loads(path.read_text())
-    metrics["scores"]["meteor"] = None
-    metrics["not_computed"]["meteor"] = "no Java"
+    metrics["scores"]["nist"] = None
+    metrics["not_computed"]["nist"] = "no Java"
     path.write_text(json.dumps(metrics))
     write_table(SweepFolder.open(copy))
     row = read_table(copy)[0]
-    assert (row["status"], row["test/meteor"], row["not_computed"]) == (
-        "finished", "", "test/meteor",
+    assert (row["status"], row["test/nist"], row["not_computed"]) == (
+        "finished", "", "test/nist",
     )  # fmt: skip
 
 
@@ -156,11 +156,10 @@ def test_on_job_failure_raise_starts_no_further_job(tmp_path):
 
 
 def test_an_evaluation_with_a_hole_lets_a_multirun_go_on(sweep, tmp_path):
-    runs = [shutil.copytree(sweep / job, tmp_path / job) for job in ("0", "1")]
-    for run in runs:
-        shutil.rmtree(run / "evaluation")
-    run_command("evaluate", "-m", f"run={','.join(map(str, runs))}",
-                "evaluation.java=/nowhere/java", f"output_dir={tmp_path / 'scores'}")  # fmt: skip
-    rows = read_table(tmp_path / "scores")
-    assert [row["status"] for row in rows] == ["finished", "finished"]
-    assert all("meteor" in row["not_computed"] for row in rows)
+    scores = tmp_path / "scores"
+    run_command("evaluate", "-m", f"run={sweep / '0'}", "protocol.metrics=[meteor],[bleu]",
+                "evaluation.java=/nowhere/java", f"output_dir={scores}")  # fmt: skip
+    whole, holed = read_table(scores)
+    assert (holed["status"], holed["not_computed"], holed["meteor"]) == ("finished", "meteor", "")
+    assert (whole["status"], whole["not_computed"]) == ("finished", "")
+    assert float(whole["bleu"]) >= 0
