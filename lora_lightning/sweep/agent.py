@@ -1,9 +1,9 @@
 """What a W&B agent passes, made into what the command takes.
 
-`configs/wandb_sweep.yaml` uses `${args_no_hyphens}`, so a new run gets plain `key=value` overrides. A
-run that the agent resumes gets everything that W&B's server knows of it: the agent's own `wandb_*`
-keys, and the whole config as Python prints it, whole groups as dicts. The swept keys are among them
-in their flat form, and the rest follows from the command itself.
+`configs/wandb_sweep.yaml` uses `${args_no_hyphens}`, so a new run gets plain `key=value` overrides.
+A run that the agent resumes gets everything that W&B's server knows of it: the agent's own
+`wandb_*` keys, and the whole config as Python prints it, whole groups as dicts. The swept keys are
+among them in their flat form, and the rest follows from the command itself.
 """
 
 AGENTS_OWN = ("wandb_", "_wandb")

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     if rerun is not None:
         overrides = sweep.plan.jobs[str(rerun)]
         task = _again(sweep.plan.command, overrides)
-    job = Job(name, overrides, "running", time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    job = Job(name, overrides, "running", datetime.now().astimezone().isoformat())
     job, value = _run(task, config, sweep, folder, job)
     if job.status == "failed":
         axes = sweep.plan.axes

@@ -26,7 +26,8 @@ def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps") / "grid"
     with pytest.raises(SystemExit) as ended:
         run_command("train", "-m", *TRAINING, *DECODING, "then=[generate,evaluate]",
-                    "protocol.metrics=[bleu,nist]", "method.rank=2,999,4", "seed=0,1", f"output_dir={folder}")  # fmt: skip
+                    "protocol.metrics=[bleu,nist]", "method.rank=2,999,4", "seed=0,1",
+                    f"output_dir={folder}")  # fmt: skip
     (folder / "said").write_text(str(ended.value.code))
     return folder
 
