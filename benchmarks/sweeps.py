@@ -3,8 +3,8 @@
     python benchmarks/sweeps.py grid [--steps 100] [--threads 1]
     python benchmarks/sweeps.py overhead [--jobs 8]
 
-grid: the same 8 jobs (rank × seed on the bundled sample), serially and with joblib n_jobs=2, in turn,
-each process with `--threads` threads · overhead: from a job's start to its first update.
+grid: the same 8 jobs (rank × seed on the bundled sample), serially and with joblib n_jobs=2, in
+turn, each process with `--threads` threads · overhead: from a job's start to its first update.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from statistics import median
 ROOT = Path(__file__).parents[1]
 SETTINGS = ("-m", "experiment=quickstart", "trainer=cpu", "logger=none")
 GRID = ("method.rank=1,2,4,8", "seed=0,1")
+ONE_UPDATE = ("trainer.max_steps=1", "trainer.log_every_n_steps=1", "trainer.limit_val_batches=0")
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
@@ -55,8 +56,7 @@ def overhead(jobs: int, threads: int) -> None:
     for way, launcher in ways.items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "sweep"
-            total = sweep(folder, threads, seeds, "trainer.max_steps=1",
-                          "trainer.log_every_n_steps=1", "trainer.limit_val_batches=0", *launcher)  # fmt: skip
+            total = sweep(folder, threads, seeds, *ONE_UPDATE, *launcher)
             starts = [to_first_update(folder / str(job)) for job in range(jobs)]
         print(f"{way}: first job {starts[0]:.2f} s, then median {median(starts[1:]):.2f} s; "
               f"whole sweep {total / jobs:.2f} s a job")  # fmt: skip
