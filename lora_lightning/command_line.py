@@ -112,7 +112,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         if command == "generate" and "checkpoint" not in given:
             presets.append(f"checkpoint={folder.config.checkpoint}")
     presets += of_adapter
-    if any(_makes_a_multirun(argument) for argument in own):
+    if presets and any(_makes_a_multirun(argument) for argument in own):
         presets += _short_label(presets, given)
     if "text" in given or given.get("dry_run", "false").lower() == "true":
         presets += WRITE_NOTHING
