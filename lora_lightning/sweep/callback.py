@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -32,6 +33,9 @@ class RecordSweep(Callback):
             begin_sweep(sweep, config)
         except (InputError, HydraException) as error:
             sys.exit(f"error: {error}")
+        except Exception:  # Hydra would go on without a record
+            traceback.print_exc()
+            sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **_: object) -> None:
         """Say where the table is; exit code 1 where a job failed."""

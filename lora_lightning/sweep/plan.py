@@ -75,7 +75,8 @@ def check_key(config: DictConfig, override: Override) -> None:
         return
     if OmegaConf.is_missing(config, key) or _exists(config, key):
         return
-    keys = [name for name in flat_keys(config) if not name.startswith("hydra.")]
+    own = OmegaConf.masked_copy(config, [name for name in config if name != "hydra"])
+    keys = list(flat_keys(own))
     raise InputError(f"the search space sweeps an {unknown_key(key, keys)}")
 
 

@@ -75,9 +75,10 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
     """Let the sampling sweeper of the same command draw further trials of its study."""
     first = len(sweep.jobs())
     arguments = [a for a in plan.arguments if a not in ("-m", "--multirun")]
+    subdir = f"${{sum:{first},${{hydra.job.num}}}}"
     own = [
         f"hydra.sweeper.n_trials={trials}",
-        f"hydra.sweep.subdir=${{sum:{first},${{hydra.job.num}}}}",
+        f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
     ]
     return launch(sweep, plan, with_launcher(arguments, extra) + own)
 

@@ -70,9 +70,10 @@ def claim_study(config: DictConfig) -> None:
             f"hydra.sweeper.study_name={min(others)} to go on with it, or another storage"
         )
     direction = getattr(sweeper.direction, "name", sweeper.direction)
-    study = optuna.create_study(
-        study_name=name, storage=storage, direction=direction, load_if_exists=True
-    )
+    if name in others:
+        study = optuna.load_study(study_name=name, storage=storage)
+    else:
+        study = optuna.create_study(study_name=name, storage=storage, direction=direction)
     _check_question(study, question(config), direction)
 
 

@@ -11,8 +11,8 @@ option = lambda name, default: (re.findall(rf"#SBATCH --{name}=(\\S+)", script) 
 nodes, tasks = int(option("nodes", "1")), int(option("ntasks-per-node", "1"))
 last = int(re.match(r"\\d+-(\\d+)", option("array", "0-0")).group(1))
 if sys.argv[1] != "--now":  # submitit completes a job's files once it knows the number
-    nowhere = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    subprocess.Popen([sys.executable, __file__, "--now", sys.argv[-1]], **nowhere)
+    null = subprocess.DEVNULL
+    subprocess.Popen([__file__, "--now", sys.argv[-1]], stdin=null, stdout=null, stderr=null)
     sys.exit(print("Submitted batch job 4200"))
 for index in range(last + 1):
     job = {

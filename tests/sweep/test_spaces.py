@@ -5,8 +5,9 @@ from dataclasses import replace
 import optuna
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from lora_lightning import resolvers
@@ -26,8 +27,9 @@ def plan_of(*overrides):
     resolvers.register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3", job_name="train"):
-        config = compose("train", list(overrides), return_hydra_config=True)
-        config.hydra.job.config_name = "train"
+        config = GlobalHydra.instance().hydra.compose_config(
+            "train", list(overrides), run_mode=RunMode.MULTIRUN
+        )
         return make_plan(config)
 
 
@@ -125,10 +127,12 @@ def test_a_storage_that_holds_another_study_is_refused(study, tmp_path, override
 
 def test_a_failed_trial_is_told_to_the_study_and_ends_nothing(tmp_path):
     sweep = tmp_path / "sweep"
-    with pytest.raises(SystemExit, match="1 of 2 jobs did not finish: 0"):
-        run_study(tmp_path, "method.rank=choice(999,4)", f"output_dir={sweep}", "seed=3")
+    with pytest.raises(SystemExit, match="1 of 3 jobs did not finish: 0 "):
+        run_study(tmp_path, "method.rank=choice(999,4)", f"output_dir={sweep}",
+                  "hydra.sweeper.n_trials=3", "seed=2")  # fmt: skip
     states = [trial.state.name for trial in load_study(tmp_path).trials]
-    assert states == ["FAIL", "COMPLETE"]
+    assert states == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert [job.status for job in jobs_of(sweep)] == ["failed", "finished", "finished"]
 
 
 def agents_command(parameters):
