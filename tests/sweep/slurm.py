@@ -9,19 +9,20 @@ import os, re, subprocess, sys
 script = open(sys.argv[-1]).read()
 option = lambda name, default: (re.findall(rf"#SBATCH --{name}=(\\S+)", script) or [default])[0]
 nodes, tasks = int(option("nodes", "1")), int(option("ntasks-per-node", "1"))
-last = int(re.match(r"\\d+-(\\d+)", option("array", "0-0")).group(1))
+array = re.match(r"\\d+-(\\d+)", option("array", ""))
 if sys.argv[1] != "--now":  # submitit completes a job's files once it knows the number
     null = subprocess.DEVNULL
     subprocess.Popen([__file__, "--now", sys.argv[-1]], stdin=null, stdout=null, stderr=null)
     sys.exit(print("Submitted batch job 4200"))
-for index in range(last + 1):
+for index in range(int(array.group(1)) + 1 if array else 1):
     job = {
-        "SLURM_JOB_ID": str(4201 + index), "SLURM_ARRAY_JOB_ID": "4200",
-        "SLURM_ARRAY_TASK_ID": str(index), "SLURM_JOB_NAME": option("job-name", "train"),
+        "SLURM_JOB_ID": str(4200 + index), "SLURM_JOB_NAME": option("job-name", "train"),
         "SLURM_NNODES": str(nodes), "SLURM_NTASKS": str(nodes * tasks),
         "SLURM_NTASKS_PER_NODE": str(tasks), "SLURM_JOB_NODELIST": "localhost",
         "SLURM_NODELIST": "localhost", "SLURM_PROCID": "0",
     }
+    if array:
+        job |= {"SLURM_ARRAY_JOB_ID": "4200", "SLURM_ARRAY_TASK_ID": str(index)}
     subprocess.run(["bash", sys.argv[-1]], env=os.environ | job)
 """
 
