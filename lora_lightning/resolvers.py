@@ -89,12 +89,12 @@ def download_source(folder: str, default: str, url: str) -> str | None:
 
 
 def _of_study(name: str) -> Callable[..., Any]:
-    """Return a function of sweep/study.py that is imported once it is called."""
+    """Return a function of sweep/search.py that is imported once it is called."""
 
     def call(*arguments: Any) -> Any:
-        from lora_lightning.sweep import study
+        from lora_lightning.sweep import search
 
-        return getattr(study, name)(*arguments)
+        return getattr(search, name)(*arguments)
 
     return call
 

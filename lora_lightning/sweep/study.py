@@ -4,40 +4,20 @@ A study under the same name but with another search space, direction, metric or 
 mix numbers that do not compare, so it is refused before the first trial.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.record import Job
+from lora_lightning.sweep.search import sqlite_file
 
 if TYPE_CHECKING:
     import optuna
 
 QUESTION = "lora_lightning"  # the study's attribute that says what it asks
-SMALLER_IS_BETTER = ("loss", "perplexity", "ter")
 # What may differ between two commands of one study.
 FREE = ("output_dir", "name", "overwrite", "on_job_failure", "logger", "paths", "hydra")
-
-
-def direction_of(metric: str) -> str:
-    """Return `minimize` for losses, perplexities and TER, `maximize` for all other scores."""
-    last = metric.split("/")[-1]
-    return "minimize" if any(word in last for word in SMALLER_IS_BETTER) else "maximize"
-
-
-def sampler_seed(seed: int, storage: str | None, name: str | None) -> int:
-    """Return the seed of a study's sampler: `seed` plus the trials that the study has already.
-
-    A sampler that began with the same seed again would propose the first trials' values again.
-    """
-    if storage is None or name is None or not _file_exists(storage):
-        return seed
-    import optuna
-
-    known = {summary.study_name: summary for summary in optuna.get_all_study_summaries(storage)}
-    return seed + (known[name].n_trials if name in known else 0)
 
 
 def claim_study(config: DictConfig) -> None:
@@ -56,7 +36,7 @@ def claim_study(config: DictConfig) -> None:
         raise InputError(
             "hydra.sweeper.storage needs hydra.sweeper.study_name=<name> to go on with"
         )
-    if (path := _sqlite_file(storage)) is not None:
+    if (path := sqlite_file(storage)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -124,12 +104,3 @@ def tell_rerun(storage: str, name: str, job: Job) -> None:
                     )
                 )
             return
-
-
-def _sqlite_file(storage: str) -> Path | None:
-    return Path(storage.removeprefix("sqlite:///")) if storage.startswith("sqlite:///") else None
-
-
-def _file_exists(storage: str) -> bool:
-    path = _sqlite_file(storage)
-    return path is None or path.is_file()

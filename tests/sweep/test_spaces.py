@@ -16,7 +16,7 @@ from lora_lightning.config import check_config
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from lora_lightning.sweep.plan import make_plan
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.sweep.study import direction_of
+from lora_lightning.sweep.search import direction_of
 from tests.commands import error_of, run_command
 from tests.goldens import ROOT
 from tests.test_config import composed
