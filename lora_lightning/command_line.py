@@ -22,7 +22,7 @@ from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.help import print_help
 from lora_lightning.overrides import plain_override, quote, stored_value
 from lora_lightning.run_folder import RunFolder, latest_run
-from lora_lightning.sweep.agent import AGENTS_OWN, without_agents_keys
+from lora_lightning.sweep.agent import overrides_of_agent
 
 CONFIGS = resolvers.REPOSITORY / "configs"
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
@@ -54,6 +54,10 @@ def run(main: Callable[[], Any]) -> None:
         if wants_traceback:
             raise
         sys.exit(f"error: {_explain(command, arguments, error)}")
+    except ValueError as error:
+        if "No trials are completed" not in str(error):  # the Optuna sweeper's, after its last job
+            raise
+        sys.exit("error: no trial finished; each job's error.txt in the sweep folder says why")
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]
@@ -93,7 +97,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     Raises:
         InputError: `run=`, `resume=` or `adapter=` names nothing usable.
     """
-    own = [quote_text(argument) for argument in _of_agent(arguments)]
+    own = [quote_text(argument) for argument in overrides_of_agent(arguments)]
     given = dict(argument.lstrip("+").split("=", 1) for argument in own if "=" in argument)
     if _is_rank_of_this_command():
         return own
@@ -176,16 +180,6 @@ def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
         yield f"method={method}"
     for key, value in (describe_adapter(path) or {}).items():
         yield f"method.{key}={plain_override(value)}"
-
-
-def _of_agent(arguments: list[str]) -> list[str]:
-    """Return the arguments without what only a W&B agent knows."""
-    if not any(argument.startswith(AGENTS_OWN) or "={" in argument for argument in arguments):
-        return arguments
-    from lora_lightning.config import RULES
-
-    groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
-    return without_agents_keys(arguments, groups | set(RULES))
 
 
 def _find_run(value: str, given: dict[str, str]) -> RunFolder:

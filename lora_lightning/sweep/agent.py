@@ -6,7 +6,19 @@ A run that the agent resumes gets everything that W&B's server knows of it: the 
 among them in their flat form, and the rest follows from the command itself.
 """
 
+from lora_lightning.resolvers import REPOSITORY
+
 AGENTS_OWN = ("wandb_", "_wandb")
+
+
+def overrides_of_agent(arguments: list[str]) -> list[str]:
+    """Return the arguments of a command without what only a W&B agent knows."""
+    if not any(argument.startswith(AGENTS_OWN) or "={" in argument for argument in arguments):
+        return arguments
+    from lora_lightning.config import RULES
+
+    groups = {path.name for path in (REPOSITORY / "configs").iterdir() if path.is_dir()}
+    return without_agents_keys(arguments, groups | set(RULES))
 
 
 def without_agents_keys(arguments: list[str], known: set[str]) -> list[str]:

@@ -135,6 +135,12 @@ def test_a_failed_trial_is_told_to_the_study_and_ends_nothing(tmp_path):
     assert [job.status for job in jobs_of(sweep)] == ["failed", "finished", "finished"]
 
 
+def test_a_study_without_any_finished_trial_ends_with_one_line(tmp_path):
+    error = run_study(tmp_path, "method.rank=choice(998,999)", "hydra.sweeper.n_trials=1",
+                      f"output_dir={tmp_path / 'sweep'}", run=error_of)  # fmt: skip
+    assert "no trial finished" in error
+
+
 def agents_command(parameters):
     """Return the command line that W&B's own code makes of the sweep file."""
     sweep = yaml.safe_load((ROOT / "configs" / "wandb_sweep.yaml").read_text())
