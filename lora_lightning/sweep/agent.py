@@ -44,4 +44,5 @@ def without_agents_keys(arguments: list[str], known: set[str]) -> list[str]:
 
 def _is_printed_group(argument: str) -> bool:
     """Whether an argument's value is a dict as Python prints it; Hydra's grammar has no such."""
-    return argument.partition("=")[2].startswith(("{'", "{}"))
+    key, _, value = argument.partition("=")
+    return key != "text" and value.startswith(("{'", "{}"))  # a text may be anything

@@ -181,6 +181,10 @@ def test_a_resumed_agent_passes_everything_and_only_overrides_arrive():
     check_config(composed(*overrides[:-1]))
 
 
+def test_a_text_that_looks_like_a_printed_group_stays():
+    assert "text='{\\'name\\': 1}'" in prepare_arguments("generate", ["text={'name': 1}"])
+
+
 def test_resume_finishes_a_study_that_was_cut_short(tmp_path):
     sweep = tmp_path / "sweep"
     run_study(tmp_path, f"output_dir={sweep}")
