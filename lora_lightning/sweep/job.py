@@ -19,7 +19,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.isolation import run_isolated
 from lora_lightning.resolvers import process_rank
 from lora_lightning.run_folder import ISOLATED_JOB, output_folder
@@ -92,6 +92,9 @@ def _run(
             status, error = "finished", ""
         else:
             error = last_error(folder) or str(end.code)
+    except Interrupted as interruption:  # meant for the whole sweep
+        status, error = "killed", str(interruption)
+        raise SystemExit(interruption.exit_code) from None
     except Exception as failure:
         error = last_error(folder) or f"{type(failure).__name__}: {failure}"
     finally:  # also where the user interrupts the sweep

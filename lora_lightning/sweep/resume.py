@@ -5,8 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from lora_lightning.command_line import quote
 from lora_lightning.errors import InputError
+from lora_lightning.overrides import quote
 from lora_lightning.resolvers import REPOSITORY
 from lora_lightning.run_folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
