@@ -82,7 +82,7 @@ def _run(
     write_table(sweep)
     started = time.monotonic()
     value: Any = None
-    status, error = "failed", "interrupted"
+    status, error = "killed", "interrupted"  # where nothing below says otherwise
     try:
         with leave_traceback(folder):
             value = task(config)
@@ -91,11 +91,12 @@ def _run(
         if end.code in ENDS_WELL:
             status, error = "finished", ""
         else:
-            error = last_error(folder) or str(end.code)
+            status, error = "failed", last_error(folder) or str(end.code)
     except Interrupted as interruption:  # meant for the whole sweep
-        status, error = "killed", str(interruption)
+        error = str(interruption)
         raise SystemExit(interruption.exit_code) from None
     except Exception as failure:
+        status = "failed"
         error = last_error(folder) or f"{type(failure).__name__}: {failure}"
     finally:  # also where the user interrupts the sweep
         objective = value if isinstance(value, int | float) else None
