@@ -27,6 +27,8 @@ from lora_lightning.sweep.agent import overrides_of_agent
 CONFIGS = resolvers.REPOSITORY / "configs"
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
 TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
+# What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
+NO_TRIAL = ("No trials are completed", "Record does not exist")
 WRITE_NOTHING = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
@@ -55,7 +57,7 @@ def run(main: Callable[[], Any]) -> None:
             raise
         sys.exit(f"error: {_explain(command, arguments, error)}")
     except ValueError as error:
-        if "No trials are completed" not in str(error):  # the Optuna sweeper's, after its last job
+        if not str(error).startswith(NO_TRIAL):
             raise
         sys.exit("error: no trial finished; each job's error.txt in the sweep folder says why")
     finally:
