@@ -75,7 +75,7 @@ def check_key(config: DictConfig, override: Override) -> None:
         return
     if OmegaConf.is_missing(config, key) or _exists(config, key):
         return
-    own = OmegaConf.masked_copy(config, [name for name in config if name != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
     keys = list(flat_keys(own))
     raise InputError(f"the search space sweeps an {unknown_key(key, keys)}")
 
