@@ -1,12 +1,16 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
+# make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint types clean
+.PHONY: demo sweep-demo test lint types clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
+
+sweep-demo: $(INSTALLED)
+	$(PYTHON) -m lora_lightning.sweep.demo
 
 test: $(INSTALLED)
 	$(PYTHON) -m pytest

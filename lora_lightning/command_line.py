@@ -10,8 +10,10 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,10 +22,13 @@ from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.help import print_help
 from lora_lightning.overrides import plain_override, quote, stored_value
 from lora_lightning.run_folder import RunFolder, latest_run
+from lora_lightning.sweep.agent import overrides_of_agent
 
 CONFIGS = resolvers.REPOSITORY / "configs"
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
 TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
+# What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
+NO_TRIAL = ("No trials are completed", "Record does not exist")
 WRITE_NOTHING = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
@@ -51,6 +56,10 @@ def run(main: Callable[[], Any]) -> None:
         if wants_traceback:
             raise
         sys.exit(f"error: {_explain(command, arguments, error)}")
+    except ValueError as error:
+        if not str(error).startswith(NO_TRIAL):
+            raise
+        sys.exit("error: no trial finished; each job's error.txt in the sweep folder says why")
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]
@@ -59,10 +68,16 @@ def run(main: Callable[[], Any]) -> None:
 def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Call a task; bad input ends the command at once, before Hydra prints all overrides.
 
-    So does a training that a signal ended; it exits as if the signal had ended the process.
+    So does a training that a signal ended; it exits as if the signal had ended the process. A job
+    of a multirun is recorded, and leaves its traceback in its folder.
     """
+    from lora_lightning.sweep.job import isolated_job, run_job
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_job(task, config)
     try:
-        return task(config)
+        with isolated_job():
+            return task(config)
     except InputError as error:
         if TRACEBACK in os.environ:
             raise
@@ -84,7 +99,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     Raises:
         InputError: `run=`, `resume=` or `adapter=` names nothing usable.
     """
-    own = [quote_text(argument) for argument in arguments]
+    own = [quote_text(argument) for argument in overrides_of_agent(arguments)]
     given = dict(argument.lstrip("+").split("=", 1) for argument in own if "=" in argument)
     if _is_rank_of_this_command():
         return own
@@ -103,10 +118,18 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         if command == "generate" and "checkpoint" not in given:
             presets.append(f"checkpoint={folder.config.checkpoint}")
     presets += of_adapter
+    if presets and any(_makes_a_multirun(argument) for argument in own):
+        presets += _short_label(presets, given)
     if "text" in given or given.get("dry_run", "false").lower() == "true":
         presets += WRITE_NOTHING
     first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
     return own[:first] + presets + own[first:]
+
+
+def _short_label(presets: list[str], given: dict[str, str]) -> list[str]:
+    """Return the override that keeps the labels of a multirun's jobs to what the user gave."""
+    keys = {preset.split("=", 1)[0] for preset in presets} - set(given) | {"run", "output_dir"}
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(keys))}]"]
 
 
 def _resumed(own: list[str], given: dict[str, str]) -> tuple[list[str], list[str]]:
@@ -188,12 +211,18 @@ def _shared_by_ranks(prepare: Callable[[], list[str]]) -> list[str]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         os.environ[resolvers.LAUNCH_TIME] = resolvers.now()
         return prepare()
-    if {"-m", "--multirun"} & set(sys.argv[1:]):
+    if any(_makes_a_multirun(argument) for argument in sys.argv[1:]):
         raise InputError(
             "a multirun under torchrun would run the whole sweep in every rank; start "
             "`python train.py -m … trainer=ddp` and let each job start its ranks"
         )
     return _exchange(prepare)
+
+
+def _makes_a_multirun(argument: str) -> bool:
+    key, _, value = argument.lstrip("+").partition("=")
+    is_search = key == "hparams_search" and value != "null"
+    return argument in ("-m", "--multirun") or argument == "hydra.mode=MULTIRUN" or is_search
 
 
 def _exchange(prepare: Callable[[], list[str]]) -> list[str]:

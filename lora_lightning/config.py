@@ -106,6 +106,7 @@ RULES = {
     "name": LABEL,
     "output_dir": text(),
     "overwrite": BOOLEAN,
+    "on_job_failure": one_of("skip", "raise"),
     "seed": number(0, 2**32 - 1),
     "adapter": optional(text()),
     "dry_run": BOOLEAN,

@@ -2,7 +2,9 @@
 
 Lightning starts further ranks with this process's arguments. In a multirun these are the whole
 sweep's, so each rank would enter the sweep again, and under a sampling sweeper train other values
-than rank 0. A fresh process with this job's own overrides cannot.
+than rank 0; in a worker of joblib or submitit they are not this command's at all. A fresh process
+with this job's own overrides has neither fault. Where SLURM started one task a rank, nothing is
+left to start, and the tasks train together as they are.
 """
 
 import json
@@ -16,36 +18,60 @@ from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
 from lora_lightning.overrides import quote
-from lora_lightning.resolvers import LAUNCH_TIME, REPOSITORY
+from lora_lightning.resolvers import LAUNCH_TIME, REPOSITORY, slurm_tasks
 from lora_lightning.run_folder import ISOLATED_JOB, output_folder
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
-                  "MASTER_ADDR", "MASTER_PORT", LAUNCH_TIME)  # fmt: skip
+                  "MASTER_ADDR", "MASTER_PORT", "HYDRA_FULL_ERROR", LAUNCH_TIME)  # fmt: skip
 
 
 def needs_isolation(config: DictConfig) -> bool:
-    """Whether this is a job of a multirun that will start further ranks."""
-    return HydraConfig.get().mode == RunMode.MULTIRUN and config.trainer.strategy == "ddp"
+    """Whether this is a job of a multirun that will start further ranks.
+
+    Raises:
+        InputError: SLURM started several tasks, and not one for each rank.
+    """
+    if HydraConfig.get().mode != RunMode.MULTIRUN or config.trainer.strategy != "ddp":
+        return False
+    tasks, trainer = slurm_tasks(), config.trainer
+    if tasks > 1 and trainer.devices != "auto" and tasks != trainer.num_nodes * trainer.devices:
+        raise InputError(
+            f"SLURM started {tasks} tasks for trainer.num_nodes={trainer.num_nodes} times "
+            f"trainer.devices={trainer.devices}; set hydra.launcher.nodes to the former and "
+            "hydra.launcher.tasks_per_node to the latter"
+        )
+    return tasks == 1
 
 
-def run_isolated(command: str) -> float | None:
-    """Run this job as `python <command>.py` with its own overrides in its own folder.
+def run_isolated(command: str, overrides: list[str] | None = None) -> float | None:
+    """Run a job as `python <command>.py` with its own overrides in this job's folder.
+
+    Args:
+        command: `train`, `generate` or `evaluate`.
+        overrides: the job's overrides; this job's own where None.
 
     Returns:
         The value in the job's result.json, if it writes one.
 
     Raises:
         InputError: the job failed.
+        SystemExit: the job ended with exit code 3, an evaluation with a hole.
     """
     folder = output_folder().resolve()
-    overrides = list(HydraConfig.get().overrides.task)
-    environment = {key: value for key, value in os.environ.items() if key not in RANK_VARIABLES}
-    del environment["HYDRA_FULL_ERROR"]
-    arguments = [*overrides, f"hydra.run.dir={quote(str(folder))}"]
+    own = list(HydraConfig.get().overrides.task) if overrides is None else overrides
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in RANK_VARIABLES and not key.startswith("SLURM_")
+    }
+    # A search space would make the process a multirun again.
+    arguments = [*own, f"hydra.run.dir={quote(str(folder))}", "hydra.mode=RUN"]
     code = subprocess.run(
         [sys.executable, str(REPOSITORY / f"{command}.py"), *arguments],
         env=environment | {ISOLATED_JOB: str(folder)},
     ).returncode
+    if code == 3:
+        sys.exit(code)
     if code:
         raise InputError(f"the job in {folder} ended with exit code {code}; its error stands above")
     result = folder / "result.json"

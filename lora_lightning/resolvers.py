@@ -15,7 +15,19 @@ LAUNCH_TIME = "LORA_LIGHTNING_LAUNCH_TIME"
 
 def process_rank() -> int:
     """Return this process's rank as its launcher says, 0 before any launch."""
-    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
+    of_slurm = os.environ.get("SLURM_PROCID") if slurm_tasks() > 1 else None
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or of_slurm or 0)
+
+
+def slurm_tasks() -> int:
+    """Return how many tasks `srun` started beside and with this one, 1 outside of SLURM.
+
+    A batch script that is no `srun` step has SLURM_NTASKS too; submitit always uses `srun`.
+    """
+    of_step = os.environ.get("SLURM_STEP_NUM_TASKS")
+    if of_step is None and os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+        of_step = os.environ.get("SLURM_NTASKS")
+    return int(of_step or 1)
 
 
 def launch_time() -> str:
@@ -76,6 +88,17 @@ def download_source(folder: str, default: str, url: str) -> str | None:
     return url if folder == default else None
 
 
+def _of_study(name: str) -> Callable[..., Any]:
+    """Return a function of sweep/search.py that is imported once it is called."""
+
+    def call(*arguments: Any) -> Any:
+        from lora_lightning.sweep import search
+
+        return getattr(search, name)(*arguments)
+
+    return call
+
+
 def register() -> None:
     """Make the resolvers known to OmegaConf; calling it twice is harmless."""
     named: dict[str, Callable[..., Any]] = {
@@ -86,6 +109,10 @@ def register() -> None:
         "job_folder": job_folder,
         "log_file": log_file,
         "download_source": download_source,
+        "sum": lambda *numbers: sum(map(int, numbers)),
+        "failure_rate": lambda on_job_failure: 1.0 if on_job_failure == "skip" else 0.0,
+        "direction_of": _of_study("direction_of"),
+        "sampler_seed": _of_study("sampler_seed"),
     }
     for name, resolver in named.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)

@@ -15,11 +15,12 @@ from lora_lightning.errors import InputError
 from lora_lightning.resolvers import process_rank
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
+CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
-    "result.json", "loss.png", "multirun.yaml",
+    "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv",
 )  # fmt: skip
 
 
@@ -149,7 +150,7 @@ class RefuseResults(Callback):
             "evaluate": (*TRAINING, *SCORES),
         }[command]
         is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
-        is_made_for_this = os.environ.get(ISOLATED_JOB) == str(folder)
+        is_made_for_this = str(folder) in (os.environ.get(ISOLATED_JOB), os.environ.get(CONTINUES))
         is_resumed = config.get("resume") is not None
         is_expected = is_sweep_in_run or is_made_for_this or is_resumed
         if config.overwrite or process_rank() > 0 or is_expected:

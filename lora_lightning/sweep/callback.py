@@ -1,0 +1,95 @@
+"""The Hydra callback that makes a multirun a sweep with a record."""
+
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from lora_lightning.errors import InputError
+from lora_lightning.resolvers import process_rank
+from lora_lightning.run_folder import CONTINUES
+from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
+
+
+class RecordSweep(Callback):
+    """Checks a sweep before its first job, writes down what it will do, and says how it ended.
+
+    It raises SystemExit because Hydra only warns of an Exception in a callback.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **_: object) -> None:
+        """Check, and write sweep.json; a sweep that is resumed has one."""
+        sweep = SweepFolder(Path(config.hydra.sweep.dir).resolve())
+        if os.environ.get(CONTINUES) == str(sweep.path) or process_rank() > 0:
+            return
+        HydraConfig.instance().set_config(config)
+        try:
+            begin_sweep(sweep, config)
+        except (InputError, HydraException) as error:
+            sys.exit(f"error: {error}")
+        except Exception:  # Hydra would go on without a record
+            traceback.print_exc()
+            sys.exit(1)
+
+    def on_multirun_end(self, config: DictConfig, **_: object) -> None:
+        """Say where the table is; exit code 1 where a job failed."""
+        from lora_lightning.sweep.job import end_of_sweep
+
+        end_of_sweep(SweepFolder(Path(config.hydra.sweep.dir).resolve()))
+
+
+def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
+    """Check a sweep, take its folder, and write sweep.json.
+
+    Raises:
+        InputError: a swept key does not exist, the storage holds another study, or the folder or
+            one of a job's is taken.
+    """
+    from lora_lightning.sweep.plan import make_plan
+
+    plan = make_plan(config)
+    if plan.sweeper == "optuna":
+        from lora_lightning.sweep.study import claim_study
+
+        claim_study(config)
+    take_folder(sweep, plan, config.overwrite)
+    sweep.write_plan(plan)
+
+
+def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
+    """Make the sweep's folder this sweep's alone.
+
+    Raises:
+        InputError: a sweep, or a folder of a job to be, is there already.
+    """
+    if overwrite or plan.command != "train":
+        for record in [*sweep.path.glob(f"**/{JOB}"), *sweep.path.glob(f"**/{ERROR}")]:
+            record.unlink()
+        (sweep.path / PLAN).unlink(missing_ok=True)
+    else:
+        for job in plan.jobs or map(str, range(plan.trials or 0)):
+            if (sweep.path / job).exists():
+                raise InputError(
+                    f"{sweep.path / job}: a folder of job {job} exists already; give the sweep "
+                    "another output_dir=…, or replace what is there with overwrite=true"
+                )
+    sweep.path.mkdir(parents=True, exist_ok=True)
+    try:
+        (sweep.path / PLAN).open("x").close()
+    except FileExistsError:
+        raise InputError(
+            f"{sweep.path} holds another sweep ({PLAN}); give this one another output_dir=…, or "
+            f"go on with that one: python -m lora_lightning.sweep resume {sweep.path}"
+        ) from None
+
+
+def clear_job(folder: Path) -> None:
+    """Remove what a job left, so that it can run again in its own folder."""
+    if folder.is_dir():
+        shutil.rmtree(folder)

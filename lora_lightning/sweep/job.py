@@ -1,0 +1,154 @@
+"""A job of a sweep: run, recorded, and kept from ending the others.
+
+This is called around the task in whatever process the launcher made, so that it holds with every
+launcher and sweeper.
+"""
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lora_lightning.errors import InputError, Interrupted
+from lora_lightning.isolation import run_isolated
+from lora_lightning.resolvers import process_rank
+from lora_lightning.run_folder import ISOLATED_JOB, output_folder
+from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
+from lora_lightning.sweep.table import write_table
+
+log = logging.getLogger(__name__)
+ENDS_WELL = (None, 0, 3)  # exit codes; 3: an evaluation in which a score could not be computed
+
+
+def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Run one job of a multirun, and return what its sweeper gets.
+
+    A job that fails leaves error.txt in its folder. Under `on_job_failure=skip` the sweeper gets
+    None for it and goes on (the Optuna sweeper marks the trial as failed).
+
+    Raises:
+        InputError: the job failed, or another did before, under `on_job_failure=raise`.
+    """
+    sweep = SweepFolder(Path(HydraConfig.get().sweep.dir).resolve())
+    folder = output_folder().resolve()
+    if process_rank() > 0:
+        return task(config)  # a task of SLURM beside rank 0, which keeps the record
+    name = str(folder.relative_to(sweep.path))
+    stops = config.on_job_failure == "raise"
+    if stops and (failed := [job.job for job in sweep.jobs() if job.status == "failed"]):
+        raise InputError(f"job {name} was not started, because job {failed[0]} failed")
+    if (folder / JOB).exists():
+        raise InputError(f"{folder}: another job of this sweep has the same folder")
+    rerun = config.get("sweep_job")
+    overrides = list(HydraConfig.get().overrides.task)
+    if rerun is not None:
+        overrides = sweep.plan.jobs[str(rerun)]
+        task = _again(sweep.plan.command, overrides)
+    job = Job(name, overrides, "running", datetime.now().astimezone().isoformat())
+    job, value = _run(task, config, sweep, folder, job)
+    if job.status == "failed":
+        axes = sweep.plan.axes
+        swept = " ".join(o for o in overrides if o.lstrip("+").split("=", 1)[0] in axes)
+        message = f"job {name} ({swept}) failed: {job.error}; see {folder / ERROR}"
+        if stops:
+            raise InputError(message)
+        log.error("%s", message)
+    return value
+
+
+def _again(command: str, overrides: list[str]) -> Callable[[DictConfig], Any]:
+    """Return the task that runs a job of before, by its own overrides, in a process of its own."""
+    return lambda _: run_isolated(command, overrides)
+
+
+def _run(
+    task: Callable[[DictConfig], Any],
+    config: DictConfig,
+    sweep: SweepFolder,
+    folder: Path,
+    job: Job,
+) -> tuple[Job, Any]:
+    write_job(folder, job)
+    write_table(sweep)
+    started = time.monotonic()
+    value: Any = None
+    status, error = "killed", "interrupted"  # where nothing below says otherwise
+    try:
+        with leave_traceback(folder):
+            value = task(config)
+        status, error = "finished", ""
+    except SystemExit as end:
+        if end.code in ENDS_WELL:
+            status, error = "finished", ""
+        else:
+            status, error = "failed", last_error(folder) or str(end.code)
+    except Interrupted as interruption:  # meant for the whole sweep
+        error = str(interruption)
+        raise SystemExit(interruption.exit_code) from None
+    except Exception as failure:
+        status = "failed"
+        error = last_error(folder) or f"{type(failure).__name__}: {failure}"
+    finally:  # also where the user interrupts the sweep
+        objective = value if isinstance(value, int | float) else None
+        job = replace(job, status=status, error=error or None, objective=objective,
+                      seconds=round(time.monotonic() - started, 3))  # fmt: skip
+        write_job(folder, job)
+        write_table(sweep)
+    return job, value
+
+
+@contextmanager
+def isolated_job() -> Iterator[None]:
+    """Context of a task; where it is an isolated job of a sweep, its traceback stays there."""
+    folder = os.environ.get(ISOLATED_JOB)
+    with leave_traceback(Path(folder)) if folder else nullcontext():
+        yield
+
+
+@contextmanager
+def leave_traceback(folder: Path) -> Iterator[None]:
+    """Context in which an error leaves its traceback in error.txt of a job's folder.
+
+    An isolated job writes it itself, so the process that waits for it keeps what is there.
+    """
+    rank = process_rank()
+    path = folder / (ERROR if rank == 0 else f"error_rank_{rank}.txt")
+    try:
+        yield
+    except BaseException as error:
+        is_end = isinstance(error, SystemExit) and error.code in ENDS_WELL
+        if not is_end and not path.exists():
+            path.write_text("".join(traceback.format_exception(error)), "utf-8")
+        raise
+
+
+def last_error(folder: Path) -> str | None:
+    """Return the last line of the traceback that a job left, None where it left none."""
+    path = folder / ERROR
+    lines = path.read_text("utf-8").strip().splitlines() if path.is_file() else []
+    return lines[-1].removeprefix("lora_lightning.errors.InputError: ") if lines else None
+
+
+def end_of_sweep(sweep: SweepFolder) -> None:
+    """Say where the table is; end with exit code 1 where jobs failed, naming them."""
+    jobs = sweep.jobs()
+    write_table(sweep)
+    log.info("sweep         %s: python -m lora_lightning.sweep show %s", sweep.path / "sweep.csv",
+             sweep.path)  # fmt: skip
+    if failed := [job for job in jobs if job.is_unfinished]:
+        names = ", ".join(f"{job.job} ({job.status})" for job in failed)
+        sys.exit(
+            f"error: {len(failed)} of {len(jobs)} jobs did not finish: {names}; each folder's "
+            f"{ERROR} says why, and `python -m lora_lightning.sweep resume {sweep.path}` runs "
+            "them again"
+        )

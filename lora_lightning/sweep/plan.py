@@ -1,0 +1,101 @@
+"""What a command line and a search space ask for: which keys are swept, and which jobs that gives.
+
+Checked before the first job starts, where each mistake is one clear error.
+"""
+
+import sys
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning.command_line import CONFIGS, flat_keys, unknown_key
+from lora_lightning.errors import InputError
+from lora_lightning.sweep.record import Plan
+
+# Where hydra.sweep.subdir is something else, a job's folder is known only once it runs.
+NUMBERED = "${job_folder:${hydra.job.config_name},${hydra.job.num},${hydra.job.override_dirname}}"
+
+
+def make_plan(config: DictConfig) -> Plan:
+    """Return what a multirun will do.
+
+    Args:
+        config: the composed config, `hydra` included, before any job's overrides.
+
+    Raises:
+        InputError: a swept key does not exist.
+    """
+    overrides = sweep_overrides(config)
+    swept = [override for override in overrides if override.is_sweep_override()]
+    for override in swept:
+        check_key(config, override)
+    command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
+    is_grid = choices["hydra/sweeper"] == "basic"
+    is_numbered = config.hydra.sweep._get_node("subdir")._value() == NUMBERED
+    jobs = grid(overrides) if is_grid and is_numbered and command == "train" else []
+    return Plan(
+        command=command,
+        arguments=sys.argv[1:],
+        folder=str(Path.cwd()),
+        launcher=choices["hydra/launcher"],
+        sweeper=choices["hydra/sweeper"],
+        axes=list(dict.fromkeys(override.key_or_group for override in swept)),
+        metric=config.get("optimized_metric"),
+        trials=None if is_grid else config.hydra.sweeper.get("n_trials"),
+        storage=config.hydra.sweeper.get("storage"),
+        study=config.hydra.sweeper.get("study_name"),
+        jobs={str(number): job for number, job in enumerate(jobs)},
+    )
+
+
+def sweep_overrides(config: DictConfig) -> list[Override]:
+    """Return the overrides of the search space and, after them, of the command line.
+
+    A key that the command line gives anew counts as given there.
+    """
+    space = config.hydra.sweeper.get("params") or {}
+    lines = [f"{key}={value}" for key, value in space.items()]
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    parsed = parser.parse_overrides([*lines, *config.hydra.overrides.task])
+    return list({override.get_key_element(): override for override in parsed}.values())
+
+
+def check_key(config: DictConfig, override: Override) -> None:
+    """Check that a swept key exists; one added with `+` need not.
+
+    Raises:
+        InputError: naming the nearest key that exists.
+    """
+    key = override.key_or_group
+    is_group = (CONFIGS / key).is_dir() or key in config.hydra.runtime.choices
+    if is_group or override.is_add() or override.is_force_add() or key.startswith("hydra."):
+        return
+    if OmegaConf.is_missing(config, key) or _exists(config, key):
+        return
+    own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    keys = list(flat_keys(own))
+    raise InputError(f"the search space sweeps an {unknown_key(key, keys)}")
+
+
+def grid(overrides: list[Override]) -> list[list[str]]:
+    """Return each job's overrides, in the order in which Hydra's own sweeper numbers them.
+
+    Raises:
+        HydraException: the grid has an axis without a finite number of values.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    [jobs] = BasicSweeper.split_arguments(overrides, None)
+    return jobs
+
+
+def _exists(config: DictConfig, key: str) -> bool:
+    node: object = config
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            return False
+        node = node._get_node(part)
+    return True

@@ -1,0 +1,155 @@
+"""What a sweep leaves on disk: sweep.json (what was asked for) and a job.json in each job's folder.
+
+Everything else about a sweep, the table above all, is read from these and from the run folders, so
+it is right whoever looks, whenever.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lora_lightning.errors import InputError
+from lora_lightning.files import read_json_object, write_json
+
+PLAN = "sweep.json"
+JOB = "job.json"
+ERROR = "error.txt"
+LOCK = ".sweep.lock"
+STATUSES = ("finished", "failed", "killed", "running", "missing")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep was asked to do.
+
+    Attributes:
+        command: `train`, `generate` or `evaluate`.
+        arguments: the command line, without the script.
+        folder: where the command was started; relative paths are relative to it.
+        launcher: option of `hydra/launcher`.
+        sweeper: option of `hydra/sweeper`.
+        axes: the swept keys, in the order given.
+        metric: what the sweep optimizes, None where the command has no such thing.
+        trials: how many jobs a sampling sweeper will draw; None where `jobs` lists them all.
+        storage: the storage of an Optuna study, if any.
+        study: the name of that study.
+        jobs: job → its overrides, as far as they are known beforehand.
+    """
+
+    command: str
+    arguments: list[str]
+    folder: str
+    launcher: str
+    sweeper: str
+    axes: list[str]
+    metric: str | None
+    trials: int | None
+    storage: str | None
+    study: str | None
+    jobs: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep, as its job.json says."""
+
+    job: str
+    overrides: list[str]
+    status: str = "missing"
+    started: str | None = None
+    seconds: float | None = None
+    objective: float | None = None
+    error: str | None = None
+    host: str = field(default_factory=socket.gethostname)
+    process: int = field(default_factory=os.getpid)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it has to run again."""
+        return self.status in ("failed", "killed", "missing")
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """A sweep on disk."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str) -> "SweepFolder":
+        """Return the sweep in `path`.
+
+        Raises:
+            InputError: there is none.
+        """
+        folder = Path(path)
+        if not (folder / PLAN).is_file():
+            what = "holds no sweep" if folder.is_dir() else "no such folder"
+            raise InputError(f"{path}: {what}; give the folder that `train.py -m …` wrote")
+        return cls(folder.resolve())
+
+    @property
+    def plan(self) -> Plan:
+        """What the sweep was asked to do."""
+        content = read_json_object(self.path / PLAN)
+        try:
+            return Plan(**content)
+        except TypeError as error:
+            raise InputError(f"{self.path / PLAN}: not what a sweep writes ({error})") from None
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write sweep.json."""
+        write_json(self.path / PLAN, asdict(plan))
+
+    def jobs(self) -> list[Job]:
+        """Return every job that began or is planned, in order."""
+        planned = {name: Job(name, overrides) for name, overrides in self.plan.jobs.items()}
+        begun = [read_job(path.parent) for path in self.path.glob(f"**/{JOB}")]
+        jobs = planned | {job.job: job for job in begun}
+        return sorted(jobs.values(), key=lambda job: _numeric(job.job))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Let one process at a time write what all jobs share."""
+        from filelock import FileLock
+
+        with FileLock(self.path / LOCK):
+            yield
+
+
+def read_job(folder: Path) -> Job:
+    """Return the job in `folder`; one whose process died without a word counts as killed.
+
+    Raises:
+        InputError: its job.json is damaged.
+    """
+    content: dict[str, Any] = read_json_object(folder / JOB)
+    try:
+        job = Job(**content)
+    except TypeError as error:
+        raise InputError(f"{folder / JOB}: not what a job writes ({error})") from None
+    return replace(job, status="killed") if job.status == "running" and _is_dead(job) else job
+
+
+def write_job(folder: Path, job: Job) -> None:
+    """Write job.json."""
+    write_json(folder / JOB, asdict(job))
+
+
+def _is_dead(job: Job) -> bool:
+    if job.host != socket.gethostname():
+        return False  # nobody can tell from here
+    with suppress(PermissionError):  # alive, and another user's
+        try:
+            os.kill(job.process, 0)
+        except ProcessLookupError:
+            return True
+    return False
+
+
+def _numeric(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdigit() else (1 << 30, name)

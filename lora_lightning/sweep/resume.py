@@ -1,0 +1,107 @@
+"""Run again what a sweep did not finish: failed, killed, missing jobs, each in its folder."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+from lora_lightning.errors import InputError
+from lora_lightning.overrides import quote
+from lora_lightning.resolvers import REPOSITORY
+from lora_lightning.run_folder import CONTINUES
+from lora_lightning.sweep.callback import clear_job
+from lora_lightning.sweep.record import Job, Plan, SweepFolder
+from lora_lightning.sweep.study import tell_rerun
+
+MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
+
+
+def resume_sweep(sweep: SweepFolder, extra: list[str]) -> int:
+    """Run the unfinished jobs of a sweep with its launcher, and return the exit code.
+
+    A job runs with its own overrides of before. Where an Optuna study was cut short, its remaining
+    trials are drawn afterwards.
+
+    Raises:
+        InputError: `extra` holds more than settings of the launcher, or a job is still running.
+    """
+    for argument in extra:
+        if not argument.startswith(MAY_CHANGE):
+            raise InputError(
+                f"{argument}: a resumed sweep keeps its settings; only hydra/launcher=…, "
+                "hydra.launcher.… and on_job_failure=… may change"
+            )
+    plan, jobs = sweep.plan, sweep.jobs()
+    if running := [job for job in jobs if job.status == "running"]:
+        raise InputError(
+            f"job {running[0].job} is still running (process {running[0].process} on "
+            f"{running[0].host}); wait for it, or end it and remove {running[0].job}/job.json"
+        )
+    unfinished = [job for job in jobs if job.is_unfinished]
+    missing = max(0, (plan.trials or 0) - len(jobs))
+    if not unfinished and not missing:
+        sys.stdout.write("every job finished; nothing to do\n")
+        return 0
+    code = rerun(sweep, plan, unfinished, extra) if unfinished else 0
+    if missing:
+        code = draw_more(sweep, plan, missing, extra) or code
+    return code
+
+
+def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str]) -> int:
+    """Run jobs again by name, whatever their overrides have in common."""
+    # Their overrides must outlive their folders, and this command.
+    known = plan.jobs | {job.job: job.overrides for job in unfinished}
+    sweep.write_plan(replace(plan, jobs=known))
+    for job in unfinished:
+        clear_job(sweep.path / job.job)
+    names = [job.job for job in unfinished]
+    # Quoted one by one: a name may hold characters of Hydra's grammar.
+    arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]
+    code = launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
+    if plan.sweeper == "optuna":
+        tell_study(sweep, plan, names)
+    return code
+
+
+def launcher_of(plan: Plan) -> list[str]:
+    """Return the arguments of a command line that say how its jobs are launched."""
+    given = [argument for argument in plan.arguments if argument.startswith(MAY_CHANGE)]
+    is_chosen = any(argument.startswith("hydra/launcher=") for argument in given)
+    return given if is_chosen else [f"hydra/launcher={plan.launcher}", *given]
+
+
+def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> int:
+    """Let the sampling sweeper of the same command draw further trials of its study."""
+    first = len(sweep.jobs())
+    arguments = [a for a in plan.arguments if a not in ("-m", "--multirun")]
+    subdir = f"${{sum:{first},${{hydra.job.num}}}}"
+    own = [
+        f"hydra.sweeper.n_trials={trials}",
+        f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
+    ]
+    return launch(sweep, plan, with_launcher(arguments, extra) + own)
+
+
+def launch(sweep: SweepFolder, plan: Plan, arguments: list[str]) -> int:
+    """Run the sweep's command as a multirun that goes on in the same folder."""
+    environment = os.environ | {CONTINUES: str(sweep.path)}
+    folder = f"hydra.sweep.dir={quote(str(sweep.path))}"
+    command = [sys.executable, str(REPOSITORY / f"{plan.command}.py"), "-m", *arguments, folder]
+    return subprocess.run(command, cwd=plan.folder, env=environment).returncode
+
+
+def with_launcher(arguments: list[str], extra: list[str]) -> list[str]:
+    """Return `arguments` and `extra`; a launcher that `extra` chooses takes the former's place."""
+    if any(argument.startswith("hydra/launcher=") for argument in extra):
+        arguments = [a for a in arguments if not a.startswith(("hydra/launcher", "hydra.launcher"))]
+    return [*arguments, *extra]
+
+
+def tell_study(sweep: SweepFolder, plan: Plan, names: list[str]) -> None:
+    """Tell the Optuna study what the jobs that ran again gave."""
+    if plan.storage is None or plan.study is None:
+        return
+    for job in sweep.jobs():
+        if job.job in names and job.objective is not None:
+            tell_rerun(plan.storage, plan.study, job)

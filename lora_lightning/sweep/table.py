@@ -1,0 +1,119 @@
+"""sweep.csv: one row a job, read anew from the job's folders each time.
+
+A score that is computed later, by `evaluate.py run=<job's folder>`, therefore joins the table.
+"""
+
+import csv
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from lora_lightning.files import atomic_text
+from lora_lightning.sweep.record import Job, Plan, SweepFolder
+
+TABLE = "sweep.csv"
+FIRST = ("job", "status")
+LAST = ("trainable_parameters", "seconds", "not_computed", "error", "overrides", "folder")
+Row = dict[str, Any]
+
+
+def write_table(sweep: SweepFolder) -> None:
+    """Write sweep.csv; jobs that end at the same time wait for each other."""
+    with sweep.lock():
+        rows = read_rows(sweep)
+        with atomic_text(sweep.path / TABLE) as file:
+            writer = csv.DictWriter(file, columns(sweep.plan, rows), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def read_rows(sweep: SweepFolder) -> list[Row]:
+    """Return a row a job: axes, objective, scores, status and folder; what is unknown is absent."""
+    plan = sweep.plan
+    return [_row(sweep.path / job.job, job, plan) for job in sweep.jobs()]
+
+
+def columns(plan: Plan, rows: list[Row]) -> list[str]:
+    """Return the table's columns: axes and objective first, then every score that a job has."""
+    scores = {name: None for row in rows for name in row if "/" in name or name in _PLAIN}
+    named = (*FIRST, *plan.axes, "objective", *sorted(scores, key=_validation_first), *LAST)
+    return list(dict.fromkeys(named))
+
+
+def score_columns(plan: Plan, rows: list[Row]) -> list[str]:
+    """Return the columns that hold scores."""
+    return [c for c in columns(plan, rows) if c not in (*FIRST, *LAST, *plan.axes, "objective")]
+
+
+def mean_over_seeds(plan: Plan, rows: list[Row]) -> list[Row]:
+    """Return mean and sample standard deviation over seeds for each setting of the other axes.
+
+    Each score becomes `(mean, std)`; std is None for a single seed. Jobs that did not finish, and
+    scores that could not be computed, are left out, and `seeds` says how many jobs are in.
+    """
+    others = [axis for axis in plan.axes if axis != "seed"]
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row["status"] == "finished":
+            groups.setdefault(tuple(row.get(axis) for axis in others), []).append(row)
+    means = []
+    for setting, members in groups.items():
+        line: Row = dict(zip(others, setting, strict=True)) | {"seeds": len(members)}
+        for name in ("objective", *score_columns(plan, rows), "trainable_parameters", "seconds"):
+            values = [row[name] for row in members if row.get(name) is not None]
+            if values:
+                line[name] = (mean(values), stdev(values) if len(values) > 1 else None)
+        means.append(line)
+    return means
+
+
+def axis_value(overrides: list[str], axis: str) -> str | None:
+    """Return what a job's overrides set `axis` to, without quotation marks."""
+    given = dict(override.lstrip("+").split("=", 1) for override in overrides if "=" in override)
+    value = given.get(axis)
+    return None if value is None else value.strip("'\"")
+
+
+def _row(folder: Path, job: Job, plan: Plan) -> Row:
+    row: Row = {"job": job.job, "status": job.status}
+    row |= {axis: axis_value(job.overrides, axis) for axis in plan.axes}
+    row |= {"objective": job.objective, "seconds": job.seconds, "error": job.error}
+    row |= {"overrides": " ".join(job.overrides), "folder": str(folder)}
+    if job.status == "finished":
+        row |= _validation(folder) | _scores(folder)
+    if (folder / "run.json").is_file():
+        parameters = json.loads((folder / "run.json").read_text("utf-8"))["parameters"]
+        row["trainable_parameters"] = parameters["trainable"]
+    return row
+
+
+def _validation(folder: Path) -> Row:
+    """Return the metrics of the last validation."""
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("val/loss")]
+    last = rows[-1] if rows else {}
+    return {name: float(value) for name, value in last.items() if name[:4] == "val/" and value}
+
+
+_PLAIN = ("bleu", "nist", "meteor", "rouge_l", "cider", "ter")  # of evaluate.py's own sweeps
+
+
+def _scores(folder: Path) -> Row:
+    """Return `<split>/<metric>` → score; None for one that could not be computed."""
+    row: Row = {}
+    holes: list[str] = []
+    for path in [folder / "metrics.json", *sorted(folder.glob("evaluation/*/metrics.json"))]:
+        if path.is_file():
+            content = json.loads(path.read_text("utf-8"))
+            prefix = "" if path.parent == folder else f"{path.parent.name}/"
+            row |= {prefix + metric: value for metric, value in content["scores"].items()}
+            holes += [prefix + metric for metric in content["not_computed"]]
+    return row | ({"not_computed": " ".join(holes)} if holes else {})
+
+
+def _validation_first(name: str) -> tuple[bool, bool]:
+    return (not name.startswith("val/"), name not in ("val/loss",))
