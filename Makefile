@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint types doctor clean
+.PHONY: demo test lint types docs doctor clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -18,6 +18,9 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	$(VENV)/bin/mypy
+
+docs: $(INSTALLED)
+	$(PYTHON) -m lora_lightning.config_reference
 
 doctor: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.doctor

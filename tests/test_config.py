@@ -19,7 +19,7 @@ GROUPS = ("data", "model", "method", "optimizer", "scheduler", "loss", "generati
           "trainer", "logger", "callbacks")  # fmt: skip
 OPTIONS = sorted(
     f"{group}={path.relative_to(CONFIGS / group).with_suffix('')}"
-    for group in (*GROUPS, "experiment")
+    for group in (*GROUPS, "experiment", "debug")
     for path in (CONFIGS / group).rglob("*.yaml")
 )
 
@@ -39,7 +39,9 @@ def test_every_option_composes_into_an_allowed_config(option):
     check_config(config)
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if not o.startswith("experiment")])
+@pytest.mark.parametrize(
+    "option", [o for o in OPTIONS if not o.startswith(("experiment", "debug"))]
+)
 def test_every_key_is_an_argument_of_what_is_built(option):
     group = option.split("=")[0]
     node = composed(option)[group]

@@ -13,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
+from lora_lightning.environment_file import load_environment
+from lora_lightning.errors import InputError
+from lora_lightning.resolvers import REPOSITORY
 
 Check = Callable[[], Finding]
 
@@ -43,6 +46,10 @@ def main() -> int:
         return 0
     if arguments:
         sys.exit(f"error: unknown argument {arguments[0]}; the command takes none but --help")
+    try:
+        load_environment(REPOSITORY / ".env")
+    except InputError as error:
+        sys.exit(f"error: {error}")
     findings = []
     # At once, as the slow ones wait for processes of their own: Java and two ranks.
     with ThreadPoolExecutor() as threads:
