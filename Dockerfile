@@ -10,7 +10,7 @@ RUN sh docker/install.sh
 COPY . .
 
 # Data, results and caches are volumes that any user may write to: docker run --user also works.
-ENV HF_HOME=/cache/huggingface WANDB_CACHE_DIR=/cache/wandb WANDB_DATA_DIR=/cache/wandb \
+ENV HOME=/cache LOGNAME=lora HF_HOME=/cache/huggingface WANDB_CACHE_DIR=/cache/wandb WANDB_DATA_DIR=/cache/wandb \
     MPLCONFIGDIR=/cache/matplotlib TORCHINDUCTOR_CACHE_DIR=/cache/inductor
 ARG UID=1000
 RUN getent passwd "$UID" >/dev/null || useradd --create-home --uid "$UID" lora; \
