@@ -26,8 +26,8 @@ from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.resolvers import folder_name
 from lora_lightning.run_folder import SCORES, RunFolder, output_folder, remove_results
-from lora_lightning.tasks.tracking import label_of, open_wandb
 from lora_lightning.tasks.model import tokenizer_of
+from lora_lightning.tasks.tracking import label_of, open_wandb
 
 if TYPE_CHECKING:
     from lora_lightning.tasks.wandb_run import WandbRun

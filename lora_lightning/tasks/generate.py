@@ -20,10 +20,10 @@ from lora_lightning.files import write_json
 from lora_lightning.isolation import needs_isolation, run_isolated
 from lora_lightning.run_folder import PREDICTIONS, RunFolder, output_folder, remove_results
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
-from lora_lightning.tasks.tracking import label_of, open_wandb
 from lora_lightning.tasks.model import adapters_of_run
 from lora_lightning.tasks.prediction import BeamDecoding, rank_loader
 from lora_lightning.tasks.setup import build_trainer, start
+from lora_lightning.tasks.tracking import label_of, open_wandb
 
 if TYPE_CHECKING:
     from lora_lightning.tasks.wandb_run import WandbRun

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from lora_lightning.model.metrics_file import read_metrics
-from lora_lightning.tasks.loggers import exit_code_of
+from lora_lightning.tasks.tracking import exit_code_of
 from lora_lightning.tasks.wandb_run import sample_by_id
 from tests.commands import error_of, run_command, run_process
 from tests.tiny import DECODING, TRAINING, read_rows
