@@ -22,7 +22,7 @@ def losses(run):
 def test_fast_runs_the_whole_chain_over_a_few_rows(tmp_path):
     run = tmp_path / "run"
     run_command("train", "debug=fast", "trainer=cpu", "then=[generate,evaluate]",
-                f"output_dir={run}")  # fmt: skip
+                "protocol.metrics=[bleu]", f"output_dir={run}")  # fmt: skip
     assert len(losses(run)) == 3
     assert len(read_rows(run / "predictions" / "test" / "predictions.jsonl")) == 3
     assert (run / "evaluation" / "test" / "metrics.json").is_file()
