@@ -12,6 +12,11 @@ def is_offline() -> bool:
     return os.environ.get("WANDB_MODE", "online") in OFFLINE_MODES
 
 
+def send_nothing() -> None:
+    """Keep W&B's reports about itself at home, which it sends of offline runs too."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+
+
 def has_key() -> bool:
     """Whether there is an API key: in WANDB_API_KEY, or stored by `wandb login`."""
     import wandb

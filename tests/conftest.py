@@ -1,5 +1,6 @@
 """What holds for every test: it stays on this machine, and asks no account for anything."""
 
+import atexit
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ sys.modules.pop("sitecustomize", None)
 import sitecustomize as network  # noqa: E402
 
 sys.path.remove(OFFLINE)
+atexit.unregister(network.report)  # each test is told of by itself
+os.environ["WANDB_ERROR_REPORTING"] = "false"  # W&B reports in the background, at any time
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [OFFLINE, os.environ.get("PYTHONPATH")]))
 
 

@@ -21,6 +21,7 @@ def test_another_machine_is_out_of_reach(host):
 def test_a_process_of_a_test_is_kept_from_it_too():
     result = subprocess.run([sys.executable, "-c", CONNECT], capture_output=True, text=True)
     assert "must not touch the network" in result.stderr
+    assert "reached for 192.0.2.1" in result.stderr.splitlines()[-1]
 
 
 def test_this_machine_itself_can_be_reached():

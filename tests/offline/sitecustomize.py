@@ -4,10 +4,13 @@ Python imports a module of this name when it starts, so the folder on PYTHONPATH
 processes that tests start; conftest.py imports it for the tests' own.
 """
 
+import atexit
 import ipaddress
 import socket
+import sys
 from typing import Any
 
+REACHED = "a test's process reached for"
 attempts: list[str] = []  # what was asked for beyond this machine
 
 _connect, _connect_ex, _look_up = (
@@ -56,6 +59,13 @@ def look_up(host: Any, *rest: Any, **named: Any) -> Any:
     return _look_up(host, *rest, **named)
 
 
+def report() -> None:
+    """Say at the end what was asked for, as an attempt alone may pass unseen."""
+    if attempts:
+        sys.stderr.write(f"{REACHED} {', '.join(sorted(set(attempts)))}\n")
+
+
+atexit.register(report)
 socket.socket.connect = connect  # type: ignore[method-assign]
 socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
 socket.getaddrinfo = look_up

@@ -20,8 +20,8 @@ def test_tensorboard_has_every_metric_of_both_files_over_updates(run):
     for name in ("metrics.csv", "diagnostics.csv"):
         rows = read_metrics(run / name)
         for metric in {key for row in rows for key in row} - {"step", "epoch"}:
-            expected = [(row["step"], row[metric]) for row in rows if metric in row]
-            logged = [(event.step, event.value) for event in events.Scalars(metric)]
+            expected = {row["step"]: row[metric] for row in rows if metric in row}
+            logged = {event.step: event.value for event in events.Scalars(metric)}
             assert logged == pytest.approx(expected, rel=1e-6), metric
 
 

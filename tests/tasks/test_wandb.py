@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 
@@ -9,6 +10,7 @@ from lora_lightning.model.metrics_file import read_metrics
 from lora_lightning.tasks.tracking import exit_code_of
 from lora_lightning.tasks.wandb_run import sample_by_id
 from tests.commands import error_of, run_command, run_process
+from tests.goldens import ROOT
 from tests.tiny import DECODING, TRAINING, read_rows
 from tests.wandb_files import recorded_runs
 
@@ -116,6 +118,13 @@ def test_adapters_and_predictions_are_artifacts_with_aliases(job):
     assert "last" in job.artifacts[f"predictions-test-{job.id}"]
 
 
+def test_the_documentation_names_every_panel(job):
+    page = (ROOT / "docs" / "wandb.md").read_text(encoding="utf-8")
+    keys = {key for row in job.history for key in row if not key.startswith("_")}
+    panels = {re.sub(r"h\.\d+", "h.<layer>", key) for key in keys}
+    assert [panel for panel in sorted(panels) if f"`{panel}`" not in page] == []
+
+
 def test_decoding_and_scoring_later_add_to_the_trainings_run(sweep, job):
     run = sweep / "1"
     assert json.loads((run / "logger_ids.json").read_text()) == {"wandb": job.id}
@@ -167,7 +176,8 @@ def test_bad_input_leaves_no_run_behind(tmp_path):
     assert recorded_runs(tmp_path) == []
 
 
-def test_two_ranks_make_one_run(tmp_path):
+def test_two_ranks_make_one_run_that_needs_no_network(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_ERROR_REPORTING")
     run_process("train.py", *TRAINING, *OFFLINE, "trainer=ddp_cpu",
                 f"output_dir={tmp_path / 'run'}")  # fmt: skip
     [run] = recorded_runs(tmp_path)
