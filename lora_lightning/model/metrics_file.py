@@ -8,6 +8,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from lora_lightning.files import atomic_text
+
 COLUMNS = (
     "step",
     "epoch",
@@ -58,6 +60,17 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Do nothing: the run folder holds config.yaml."""
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Remove the rows of a CSV file that are of later updates than `step`; it need not exist."""
+    if not path.is_file():
+        return
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    # A row that a killed process left unfinished has no line end, and is the last.
+    kept = [row for row in rows if int(row.partition(",")[0] or step + 1) <= step]
+    with atomic_text(path) as file:
+        file.writelines(f"{line}\n" for line in [header, *kept])
 
 
 def _header(path: Path) -> tuple[str, ...]:

@@ -3,7 +3,12 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lora_lightning.model.metrics_file import COLUMNS, MetricsFile, read_metrics
+from lora_lightning.model.metrics_file import (
+    COLUMNS,
+    MetricsFile,
+    drop_rows_after,
+    read_metrics,
+)
 from tests.commands import run_command
 from tests.tiny import TRAINING
 
@@ -39,6 +44,14 @@ def test_a_validation_writes_no_diagnostics(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.csv")
     metrics.log_metrics({"epoch": 0, "val/loss": 2.0}, step=1)
     assert not (tmp_path / "diagnostics.csv").exists()
+
+
+def test_rows_of_updates_that_a_resumed_run_does_again_are_dropped(tmp_path):
+    path = tmp_path / "diagnostics.csv"
+    path.write_text("step,epoch,a\n1,0,1.0\n2,0,2.0\n3,0,3.0\n3,")
+    drop_rows_after(path, 2)
+    assert [row["step"] for row in read_metrics(path)] == [1, 2]
+    drop_rows_after(tmp_path / "absent.csv", 2)
 
 
 def test_a_run_that_goes_on_keeps_the_columns_of_its_diagnostics(tmp_path):

@@ -69,6 +69,9 @@ def test_a_command_runs(command, text, place, monkeypatch):
         pytest.skip("names a folder that stands for the reader's own")
     monkeypatch.chdir(place)
     arguments = [bundled(argument) for argument in shlex.split(text)]
+    if any(argument.startswith("resume=") for argument in arguments):
+        run_command(command, *arguments, f"paths.output_dir={place}")  # as the run itself has it
+        return
     needed = small(command, arguments)
     given = {argument.split("=")[0] for argument in arguments}
     needed = [argument for argument in needed if argument.split("=")[0] not in given]

@@ -142,6 +142,17 @@ def test_decoding_and_scoring_later_add_to_the_trainings_run(sweep, job):
     assert "rank" not in scored[0].config  # the training's own stays
 
 
+def test_a_resumed_training_goes_on_in_the_same_run(tmp_path):
+    run = tmp_path / "run"
+    run_command("train", *TRAINING, *OFFLINE, f"output_dir={run}")
+    run_command("train", f"resume={run}", "resume_force=true", "trainer.max_steps=4")
+    first, second = recorded_runs(run)
+    assert first.id == second.id
+    assert [step for step, _ in second.metric("train/loss")] == [4]
+    assert [row["step"] for row in read_metrics(run / "diagnostics.csv")] == [1, 2, 3, 4]
+    assert second.exit_code == 0
+
+
 def test_decoding_without_a_run_is_a_run_of_its_own(tmp_path):
     run_command("generate", *DECODING, *OFFLINE, "trainer=cpu", f"output_dir={tmp_path / 'out'}")
     [run] = recorded_runs(tmp_path)
