@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning import resolvers
+from lora_lightning.environment_file import load_environment
 from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.help import print_help
 from lora_lightning.overrides import plain_override, quote, stored_value
@@ -50,6 +51,7 @@ def run(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = sys.argv[1:]
     try:
+        load_environment(resolvers.REPOSITORY / ".env")
         sys.argv[1:] = _shared_by_ranks(lambda: prepare_arguments(command, arguments))
         main()
     except (InputError, HydraException, OmegaConfBaseException) as error:

@@ -132,6 +132,7 @@ RULES = {
     "data.bucket_by_length": BOOLEAN,
     "data.max_length": integer(2),
     "data.shuffle": BOOLEAN,
+    "data.limit_train": optional(integer(1)),
     "data.limit_test": optional(integer(0)),
     "data.cache_dir": optional(text()),
     "data.allow_partial": BOOLEAN,
@@ -185,6 +186,7 @@ RULES = {
     "trainer.gradient_checkpointing": BOOLEAN,
     "trainer.compile": BOOLEAN,
     "trainer.measure_peak": BOOLEAN,
+    "trainer.profiler": optional(one_of("simple", "pytorch")),
     "trainer.max_epochs": integer(1),
     "trainer.max_steps": optional(integer(1)),
     "trainer.accumulate_grad_batches": integer(1),
@@ -238,7 +240,8 @@ def _check_together(config: DictConfig) -> None:
             )
     if "optimizer" in config:
         _check_method(config)
-    if "trainer" in config:
+    # This machine's own settings may hold part of a group that the command does not have.
+    if "devices" in (config.get("trainer") or {}):
         _check_devices(config.trainer)
     if config.get("then") and list(config.then) not in (["generate"], ["generate", "evaluate"]):
         raise InputError(f"then={list(config.then)}: allowed is [generate] or [generate,evaluate]")

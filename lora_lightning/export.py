@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning import resolvers
+from lora_lightning.environment_file import load_environment
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_io import export_loralib, export_merged, save_adapter
 from lora_lightning.model.gpt2 import base_folder
@@ -79,6 +80,7 @@ def main() -> None:
         sys.stdout.write(f"{__doc__}\n")
         return
     try:
+        load_environment(resolvers.REPOSITORY / ".env")
         sys.stdout.write(f"{export(arguments)}\n")
     except InputError as error:
         sys.exit(f"error: {error}")

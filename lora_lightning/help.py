@@ -1,66 +1,69 @@
 """`--help`: examples, groups and keys, read from the config files and their comments."""
 
 import ast
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+
+from lora_lightning.config_files import Key, default_options, keys_of, options_of
+
+HIDDEN_GROUPS = ("hydra", "paths")  # their keys are rarely set on the command line
+KEY_WIDTH = 42
+COMPUTED = 24  # a longer default with ${…} in it is no news to a reader
+LAST_LINES = """
+
+All keys with what they may hold: docs/config.md.   The composed config: --cfg job --resolve
+A sweep: -m key=a,b.   Hydra's own flags: --hydra-help
+"""
 
 
 def print_help(command: str, configs: Path) -> None:
     """Print what `command` does, its config groups with their options, and every key."""
+    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    sys.stdout.write("\n".join(help_lines(command, configs, width)) + LAST_LINES)
+
+
+def help_lines(command: str, configs: Path, width: int) -> Iterator[str]:
+    """Yield the lines of a command's help.
+
+    Args:
+        command: name of the entry script and of its root config.
+        configs: the folder of all configs.
+        width: columns to fill.
+    """
     root = configs / f"{command}.yaml"
     entry = ast.parse((configs.parent / f"{command}.py").read_text(encoding="utf-8"))
-    print(ast.get_docstring(entry))
-    defaults = _defaults(root)
-    print("\nGroups (group=option, the default marked *):")
+    yield ast.get_docstring(entry) or ""
+    defaults = dict(reversed(default_options(root).items()))  # data and model first
+    yield "\nGroups (group=option, the default marked *):"
     for group, default in defaults.items():
-        options = sorted(
-            str(path.relative_to(configs / group).with_suffix(""))
-            for path in (configs / group).rglob("*.yaml")
-        )
-        marked = [f"*{option}" if option == default else option for option in options]
-        print(f"  {group:<12} {'  '.join(marked)}")
-    print("\nKeys (key=value; with the options marked above):")
-    _print_keys(root, "")
+        if options := options_of(configs / group):
+            marked = [f"*{option}" if option == default else option for option in options]
+            yield from _columns(group, "  ".join(marked), 13, width)
+    yield "\nKeys (key=value; of the options marked above):"
+    yield from _key_lines(keys_of(root), "", width)
     for group, default in defaults.items():
-        if default != "null" and group not in ("hydra", "paths"):
-            print()
-            _print_keys(configs / group / f"{default}.yaml", f"{group}.")
-    print("\nThe composed config: --cfg job --resolve.  Sweeps: -m key=a,b.  Hydra: --hydra-help.")
+        file = configs / group / f"{default}.yaml"
+        if group not in HIDDEN_GROUPS and file.is_file() and (keys := keys_of(file)):
+            yield ""
+            yield from _key_lines(keys, f"{group}.", width)
 
 
-def _defaults(root: Path) -> dict[str, str]:
-    """Return the groups of a root config with their default options, in the order to show them."""
-    items = [
-        line.strip()[2:].split("#")[0].strip()
-        for line in root.read_text(encoding="utf-8").splitlines()
-        if line.startswith("  - ") and ":" in line
-    ]
-    pairs = [item.split(": ", 1) for item in items if not item.startswith("override")]
-    return dict(reversed(pairs))  # data and model first
+def _key_lines(keys: dict[str, Key], prefix: str, width: int) -> Iterator[str]:
+    for name, key in keys.items():
+        is_long = "${" in key.default and len(key.default) > COMPUTED
+        default = "…" if is_long else key.default
+        yield from _columns(f"{prefix}{name}={default}", key.comment, KEY_WIDTH, width)
 
 
-def _print_keys(file: Path, prefix: str) -> None:
-    """Print each key of a config file with its default and comment."""
-    for key, (value, comment) in _keys(file).items():
-        print(f"  {f'{prefix}{key}={value}':<46} {comment}".rstrip())
-
-
-def _keys(file: Path) -> dict[str, tuple[str, str]]:
-    """Return key → (value, comment); a file's parents come first, and lend it their comments."""
-    keys: dict[str, tuple[str, str]] = {}
-    section = ""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        setting, _, comment = line.partition(" # ")
-        indent = len(line) - len(line.lstrip())
-        if indent == 0:
-            section = ""
-        if line.startswith("  - "):
-            parent = file.parent / f"{setting[4:].strip()}.yaml"
-            keys |= _keys(parent) if parent.is_file() else {}
-        elif setting.strip() and setting.lstrip()[0].isalpha() and setting != "defaults:":
-            name, _, value = setting.strip().partition(":")
-            if value.strip():
-                key = section + name
-                keys[key] = (value.strip(), comment or keys.get(key, ("", ""))[1])
-            else:
-                section = f"{name}."
-    return keys
+def _columns(left: str, right: str, left_width: int, width: int) -> Iterator[str]:
+    """Yield `left` and, beside it, `right` over as many lines as it needs."""
+    lines = textwrap.wrap(right, max(width - left_width - 3, 20), break_on_hyphens=False)
+    if len(left) > left_width:
+        yield f"  {left}"
+        left = ""
+    for line in lines or [""]:
+        yield f"  {left:<{left_width}} {line}".rstrip()
+        left = ""

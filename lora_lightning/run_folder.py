@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.errors import InputError
@@ -16,11 +17,13 @@ from lora_lightning.resolvers import process_rank
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
 CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
+LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
-    "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv",
+    "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv", "diagnostics.csv",
+    LOGGER_IDS,
 )  # fmt: skip
 
 
@@ -107,6 +110,11 @@ def latest_run(root: Path) -> RunFolder:
     if not adapters:
         raise InputError(f"run=latest: no training run with an adapter below {root}; train first")
     return RunFolder.open(max(adapters, key=lambda path: path.stat().st_mtime).parent)
+
+
+def is_job_of_sweep() -> bool:
+    """Whether this job is one of a multirun, in its process or in one of its own."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN or ISOLATED_JOB in os.environ
 
 
 def output_folder() -> Path:

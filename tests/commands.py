@@ -34,6 +34,7 @@ def run_process(*arguments: str | Path, program: str = "python", exit_code: int 
         timeout=200,
     )
     output = result.stdout + result.stderr
+    assert "a test's process reached for" not in output, output
     assert result.returncode == exit_code, output
     return output
 

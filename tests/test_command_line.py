@@ -80,3 +80,11 @@ def test_a_folder_that_is_no_run_is_an_error(tmp_path):
 def test_latest_without_any_run_is_an_error(tmp_path):
     with pytest.raises(InputError, match="train first"):
         latest_run(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
+def test_cfg_job_resolve_prints_the_composed_config(command, capsys):
+    run_command(command, "--cfg", "job", "--resolve", "method.rank=3")
+    output = capsys.readouterr().out
+    assert "rank: 3" in output
+    assert "${" not in output

@@ -3,23 +3,29 @@
 from inspect import signature
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
 from omegaconf import DictConfig
+from torch.nn import Parameter
 
 from lora_lightning import resolvers
 from lora_lightning.command_line import flat_keys
-from lora_lightning.config import FREE_GROUPS, RULES, check_config
+from lora_lightning.config import FREE_GROUPS, RULES, build, check_config
+from lora_lightning.data.tokenizer import load_tokenizer
 from lora_lightning.errors import InputError
+from lora_lightning.tasks.decoder import beam_settings
+from lora_lightning.tasks.setup import build_trainer
 from tests.goldens import ROOT
 
+TOKENIZER = load_tokenizer(ROOT / "data" / "sample" / "gpt2_tiny")
 CONFIGS = ROOT / "configs"
 GROUPS = ("data", "model", "method", "optimizer", "scheduler", "loss", "generation", "protocol",
           "trainer", "logger", "callbacks")  # fmt: skip
 OPTIONS = sorted(
     f"{group}={path.relative_to(CONFIGS / group).with_suffix('')}"
-    for group in (*GROUPS, "experiment", "hparams_search")
+    for group in (*GROUPS, "experiment", "hparams_search", "debug")
     for path in (CONFIGS / group).rglob("*.yaml")
 )
 
@@ -50,6 +56,32 @@ def test_every_key_is_an_argument_of_what_is_built(option):
             takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
             keys = {str(key) for key in described if not str(key).startswith("_")}
             assert takes_any or keys <= set(parameters)
+
+
+BUILT = ("data", "method", "optimizer", "scheduler", "loss", "protocol", "callbacks")
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.split("=")[0] in BUILT])
+def test_every_option_can_be_built(option):
+    group = option.split("=")[0]
+    config = composed(option)
+    given = {"tokenizer": TOKENIZER, "seed": 0} if group == "data" else {}
+    built = build(config[group], **given)
+    if group == "optimizer":
+        names = ("lora_A", "lora_B")
+        built = built([(f"layer.{name}", Parameter(torch.ones(2, 2))) for name in names])
+    assert built is not None
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("generation=")])
+def test_every_generation_gives_settings_of_a_search(option):
+    assert beam_settings(composed(option), TOKENIZER, 2000).num_beams >= 1
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("trainer=")])
+def test_every_trainer_can_be_built(option, tmp_path):
+    config = composed(option, "trainer.accelerator=cpu", "trainer.devices=1")
+    assert build_trainer(config.trainer, [], [], tmp_path).max_epochs == 5
 
 
 @pytest.mark.parametrize("command", ["train", "generate", "evaluate"])

@@ -47,3 +47,26 @@ def test_every_group_of_the_table_lists_its_options():
                 continue
             options = {path.stem for path in (ROOT / "configs" / group).glob("*.yaml")}
             assert options <= set(re.findall(r"`(\w+)`", cell))
+
+
+def test_the_chinese_readme_shows_the_same_commands_and_options():
+    chinese = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+    assert "README.zh-CN.md" in README
+    assert "(README.md)" in chinese
+
+    def shown(text):
+        commands = re.findall(r"^(?:python|make) [^#\n]+", text, re.MULTILINE)
+        options = [cell for line in text.splitlines() if line.startswith("| `")
+                   for cell in re.findall(r"`[^`]+`", line)]  # fmt: skip
+        links = re.findall(r"\]\((docs/[^)]+)\)", text)
+        headings = re.findall(r"^#+ ", text, re.MULTILINE)
+        return [command.strip() for command in commands], options, links, headings
+
+    assert shown(chinese) == shown(README)
+
+
+def test_every_link_of_the_documentation_leads_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

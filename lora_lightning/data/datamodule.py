@@ -50,6 +50,7 @@ class DataToTextModule(LightningDataModule):
         bucket_by_length: make training batches of `batch_size` rows of similar length.
         max_length: longer rows are cut to so many ids.
         shuffle: the reference's order with its round-up rows; false: the order of the file.
+        limit_train: keep the first so many training rows; None keeps all.
         limit_test: keep the first so many distinct contexts of the test split, with all their
             texts; None keeps all.
         cache_dir: where encoded rows are kept for later runs; None keeps none.
@@ -69,6 +70,7 @@ class DataToTextModule(LightningDataModule):
         bucket_by_length: bool = False,
         max_length: int = 512,
         shuffle: bool = True,
+        limit_train: int | None = None,
         limit_test: int | None = None,
         cache_dir: str | Path | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class DataToTextModule(LightningDataModule):
         self.in_buckets = bucket_by_length or batch_tokens is not None
         self.max_length = max_length
         self.shuffle = shuffle
+        self.limit_train = limit_train
         self.limit_test = limit_test
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self._paths_read: dict[str, Path] = {}
@@ -118,7 +121,8 @@ class DataToTextModule(LightningDataModule):
             InputError: unknown split, or its file cannot be found or read.
         """
         if split not in self._examples:
-            examples = self.read(self._found(split))
+            rows = self.limit_train if split == "train" else None
+            examples = self.read(self._found(split))[:rows]
             if split == "test" and self.limit_test is not None:
                 examples = first_contexts(examples, self.limit_test)
             self._examples[split] = examples
@@ -132,7 +136,7 @@ class DataToTextModule(LightningDataModule):
         """
         if split not in self._encoded:
             path = self._found(split)
-            limit = self.limit_test if split == "test" else None
+            limit = {"train": self.limit_train, "test": self.limit_test}.get(split)
             key = cache_key(self._checksum(path), type(self), self.tokenizer, limit)
             self._encoded[split] = cached_rows(
                 self.cache_dir, key, lambda: self._encode(split), str(path)

@@ -89,6 +89,15 @@ def checksum_like(expected: str, content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+def is_published(file: RawFile, path: Path) -> bool:
+    """Whether `path`, plain or `.gz`, holds the bytes of the published file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return checksum_like(file.checksum, read_bytes(path)) == file.checksum
+
+
 def content_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, unpacked where its name ends in `.gz`.
 

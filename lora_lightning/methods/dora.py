@@ -92,6 +92,10 @@ class DoRALayer(LoRALayer):
         gain = self.gain() if isinstance(self.base, Conv1D) else self.gain()[:, None]
         return gain * direction - self._frozen_weight()
 
+    def delta_norm(self) -> Tensor:
+        """Return the Frobenius norm of `delta_weight`, ()."""
+        return torch.linalg.vector_norm(self.delta_weight())
+
     def take_adapted(self, features: Tensor) -> Tensor:
         """Return the entries of `features` (out,) that belong to adapted slices, stacked."""
         parts = features.split(self.slice_features)

@@ -164,6 +164,16 @@ class LoRALayer(nn.Module):
         delta = self.scale * (self.lora_A.T @ self.expansion())  # (in, out)
         return delta if isinstance(self.base, Conv1D) else delta.T
 
+    def delta_norm(self) -> Tensor:
+        """Return the Frobenius norm of `delta_weight`, (), without making that matrix.
+
+        ‖Aᵀ Bᵀ‖² = tr(A Aᵀ · Bᵀ B) for each slice: two products of rank by rank.
+        """
+        down = self.lora_A.view(len(self.slices), self.rank, self.in_features)
+        up = self.lora_B.view(len(self.slices), self.slice_features, self.rank)
+        squares = (down @ down.mT * (up.mT @ up)).sum()
+        return self.scale * squares.clamp(min=0).sqrt()
+
     @torch.no_grad()
     def merge(self) -> None:
         """Add the update to the base weight, in fp32, cast back; does nothing if it is there."""

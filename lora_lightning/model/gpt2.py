@@ -79,7 +79,7 @@ def base_folder(path: str, key: str = "model.path") -> Path:
         return folder
     if folder.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", path):
         raise InputError(f"{key}={path}: no such folder; give a folder or a hub name")
-    return _cached_folder(path) or _downloaded_folder(path, key)
+    return cached_folder(path) or _downloaded_folder(path, key)
 
 
 def check_vocabulary(model: "GPT2LMHeadModel", vocab_size: int) -> None:
@@ -180,8 +180,8 @@ def _listed(names: list[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
-def _cached_folder(name: str) -> Path | None:
-    """Return the snapshot in the hub's cache, if it has a configuration and weights."""
+def cached_folder(name: str) -> Path | None:
+    """Return a hub model's folder in the cache, if it has a configuration and weights."""
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(name, "config.json")

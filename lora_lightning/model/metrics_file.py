@@ -1,11 +1,14 @@
-"""metrics.csv: one row a logged update or validation, whatever other loggers a run has."""
+"""metrics.csv and diagnostics.csv: a row a logged update, whatever other loggers a run has."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+from lora_lightning.files import atomic_text
 
 COLUMNS = (
     "step",
@@ -22,6 +25,9 @@ COLUMNS = (
 
 class MetricsFile(Logger):
     """Appends rows at full precision and flushes each, so that a killed run keeps what it had.
+
+    Metrics that are no column of metrics.csv go into diagnostics.csv beside it: which these are
+    depends on the method.
 
     Lightning's CSVLogger rewrites the file and clears the folder of an earlier run, so a run could
     not go on in its own folder.
@@ -43,17 +49,45 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one row; metrics that are no column of the file are left to other loggers."""
-        is_new = not self.path.exists()
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-            if is_new:
-                writer.writeheader()
-            writer.writerow({"step": step, **metrics})
+        """Append a row to metrics.csv, and one of all other metrics to diagnostics.csv."""
+        row = {"step": step, **metrics}
+        _append(self.path, COLUMNS, row)
+        others = [key for key in row if key not in COLUMNS]
+        if others:
+            path = self.path.with_name("diagnostics.csv")
+            _append(path, _header(path) or ("step", "epoch", *others), row)
 
     @rank_zero_only
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """Do nothing: the run folder holds config.yaml."""
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Remove the rows of a CSV file that are of later updates than `step`; it need not exist."""
+    if not path.is_file():
+        return
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    # A row that a killed process left unfinished has no line end, and is the last.
+    kept = [row for row in rows if int(row.partition(",")[0] or step + 1) <= step]
+    with atomic_text(path) as file:
+        file.writelines(f"{line}\n" for line in [header, *kept])
+
+
+def _header(path: Path) -> tuple[str, ...]:
+    """Return the columns of a CSV file; none where it does not exist."""
+    if not path.is_file():
+        return ()
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(next(csv.reader(file), ()))
+
+
+def _append(path: Path, columns: Sequence[str], row: dict[str, Any]) -> None:
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -16,6 +16,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
 from lora_lightning.model.accumulation import AccumulationGroup, gradient_norm
+from lora_lightning.model.diagnostics import diagnostics
 from lora_lightning.model.finite import FiniteWatch
 from lora_lightning.model.flops import training_flops
 from lora_lightning.model.loss import LabelledBatch, TrainingLoss, validation_statistics
@@ -83,6 +84,7 @@ class FineTuning(pl.LightningModule):
         self._throughput = Throughput(torch.device("cpu"))
         self._watch = FiniteWatch()
         self._group = AccumulationGroup()
+        self._gradient_norm = torch.zeros(())
         self._validated: list[Tensor] = []
 
     @property
@@ -241,7 +243,7 @@ class FineTuning(pl.LightningModule):
         Raises:
             InputError: they are not; on a GPU possibly some updates later.
         """
-        norm = gradient_norm(self.model, self.plan.gradient_clip_val)
+        norm = self._gradient_norm = gradient_norm(self.model, self.plan.gradient_clip_val)
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             norm = torch.zeros_like(norm)  # the scaler itself leaves out what is not finite
         self._watch.note(self.update, self._group.batches, self._group.mean_loss(), norm)
@@ -260,7 +262,9 @@ class FineTuning(pl.LightningModule):
         speed = {f"train/{key}": value for key, value in zip(rates, sums, strict=True)}
         if "train/share_of_peak" in speed:
             speed["train/share_of_peak"] /= self.trainer.world_size
-        self._log_row({"train/loss": loss / self.trainer.world_size, "train/lr": rate, **speed})
+        loss = loss / self.trainer.world_size
+        further = diagnostics(self.model, self._gradient_norm)
+        self._log_row({"train/loss": loss, "train/lr": rate, **speed, **further})
 
     def _work(self, batch: TokenBatch) -> Work:
         lengths = [length + 1 for length in batch.lengths]

@@ -5,7 +5,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -27,6 +27,10 @@ from lora_lightning.files import atomic_text, write_json
 from lora_lightning.resolvers import folder_name
 from lora_lightning.run_folder import SCORES, RunFolder, output_folder, remove_results
 from lora_lightning.tasks.model import tokenizer_of
+from lora_lightning.tasks.tracking import label_of, open_wandb
+
+if TYPE_CHECKING:
+    from lora_lightning.tasks.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 FINISHED_WITH_A_HOLE = 3  # exit code where one metric could not be computed
@@ -39,6 +43,21 @@ def evaluate(config: DictConfig) -> None:
         InputError: a key, a file or their combination is wrong; nothing is written then.
     """
     check_config(config)
+    folder = output_folder()
+    with open_wandb(config, folder, "evaluate") as wandb_run:
+        evaluation = evaluate_into(config, folder, wandb_run)
+    if evaluation is None:
+        return
+    if config.run is not None:
+        log.info('next          python generate.py run=%s text="…"', config.run)
+    if evaluation.not_computed:
+        sys.exit(FINISHED_WITH_A_HOLE)
+
+
+def evaluate_into(
+    config: DictConfig, folder: Path, wandb_run: "WandbRun | None"
+) -> Evaluation | None:
+    """Score what `config` names into `folder`; None where `dry_run` asks what would be scored."""
     protocol = build(config.protocol)
     if config.hypotheses is not None:
         segments = read_files(config, protocol)
@@ -47,18 +66,21 @@ def evaluate(config: DictConfig) -> None:
         segments = segments_of(config, protocol, predictions_path(config))
         is_published_set = is_published_test_set(config)
     if config.dry_run:
-        log.info("would score %d groups into %s", len(segments), output_folder())
-        return
+        log.info("would score %d groups into %s", len(segments), folder)
+        return None
     java = config.evaluation.java
     published = published_of(protocol, is_from_elsewhere=config.run is None)
-    evaluation = score_into(protocol, segments, output_folder(), is_published_set, java, published)
-    if config.run is not None:
-        log.info('next          python generate.py run=%s text="…"', config.run)
-    if evaluation.not_computed:
-        sys.exit(FINISHED_WITH_A_HOLE)
+    if wandb_run is not None:
+        wandb_run.begin()
+    evaluation = score_into(protocol, segments, folder, is_published_set, java, published)
+    if wandb_run is not None:
+        wandb_run.log_evaluation(folder, label_of(config))
+    return evaluation
 
 
-def evaluate_run(config: DictConfig, run: RunFolder) -> dict[str, float]:
+def evaluate_run(
+    config: DictConfig, run: RunFolder, wandb_run: "WandbRun | None" = None
+) -> dict[str, float]:
     """Score the predictions of a run just decoded, and return `<split>/<metric>` → score."""
     protocol = build(config.protocol)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
@@ -68,6 +90,8 @@ def evaluate_run(config: DictConfig, run: RunFolder) -> dict[str, float]:
     java = config.evaluation.java
     published = published_of(protocol, is_from_elsewhere=False)
     evaluation = score_into(protocol, segments, folder, is_published_set, java, published)
+    if wandb_run is not None:
+        wandb_run.log_evaluation(folder, label_of(config))
     return {
         f"{config.split}/{metric}": value
         for metric, value in evaluation.scores.items()

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +23,10 @@ from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder,
 from lora_lightning.tasks.model import adapters_of_run
 from lora_lightning.tasks.prediction import BeamDecoding, rank_loader
 from lora_lightning.tasks.setup import build_trainer, start
+from lora_lightning.tasks.tracking import label_of, open_wandb
+
+if TYPE_CHECKING:
+    from lora_lightning.tasks.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +41,25 @@ def generate(config: DictConfig) -> None:
         run_isolated("generate")
         return
     start(config)
+    folder = output_folder()
+    with open_wandb(config, folder, "generate") as wandb_run:
+        generate_into(config, folder, wandb_run)
+
+
+def generate_into(config: DictConfig, folder: Path, wandb_run: "WandbRun | None") -> None:
+    """Load the model, decode into `folder`, and say what comes next."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     decoder = load_decoder(config, chosen_adapters(config))
-    folder = output_folder()
     contexts, checksums = contexts_of(config, decoder.tokenizer)
     trainer = build_trainer(config.trainer, [], [], folder)
     if config.dry_run:
         log.info("would decode %d contexts into %s", len(contexts), folder)
         return
+    if wandb_run is not None:
+        wandb_run.begin()
     decode(config, decoder, contexts, checksums, folder, trainer)
+    if wandb_run is not None:
+        wandb_run.log_predictions(folder, label_of(config), config.checkpoint)
     if trainer.is_global_zero:
         source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
         same = [
@@ -55,12 +69,16 @@ def generate(config: DictConfig) -> None:
             log.info("next          python evaluate.py %s%s", source, "".join(same))
 
 
-def decode_run(config: DictConfig, run: RunFolder, trainer: pl.Trainer) -> None:
+def decode_run(
+    config: DictConfig, run: RunFolder, trainer: pl.Trainer, wandb_run: "WandbRun | None" = None
+) -> None:
     """Decode the split of a run that has just been trained, with what it wrote to disk."""
     decoder = load_decoder(config, adapters_of_run(run, config.checkpoint))
     contexts, checksums = contexts_of(config, decoder.tokenizer)
     folder = run.path / "predictions" / config.split
     decode(config, decoder, contexts, checksums, folder, trainer)
+    if wandb_run is not None:
+        wandb_run.log_predictions(folder, label_of(config), config.checkpoint)
 
 
 def contexts_of(config: DictConfig, tokenizer: Tokenizer) -> tuple[list[Context], dict[str, str]]:

@@ -1,8 +1,5 @@
-"""The loggers of a run, closed on every way out."""
+"""The loggers of a run that need nothing but its folder."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
@@ -12,13 +9,8 @@ from lora_lightning.config import build
 from lora_lightning.model.metrics_file import MetricsFile
 
 
-@contextmanager
-def open_loggers(
-    loggers: DictConfig, folder: Path, resumed_at: int | None = None
-) -> Iterator[list[Logger]]:
-    """Yield metrics.csv and the loggers of the config.
-
-    A W&B run is process-wide: left open, the next job of a multirun would write into it.
+def open_loggers(loggers: DictConfig, folder: Path, resumed_at: int | None = None) -> list[Logger]:
+    """Return metrics.csv and the loggers of the config, but W&B, which `open_wandb` opens.
 
     Args:
         loggers: the config.
@@ -29,8 +21,5 @@ def open_loggers(
     if resumed_at is not None and "tensorboard" in loggers:
         with open_dict(loggers):
             loggers.tensorboard.purge_step = resumed_at + 1
-    try:
-        yield [MetricsFile(folder / "metrics.csv"), *build(loggers).values()]
-    finally:
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish()
+    others = [build(node) for name, node in loggers.items() if name != "wandb"]
+    return [MetricsFile(folder / "metrics.csv"), *others]

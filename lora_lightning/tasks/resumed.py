@@ -15,6 +15,7 @@ from transformers import GPT2LMHeadModel
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, read_json
+from lora_lightning.model.metrics_file import drop_rows_after
 from lora_lightning.model.plan import TrainingPlan
 from lora_lightning.model.resuming import frozen_base
 from lora_lightning.resume import altered_values
@@ -76,6 +77,7 @@ class ResumedRun:
         metrics, size = self.run.path / "metrics.csv", self.saved_run["metrics_bytes"]
         if metrics.is_file() and metrics.stat().st_size > size:
             os.truncate(metrics, size)
+        drop_rows_after(self.run.path / "diagnostics.csv", self.saved["update"])
         for remains in self.run.path.glob("checkpoints/.*.partial"):
             remains.unlink()
         if altered_values(self.run, config):

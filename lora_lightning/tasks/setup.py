@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 from omegaconf import DictConfig
 
 from lora_lightning.config import check_config
@@ -69,4 +70,14 @@ def build_trainer(
         enable_model_summary=False,
         enable_progress_bar=isinstance(progress, ProgressBar),
         default_root_dir=folder,
+        profiler=profiler(trainer.profiler, folder / "profile"),
     )
+
+
+def profiler(kind: str | None, folder: Path) -> Profiler | None:
+    """Return Lightning's profiler that writes into `folder`; none where `kind` is None."""
+    if kind is None:
+        return None
+    if kind == "simple":
+        return SimpleProfiler(folder, "times")
+    return PyTorchProfiler(folder, "operations")

@@ -4,7 +4,7 @@ import json
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
@@ -32,6 +32,10 @@ from lora_lightning.tasks.loss_figure import draw_losses
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.resumed import ResumedRun, finished_scores, open_resumed
 from lora_lightning.tasks.setup import build_trainer, start
+from lora_lightning.tasks.tracking import open_wandb
+
+if TYPE_CHECKING:
+    from lora_lightning.tasks.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +54,20 @@ def train(config: DictConfig) -> float | None:
     start(config)
     resumed = open_resumed(config)
     folder = output_folder()
-    with claimed_by_rank_zero(config, folder):
+    with (
+        claimed_by_rank_zero(config, folder),
+        open_wandb(config, folder, "train") as wandb_run,
+    ):
         resumed_at = None if resumed is None else resumed.saved["update"]
-        with open_loggers(config.logger, folder, resumed_at) as loggers:
-            scores, trainer = fit(config, folder, loggers, resumed)
+        loggers = open_loggers(config.logger, folder, resumed_at)
+        scores, trainer = fit(config, folder, loggers, resumed, wandb_run)
         if config.dry_run:
             return None
         trainer.strategy.barrier("the run folder is complete")
+        if wandb_run is not None:
+            wandb_run.log_adapters(folder)
         has_trained = resumed is None or trainer.global_step > 0
-        scores |= go_on(config, RunFolder.open(folder), trainer, may_be_done=not has_trained)
+        scores |= go_on(config, RunFolder.open(folder), trainer, not has_trained, wandb_run)
         return end_run(config, folder, scores, trainer.is_global_zero)
 
 
@@ -71,7 +80,11 @@ def claimed_by_rank_zero(config: DictConfig, folder: Path) -> AbstractContextMan
 
 
 def fit(
-    config: DictConfig, folder: Path, loggers: list[Logger], resumed: ResumedRun | None
+    config: DictConfig,
+    folder: Path,
+    loggers: list[Logger],
+    resumed: ResumedRun | None,
+    wandb_run: "WandbRun | None",
 ) -> tuple[dict[str, float], pl.Trainer]:
     """Train into the run folder, and return the last validation's metrics and the Trainer."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -83,6 +96,7 @@ def fit(
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build(config.callbacks).values(), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
+    loggers = loggers if wandb_run is None else [*loggers, wandb_run]
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
@@ -98,7 +112,7 @@ def fit(
     loss, optimizer = build(config.loss), build(config.optimizer)
     peak = peak_of(config, model, device)
     module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak)
-    record = begin_run(config, folder, trainer, method, model, resumed)
+    record = begin_run(config, folder, trainer, method, model, resumed, wandb_run)
     run_training(config, trainer, module, data, resumed)
     record |= saving.record() | {"throughput": module.median_throughput()}
     record |= {"data": data.checksums(), "ranks": gather_ranks(config, trainer)}
@@ -181,6 +195,7 @@ def begin_run(
     method: Any,
     model: nn.Module,
     resumed: ResumedRun | None,
+    wandb_run: "WandbRun | None",
 ) -> dict[str, Any]:
     """Write config.yaml, once nothing can be wrong any more, and return the start of run.json."""
     if trainer.is_global_zero:
@@ -193,13 +208,14 @@ def begin_run(
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
+    rows = method.parameter_table(model)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    if wandb_run is not None:
+        wandb_run.begin_training(folder, rows, total)
     return {
         "seed": config.seed,
         **environment(),
-        "parameters": {
-            "trainable": sum(row.count for row in method.parameter_table(model)),
-            "total": sum(parameter.numel() for parameter in model.parameters()),
-        },
+        "parameters": {"trainable": sum(row.count for row in rows), "total": total},
         "world_size": trainer.world_size,
     }
 
@@ -221,7 +237,11 @@ def gather_ranks(config: DictConfig, trainer: pl.Trainer) -> list[dict[str, Any]
 
 
 def go_on(
-    config: DictConfig, run: RunFolder, trainer: pl.Trainer, may_be_done: bool
+    config: DictConfig,
+    run: RunFolder,
+    trainer: pl.Trainer,
+    may_be_done: bool,
+    wandb_run: "WandbRun | None",
 ) -> dict[str, float]:
     """Do what `then` names, in this process and its ranks, and return the scores.
 
@@ -230,6 +250,7 @@ def go_on(
         run: its folder.
         trainer: whose ranks decode.
         may_be_done: whether results in the folder are of the model as it is, and need no repeat.
+        wandb_run: gets predictions and scores.
     """
     from lora_lightning.tasks.evaluate import evaluate_run
     from lora_lightning.tasks.generate import decode_run
@@ -237,12 +258,12 @@ def go_on(
     decoded = run.path / "predictions" / config.split / "manifest.json"
     scored = run.path / "evaluation" / config.split / "metrics.json"
     if "generate" in config.then and not (may_be_done and decoded.is_file()):
-        decode_run(config, run, trainer)
+        decode_run(config, run, trainer, wandb_run)
     if "evaluate" not in config.then or not trainer.is_global_zero:
         return {}
     if may_be_done and scored.is_file():
         return finished_scores(run, config.split)
-    return evaluate_run(config, run)
+    return evaluate_run(config, run, wandb_run)
 
 
 def end_run(

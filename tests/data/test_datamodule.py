@@ -129,6 +129,12 @@ def test_the_first_contexts_keep_all_their_texts_and_their_ids(make_e2e):
     assert len(make_e2e(limit_test=99).contexts("test")) == 4
 
 
+def test_the_first_training_rows_are_taken_where_a_limit_says_so(make_e2e):
+    data = make_e2e(limit_train=3)
+    assert [example.completion for example in data.examples("train")] == ["one", "two", "three"]
+    assert len(data.examples("valid")) == len(data.examples("test")) == 7
+
+
 def test_loaders_give_the_reference_order_and_go_on_over_calls(make_e2e):
     data = make_e2e(batch_size=3, valid_batch_size=2)
     training = ReferenceBatchSampler(7, 3, seed=110, drop_last=True)

@@ -60,7 +60,10 @@ def state_of(folder, name="last.ckpt"):
     state = torch.load(folder / "checkpoints" / name, weights_only=True)
     for key in ("started", "seconds", "resumed_at", "metrics_bytes"):
         del state["callbacks"]["SaveRun"][key]
-    state["latest"] = {k: v for k, v in state["latest"].items() if "per_second" not in k}
+    of_the_machine = ("per_second", "memory/")
+    state["latest"] = {
+        k: v for k, v in state["latest"].items() if not any(part in k for part in of_the_machine)
+    }
     del state["loops"]  # Lightning's own counts, which nothing of the result hangs on
     return state
 

@@ -1,0 +1,75 @@
+"""Look whether this machine can do what the commands need, and say how to mend what it cannot.
+
+    python -m lora_lightning.doctor
+
+One line a check: ok, warning or error, what was looked at, what was found, and after -> the exact
+mend. The exit code is 1 where a line says error, else 0. Nothing is downloaded or changed; it takes
+some ten seconds.
+"""
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from lora_lightning.doctor import machine, project
+from lora_lightning.doctor.finding import Finding
+from lora_lightning.environment_file import load_environment
+from lora_lightning.errors import InputError
+from lora_lightning.resolvers import REPOSITORY
+
+Check = Callable[[], Finding]
+
+CHECKS: dict[str, Check] = {
+    "python": machine.python,
+    "torch": machine.torch_version,
+    "devices": machine.devices,
+    "bf16": machine.bf16,
+    "java": machine.java,
+    "gloo": machine.gloo,
+    "disk": machine.disk,
+    "sample data": project.sample_data,
+    "e2e": lambda: project.public_data("e2e"),
+    "webnlg": lambda: project.public_data("webnlg"),
+    "dart": lambda: project.public_data("dart"),
+    "bundled base": project.bundled_base,
+    "GPT-2": project.hub_bases,
+    "hydra plugins": project.hydra_plugins,
+    "wandb": project.wandb_login,
+}
+
+
+def main() -> int:
+    """Run all checks, print a line each in their order, and return the exit code."""
+    arguments = sys.argv[1:]
+    if {"--help", "-h"} & set(arguments):
+        sys.stdout.write(f"{__doc__}\n")
+        return 0
+    if arguments:
+        sys.exit(f"error: unknown argument {arguments[0]}; the command takes none but --help")
+    try:
+        load_environment(REPOSITORY / ".env")
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    findings = []
+    # At once, as the slow ones wait for processes of their own: Java and two ranks.
+    with ThreadPoolExecutor() as threads:
+        for finding in threads.map(examine, CHECKS, CHECKS.values()):
+            sys.stdout.write(f"{finding.line()}\n")
+            sys.stdout.flush()
+            findings.append(finding)
+    counts = {mark: sum(f.mark == mark for f in findings) for mark in ("ok", "warning", "error")}
+    sys.stdout.write(", ".join(f"{count} {mark}" for mark, count in counts.items()) + "\n")
+    return int(counts["error"] > 0)
+
+
+def examine(name: str, check: Check) -> Finding:
+    """Return what `check` finds; that it fails itself is a finding too."""
+    try:
+        return check()
+    except Exception as error:  # a broken installation can raise anything
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return Finding("error", name, text, project.REINSTALL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

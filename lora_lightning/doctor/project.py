@@ -1,0 +1,122 @@
+"""Checks of what the commands read: data, base weights, plugins, the W&B account."""
+
+import os
+from importlib import import_module
+
+from lora_lightning.doctor.finding import Finding
+from lora_lightning.errors import InputError
+from lora_lightning.resolvers import REPOSITORY
+
+SAMPLE = REPOSITORY / "data" / "sample"
+RAW = REPOSITORY / "data" / "raw"
+FOLDERS = {"e2e": "e2e", "webnlg": "webnlg_challenge_2017", "dart": "dart"}
+BASES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+REINSTALL = "pip install -c constraints.txt -e '.[dev]'"
+PLUGINS = {
+    "optuna": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper",
+    "joblib": "hydra_plugins.hydra_joblib_launcher.joblib_launcher",
+    "submitit": "hydra_plugins.hydra_submitit_launcher.submitit_launcher",
+}
+
+
+def sample_data() -> Finding:
+    """Read the bundled samples as the commands do."""
+    from lora_lightning.data.dart import DARTDataModule
+    from lora_lightning.data.e2e import E2EDataModule
+    from lora_lightning.data.webnlg import WebNLGDataModule
+
+    modules = {"e2e": E2EDataModule, "webnlg": WebNLGDataModule, "dart": DARTDataModule}
+    counts = []
+    try:
+        for name, module in modules.items():
+            files = [SAMPLE / FOLDERS[name] / file.name for file in module.files.values()]
+            counts.append(f"{name} {sum(len(module.read(file)) for file in files)}")
+    except InputError as error:
+        return Finding("error", "sample data", str(error), "git checkout data/sample")
+    return Finding("ok", "sample data", f"rows read: {', '.join(counts)}")
+
+
+def public_data(name: str) -> Finding:
+    """Compare the raw files of a public data set with their published checksums."""
+    from lora_lightning.data.sources import find, is_published
+
+    files = list(import_module(f"lora_lightning.data.{name}").FILES.values())
+    folder = RAW / FOLDERS[name]
+    paths = {file: find(folder, file.name) for file in files}
+    missing = [file.name for file, path in paths.items() if path is None]
+    changed = [
+        path.name
+        for file, path in paths.items()
+        if path is not None and not is_published(file, path)
+    ]
+    if changed:
+        text = f"{', '.join(changed)} in {folder} differ from the published files"
+        return Finding(
+            "error", name, text, f"remove them: data={name} downloads them anew (or data.dir=…)"
+        )
+    if missing:
+        text = f"not here yet: {', '.join(missing)}"
+        return Finding(
+            "warning", name, text, f"data={name} downloads them; offline put them into {folder}"
+        )
+    return Finding("ok", name, f"{len(files)} files with the published checksums in {folder}")
+
+
+def bundled_base() -> Finding:
+    """Load the bundled base and its tokenizer."""
+    from lora_lightning.data.tokenizer import load_tokenizer
+    from lora_lightning.model.gpt2 import load_base
+
+    folder = SAMPLE / "gpt2_tiny"
+    try:
+        model = load_base(str(folder))
+        load_tokenizer(folder)
+    except InputError as error:
+        return Finding("error", "bundled base", str(error), "git checkout data/sample")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Finding("ok", "bundled base", f"gpt2_tiny loads, {parameters:,} parameters")
+
+
+def hub_bases() -> Finding:
+    """Look which pretrained bases the Hugging Face cache holds."""
+    from lora_lightning.model.gpt2 import cached_folder
+
+    cached = [name for name in BASES if cached_folder(f"openai-community/{name}") is not None]
+    missing = [name for name in BASES if name not in cached]
+    if not cached:
+        return Finding(
+            "warning",
+            "GPT-2",
+            "no pretrained base in the Hugging Face cache yet",
+            "hf download openai-community/gpt2-medium, or model.path=<folder>",
+        )
+    later = f"; fetched when asked for: {', '.join(missing)}" if missing else ""
+    return Finding("ok", "GPT-2", f"in the cache: {', '.join(cached)}{later}")
+
+
+def hydra_plugins() -> Finding:
+    """Import the plugins of sweeps, and open an Optuna storage, which needs its pins."""
+    try:
+        for module in PLUGINS.values():
+            import_module(module)
+        import_module("optuna").storages.RDBStorage("sqlite:///:memory:")
+    except Exception as error:  # wrong versions fail in many ways
+        text = f"sweeps are limited: {type(error).__name__}: {' '.join(str(error).split())}"
+        return Finding("warning", "hydra plugins", text, REINSTALL)
+    return Finding("ok", "hydra plugins", f"{', '.join(PLUGINS)}; Optuna stores into SQLite")
+
+
+def wandb_login() -> Finding:
+    """Look whether Weights & Biases has a key, without asking for one."""
+    from lora_lightning.wandb_account import has_key, is_offline
+
+    if is_offline():
+        return Finding("ok", "wandb", f"WANDB_MODE={os.environ['WANDB_MODE']}: no key needed")
+    if has_key():
+        return Finding("ok", "wandb", "a key is there: logger=wandb works")
+    return Finding(
+        "warning",
+        "wandb",
+        "no key, so logger=wandb works offline only",
+        "wandb login, or logger.wandb.offline=true, or logger=csv",
+    )
