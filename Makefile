@@ -17,8 +17,9 @@ demo: $(INSTALLED)
 sweep-demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.sweep.demo
 
+# One thread a process: threads of several processes that wait for each other crawl.
 test: $(INSTALLED)
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 faults: $(INSTALLED)
 	$(PYTHON) -m pytest $(FAULTS)

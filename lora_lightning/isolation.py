@@ -66,10 +66,15 @@ def run_isolated(command: str, overrides: list[str] | None = None) -> float | No
     }
     # A search space would make the process a multirun again.
     arguments = [*own, f"hydra.run.dir={quote(str(folder))}", "hydra.mode=RUN"]
-    code = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, str(REPOSITORY / f"{command}.py"), *arguments],
         env=environment | {ISOLATED_JOB: str(folder)},
-    ).returncode
+    )
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # the terminal interrupts the job as well, which then saves its state
+        process.wait()
+        raise
     if code == 3:
         sys.exit(code)
     if code:
