@@ -20,4 +20,4 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError):  # a system with another C library
         return
     mallopt(MMAP_THRESHOLD, 2**30)
-    mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(TRIM_THRESHOLD, -1)  # never
