@@ -40,7 +40,7 @@ _START_SECONDS = 30  # for `java -version`; a machine under load needs a few
 _UNSET = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
 _ENCODING = ("-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
 _LOCALE = ("-Duser.language=en", "-Duser.country=US")
-_OPTIONS = ("-Xmx400M", "-XX:+UseSerialGC", "-Djava.awt.headless=true", *_ENCODING, *_LOCALE)
+_OPTIONS = ("-Xmx1000M", "-XX:+UseSerialGC", "-Djava.awt.headless=true", *_ENCODING, *_LOCALE)
 
 Result = TypeVar("Result")
 
