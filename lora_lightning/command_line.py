@@ -244,7 +244,8 @@ def _exchange(prepare: Callable[[], list[str]]) -> list[str]:
     if "error" in message:
         raise InputError(message["error"])
     os.environ[resolvers.LAUNCH_TIME] = message["launch_time"]
-    return message["arguments"]
+    # Else another rank's `.hydra` could lie in the folder before rank 0 looks whether it is empty.
+    return message["arguments"] + (["hydra.output_subdir=null"] if rank else [])
 
 
 def _explain(command: str, arguments: list[str], error: Exception) -> str:
