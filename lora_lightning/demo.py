@@ -7,13 +7,13 @@ again, and prints the scores side by side. Everything that it writes lies below 
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from lora_lightning.program import show_child
 from lora_lightning.resolvers import REPOSITORY, now
 
 
@@ -26,20 +26,14 @@ def main() -> None:
     before = REPOSITORY / "outputs" / "generate" / f"demo_{name}"
     scores_before = REPOSITORY / "outputs" / "evaluate" / f"demo_{name}"
     run = REPOSITORY / "outputs" / "train" / f"demo_{name}"
-    command("generate.py", f"output_dir={before}")
-    command("evaluate.py", f"predictions={before}/predictions.jsonl", f"output_dir={scores_before}")
-    command("train.py", "experiment=quickstart", "then=[generate,evaluate]", f"output_dir={run}")
+    for command in (
+        ("generate.py", f"output_dir={before}"),
+        ("evaluate.py", f"predictions={before}/predictions.jsonl", f"output_dir={scores_before}"),
+        ("train.py", "experiment=quickstart", "then=[generate,evaluate]", f"output_dir={run}"),
+    ):
+        show_child(*command, folder=REPOSITORY)
     print_table(scores_before / "metrics.json", run / "evaluation" / "test" / "metrics.json")
     sys.stdout.write(f"run folder: {run}\n")
-
-
-def command(script: str, *arguments: str) -> None:
-    """Show and run one command; end as it ends where it fails."""
-    sys.stdout.write(f"\n$ python {script} {' '.join(arguments)}\n")
-    sys.stdout.flush()
-    code = subprocess.run([sys.executable, str(REPOSITORY / script), *arguments]).returncode
-    if code:
-        sys.exit(code)
 
 
 def print_table(before: Path, after: Path) -> None:

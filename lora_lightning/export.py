@@ -20,6 +20,7 @@ from lora_lightning.environment_file import load_environment
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_io import export_loralib, export_merged, save_adapter
 from lora_lightning.model.gpt2 import base_folder
+from lora_lightning.program import run_program
 from lora_lightning.run_folder import RunFolder, latest_run
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
@@ -73,18 +74,11 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
-def main() -> None:
-    """Run the command line."""
-    arguments = sys.argv[1:]
-    if not arguments or {"--help", "-h"} & set(arguments):
-        sys.stdout.write(f"{__doc__}\n")
-        return
-    try:
-        load_environment(resolvers.REPOSITORY / ".env")
-        sys.stdout.write(f"{export(arguments)}\n")
-    except InputError as error:
-        sys.exit(f"error: {error}")
+def main(arguments: list[str]) -> None:
+    """Export, with the settings of `.env`, and print the path that was written."""
+    load_environment(resolvers.REPOSITORY / ".env")
+    sys.stdout.write(f"{export(arguments)}\n")
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main, __doc__)

@@ -9,7 +9,6 @@ left to start, and the tasks train together as they are.
 
 import json
 import os
-import subprocess
 import sys
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +17,7 @@ from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
 from lora_lightning.overrides import quote
+from lora_lightning.program import run_child
 from lora_lightning.resolvers import LAUNCH_TIME, REPOSITORY, slurm_tasks
 from lora_lightning.run_folder import ISOLATED_JOB, output_folder
 
@@ -66,15 +66,8 @@ def run_isolated(command: str, overrides: list[str] | None = None) -> float | No
     }
     # A search space would make the process a multirun again.
     arguments = [*own, f"hydra.run.dir={quote(str(folder))}", "hydra.mode=RUN"]
-    process = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / f"{command}.py"), *arguments],
-        env=environment | {ISOLATED_JOB: str(folder)},
-    )
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:  # the terminal interrupts the job as well, which then saves its state
-        process.wait()
-        raise
+    script = str(REPOSITORY / f"{command}.py")
+    code = run_child([script, *arguments], environment | {ISOLATED_JOB: str(folder)})
     if code == 3:
         sys.exit(code)
     if code:

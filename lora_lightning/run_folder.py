@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.errors import InputError
+from lora_lightning.files import read_json
 from lora_lightning.resolvers import process_rank
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
@@ -96,6 +97,11 @@ class RunFolder:
             )
             raise InputError(f"checkpoint={checkpoint}: {folder} does not exist ({why})")
         return folder
+
+    def scores(self, split: str) -> dict[str, float]:
+        """Return `<split>/<metric>` → score of the run's evaluation, without what it lacks."""
+        scores = read_json(self.path / "evaluation" / split / "metrics.json")["scores"]
+        return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
 
 
 def latest_run(root: Path) -> RunFolder:

@@ -13,6 +13,7 @@ on_job_failure=skip|raise.
 import sys
 
 from lora_lightning.errors import InputError
+from lora_lightning.program import run_program
 from lora_lightning.sweep.record import SweepFolder
 
 ACTIONS = ("show", "plot", "resume")
@@ -47,17 +48,5 @@ def sweep(arguments: list[str]) -> int:
     return 0
 
 
-def main() -> None:
-    """Run the command line."""
-    arguments = sys.argv[1:]
-    if not arguments or {"--help", "-h"} & set(arguments):
-        sys.stdout.write(f"{__doc__}\n")
-        return
-    try:
-        sys.exit(sweep(arguments))
-    except InputError as error:
-        sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    run_program(sweep, __doc__)

@@ -5,9 +5,9 @@
 Trains and scores every job, prints the table with mean ± std over seeds, and the path of the page.
 """
 
-import subprocess
 import sys
 
+from lora_lightning.program import show_child
 from lora_lightning.resolvers import REPOSITORY, now
 
 SETTINGS = (
@@ -23,18 +23,9 @@ def main() -> None:
         sys.stdout.write(f"{__doc__}\n")
         return
     folder = REPOSITORY / "outputs" / "train" / f"sweep_demo_{now()}"
-    command(str(REPOSITORY / "train.py"), "-m", *SETTINGS, f"output_dir={folder}")
-    command("-m", "lora_lightning.sweep", "show", str(folder))
-    command("-m", "lora_lightning.sweep", "plot", str(folder))
-
-
-def command(*arguments: str) -> None:
-    """Show and run one command; end as it ends where it fails."""
-    sys.stdout.write(f"\n$ python {' '.join(arguments)}\n")
-    sys.stdout.flush()
-    code = subprocess.run([sys.executable, *arguments], cwd=REPOSITORY).returncode
-    if code:
-        sys.exit(code)
+    show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}", folder=REPOSITORY)
+    for action in ("show", "plot"):
+        show_child("-m", "lora_lightning.sweep", action, str(folder), folder=REPOSITORY)
 
 
 if __name__ == "__main__":

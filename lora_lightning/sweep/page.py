@@ -8,7 +8,7 @@ from lora_lightning.files import atomic_text
 from lora_lightning.sweep.figures import draw_figures
 from lora_lightning.sweep.record import SweepFolder
 from lora_lightning.sweep.show import TextTable, tables
-from lora_lightning.sweep.table import read_rows, write_table
+from lora_lightning.sweep.table import write_table
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; }
@@ -24,8 +24,7 @@ pre { overflow-x: auto; }
 
 def write_page(sweep: SweepFolder) -> Path:
     """Draw the figures into `plots/`, write sweep.html beside it, and return the page's path."""
-    write_table(sweep)
-    plan, rows = sweep.plan, read_rows(sweep)
+    plan, rows = sweep.plan, write_table(sweep)
     figures = draw_figures(plan, rows, sweep.path / "plots")
     command = f"python {plan.command}.py {' '.join(plan.arguments)}"
     errors = [f"job {row['job']}: {row['error']}" for row in rows if row.get("error")]
@@ -34,7 +33,7 @@ def write_page(sweep: SweepFolder) -> Path:
         "<meta name='viewport' content='width=device-width'>",
         f"<title>{escape(sweep.path.name)}</title><style>{STYLE}</style>",
         f"<h1>{escape(sweep.path.name)}</h1><pre>{escape(command)}</pre>",
-        *(table_html(table) for table in tables(sweep)),
+        *(table_html(table) for table in tables(sweep, rows)),
         *(f"<p>{escape(error)}</p>" for error in errors),
         *(figure_html(figure) for figure in figures),
         "</html>",

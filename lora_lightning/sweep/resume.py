@@ -1,12 +1,12 @@
 """Run again what a sweep did not finish: failed, killed, missing jobs, each in its folder."""
 
 import os
-import subprocess
 import sys
 from dataclasses import replace
 
 from lora_lightning.errors import InputError
 from lora_lightning.overrides import quote
+from lora_lightning.program import run_child
 from lora_lightning.resolvers import REPOSITORY
 from lora_lightning.run_folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
@@ -87,8 +87,8 @@ def launch(sweep: SweepFolder, plan: Plan, arguments: list[str]) -> int:
     """Run the sweep's command as a multirun that goes on in the same folder."""
     environment = os.environ | {CONTINUES: str(sweep.path)}
     folder = f"hydra.sweep.dir={quote(str(sweep.path))}"
-    command = [sys.executable, str(REPOSITORY / f"{plan.command}.py"), "-m", *arguments, folder]
-    return subprocess.run(command, cwd=plan.folder, env=environment).returncode
+    script = str(REPOSITORY / f"{plan.command}.py")
+    return run_child([script, "-m", *arguments, folder], environment, plan.folder)
 
 
 def with_launcher(arguments: list[str], extra: list[str]) -> list[str]:

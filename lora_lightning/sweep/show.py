@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lora_lightning.sweep.record import Plan, SweepFolder
-from lora_lightning.sweep.table import Row, mean_over_seeds, read_rows, score_columns, write_table
+from lora_lightning.sweep.table import Row, mean_over_seeds, score_columns, write_table
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,22 @@ class TextTable:
 
 def show_sweep(sweep: SweepFolder) -> None:
     """Print a sweep's tables, and write sweep.csv anew with what is known by now."""
-    write_table(sweep)
+    rows = write_table(sweep)
     # Where no terminal says how wide it is, no column is cut.
     console = Console(width=None if sys.stdout.isatty() else 500)
-    for table in tables(sweep):
+    for table in tables(sweep, rows):
         shown = Table(*table.columns, title=table.title, title_justify="left")
         for cells in table.rows:
             shown.add_row(*cells)
         console.print(shown)
-    for row in read_rows(sweep):
+    for row in rows:
         if row.get("error"):
             console.print(f"job {row['job']}: {row['error']}", markup=False, highlight=False)
 
 
-def tables(sweep: SweepFolder) -> list[TextTable]:
+def tables(sweep: SweepFolder, rows: list[Row]) -> list[TextTable]:
     """Return the table of jobs and, where seeds were swept, that of means over them."""
-    plan, rows = sweep.plan, read_rows(sweep)
+    plan = sweep.plan
     title = f"{sweep.path.name}: objective is {plan.metric}" if plan.metric else sweep.path.name
     shown = [jobs_table(title, plan, rows)]
     if "seed" in plan.axes and any(row["status"] == "finished" for row in rows):

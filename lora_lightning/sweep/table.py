@@ -18,14 +18,15 @@ LAST = ("trainable_parameters", "seconds", "not_computed", "error", "overrides",
 Row = dict[str, Any]
 
 
-def write_table(sweep: SweepFolder) -> None:
-    """Write sweep.csv; jobs that end at the same time wait for each other."""
+def write_table(sweep: SweepFolder) -> list[Row]:
+    """Write sweep.csv, and return its rows; jobs that end at the same time wait for each other."""
     with sweep.lock():
         rows = read_rows(sweep)
         with atomic_text(sweep.path / TABLE) as file:
             writer = csv.DictWriter(file, columns(sweep.plan, rows), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+    return rows
 
 
 def read_rows(sweep: SweepFolder) -> list[Row]:

@@ -78,10 +78,8 @@ def evaluate_into(
     return evaluation
 
 
-def evaluate_run(
-    config: DictConfig, run: RunFolder, wandb_run: "WandbRun | None" = None
-) -> dict[str, float]:
-    """Score the predictions of a run just decoded, and return `<split>/<metric>` → score."""
+def evaluate_run(config: DictConfig, run: RunFolder, wandb_run: "WandbRun | None" = None) -> None:
+    """Score the predictions of a run just decoded."""
     protocol = build(config.protocol)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
     segments = segments_of(config, protocol, predictions)
@@ -89,14 +87,9 @@ def evaluate_run(
     folder = run.path / "evaluation" / config.split
     java = config.evaluation.java
     published = published_of(protocol, is_from_elsewhere=False)
-    evaluation = score_into(protocol, segments, folder, is_published_set, java, published)
+    score_into(protocol, segments, folder, is_published_set, java, published)
     if wandb_run is not None:
         wandb_run.log_evaluation(folder, label_of(config))
-    return {
-        f"{config.split}/{metric}": value
-        for metric, value in evaluation.scores.items()
-        if value is not None
-    }
 
 
 def read_files(config: DictConfig, protocol: ScoringProtocol) -> list[Segment]:

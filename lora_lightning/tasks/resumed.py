@@ -14,7 +14,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text, read_json
+from lora_lightning.files import atomic_text
 from lora_lightning.model.metrics_file import drop_rows_after
 from lora_lightning.model.plan import TrainingPlan
 from lora_lightning.model.resuming import frozen_base
@@ -132,9 +132,3 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if "random_states" not in saved:
         raise InputError(f"{path}: is of an older version, which cannot be resumed; train anew")
     return saved
-
-
-def finished_scores(run: RunFolder, split: str) -> dict[str, float]:
-    """Return `<split>/<metric>` → score of an evaluation that a run made before."""
-    scores = read_json(run.path / "evaluation" / split / "metrics.json")["scores"]
-    return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}

@@ -30,7 +30,7 @@ from lora_lightning.tasks.before import largest_step, peak_of, report
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.loss_figure import draw_losses
 from lora_lightning.tasks.model import load_model, tokenizer_of
-from lora_lightning.tasks.resumed import ResumedRun, finished_scores, open_resumed
+from lora_lightning.tasks.resumed import ResumedRun, open_resumed
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.tracking import open_wandb
 
@@ -261,9 +261,9 @@ def go_on(
         decode_run(config, run, trainer, wandb_run)
     if "evaluate" not in config.then or not trainer.is_global_zero:
         return {}
-    if may_be_done and scored.is_file():
-        return finished_scores(run, config.split)
-    return evaluate_run(config, run, wandb_run)
+    if not (may_be_done and scored.is_file()):
+        evaluate_run(config, run, wandb_run)
+    return run.scores(config.split)
 
 
 def end_run(
