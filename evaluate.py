@@ -9,8 +9,8 @@ python evaluate.py protocol=webnlg hypotheses=out.txt 'references=[reference0,re
 import hydra
 from omegaconf import DictConfig
 
-from lora_lightning.command_line import run, run_task
-from lora_lightning.quick_imports import import_lightning
+from lora_lightning.cli.entry import run, run_task
+from lora_lightning.cli.quick_imports import import_lightning
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")

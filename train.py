@@ -10,8 +10,8 @@ python train.py experiment=e2e/gpt2_medium dry_run=true
 import hydra
 from omegaconf import DictConfig
 
-from lora_lightning.command_line import run, run_task
-from lora_lightning.quick_imports import import_lightning
+from lora_lightning.cli.entry import run, run_task
+from lora_lightning.cli.quick_imports import import_lightning
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")

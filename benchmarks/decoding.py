@@ -32,13 +32,13 @@ from decoding_peers import (
 )
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lora_lightning.data.e2e import read_e2e
+from lora_lightning.data.sets.e2e import read_e2e
 from lora_lightning.data.tokenizer import load_tokenizer
-from lora_lightning.decoding.layout import PackedProjection, has_amx
 from lora_lightning.decoding.runner import Batch
 from lora_lightning.decoding.schedule import entry_bytes
 from lora_lightning.decoding.settings import BeamSettings
 from lora_lightning.decoding.shared_prompt import SharedPromptModel
+from lora_lightning.gpt2.layout import PackedProjection, has_amx
 
 # Tokens of the 630 distinct contexts of the E2E test set, end token included.
 E2E_LENGTHS = [14] * 4 + [15] * 10 + [16] * 8 + [17] * 3 + [18] + [19] * 2 + [20] * 6 + [21] * 7

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lora_lightning.evaluation.files import read_hypotheses, read_reference_files
-from lora_lightning.evaluation.ter import pair_ter
+from lora_lightning.evaluation.metrics.ter import pair_ter
 
 ROOT = Path(__file__).parents[1]
 RUNS = 3

@@ -224,8 +224,8 @@ def nominal_flops(rows: list[RowIds], shape: str, whole: bool = False) -> float:
     import torch
 
     from benchmarks.training_contenders import random_base
+    from lora_lightning.gpt2.flops import training_flops
     from lora_lightning.methods.lora_method import LoRA
-    from lora_lightning.model.flops import training_flops
 
     with torch.device("meta"):
         model = random_base(shape, torch.float32)

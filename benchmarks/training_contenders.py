@@ -71,10 +71,10 @@ class Ours(Contender):
 
     def build(self, base: GPT2LMHeadModel) -> None:
         """Put in our LoRA layers."""
+        from lora_lightning.gpt2.precision import let_precisions_mix
         from lora_lightning.methods.lora_method import LoRA
-        from lora_lightning.model.allocator import keep_freed_memory
-        from lora_lightning.model.loss import CompletionLoss
-        from lora_lightning.model.mixed import let_precisions_mix
+        from lora_lightning.training.allocator import keep_freed_memory
+        from lora_lightning.training.loss import CompletionLoss
 
         keep_freed_memory()
         let_precisions_mix(base)
@@ -94,7 +94,7 @@ class Ours(Contender):
 
     def loss(self, batch: Any) -> Tensor:
         """Hidden states and loss of the labelled positions."""
-        from lora_lightning.model.packed import packed_hidden_states
+        from lora_lightning.gpt2.forward import packed_hidden_states
 
         positions = self.criterion.positions(batch)
         hidden = packed_hidden_states(self.model.transformer, batch, positions)

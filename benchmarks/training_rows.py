@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from lora_lightning.data.e2e import E2EDataModule
+from lora_lightning.data.sets.e2e import E2EDataModule
 from lora_lightning.data.tokenizer import load_tokenizer
 
 VOCAB = 50257

@@ -13,8 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lora_lightning.program import show_child
-from lora_lightning.resolvers import REPOSITORY, now
+from lora_lightning.process import REPOSITORY, now, show_child
 
 
 def main() -> None:

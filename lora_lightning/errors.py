@@ -1,6 +1,11 @@
 """The exceptions that the commands turn into one line: bad input, and an interruption."""
 
+import argparse
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 
 class InputError(Exception):
@@ -9,6 +14,35 @@ class InputError(Exception):
     The message names the file, line or config key, what was found, and what to do. The commands
     print it as one line and end with exit code 1; everything else keeps its traceback.
     """
+
+
+class ProgramArguments(argparse.ArgumentParser):
+    """Arguments of a program, described by its module's docstring; a wrong one is bad input."""
+
+    def __init__(self, description: str | None = None, **further: Any) -> None:
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **further,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an `InputError` in place of argparse's two lines and exit code 2."""
+        raise InputError(f"{message}; see --help")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Context of a program: bad input ends the process with one line and exit code 1."""
+    try:
+        yield
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, or its class where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class Interrupted(Exception):

@@ -15,13 +15,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning import resolvers
-from lora_lightning.environment_file import load_environment
+from lora_lightning.cli.environment import load_environment
+from lora_lightning.cli.program import run_program
 from lora_lightning.errors import InputError
-from lora_lightning.methods.adapter_io import export_loralib, export_merged, save_adapter
-from lora_lightning.model.gpt2 import base_folder
-from lora_lightning.program import run_program
-from lora_lightning.run_folder import RunFolder, latest_run
+from lora_lightning.gpt2.hub import base_folder
+from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
+from lora_lightning.process import REPOSITORY
+from lora_lightning.runs.folder import RunFolder, latest_run
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
 KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False}
@@ -46,7 +46,7 @@ def export(arguments: list[str]) -> Path:
     output = Path(keys["output"])
     if output.exists() and not keys["overwrite"]:
         raise InputError(f"output={output} exists; give another path, or overwrite=true")
-    outputs = resolvers.REPOSITORY / "outputs" / "train"
+    outputs = REPOSITORY / "outputs" / "train"
     run = latest_run(outputs) if keys["run"] == "latest" else RunFolder.open(keys["run"])
     write(run, keys["checkpoint"], keys["format"], output)
     return output
@@ -76,7 +76,7 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Export, with the settings of `.env`, and print the path that was written."""
-    load_environment(resolvers.REPOSITORY / ".env")
+    load_environment(REPOSITORY / ".env")
     sys.stdout.write(f"{export(arguments)}\n")
 
 

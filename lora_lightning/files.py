@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import re
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +30,35 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary sibling that takes the name of `folder` when the block ends well.
+
+    Where `folder` exists, the files of the block take the place of their namesakes, one at a time
+    in the order of their names, and everything else in it stays.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.exists():
+            for file in sorted(temporary.iterdir()):
+                file.replace(folder / file.name)
+        else:
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def atomic_text(path: Path) -> Iterator[TextIO]:
     """Yield a UTF-8 text file with LF line ends that appears as `path` when the block ends well."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         yield file
+
+
+def folder_name(text: str) -> str:
+    """Return `text` with every run of characters other than `A-Za-z0-9._-` made one `-`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
 
 
 def write_json(path: Path, content: Any) -> None:

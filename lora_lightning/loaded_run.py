@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.data.encoding import encode_contexts
-from lora_lightning.run_folder import RunFolder
+from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tasks.decoder import load_decoder, make_queries
 from lora_lightning.tasks.hypotheses import decode_named, prediction_record
 from lora_lightning.tasks.model import adapters_of_run

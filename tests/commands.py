@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lightning.resolvers import LAUNCH_TIME
+from lora_lightning.process import LAUNCH_TIME
 from tests.goldens import ROOT
 
 

@@ -8,10 +8,10 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.command_line import flat_keys
-from lora_lightning.config import RULES
+from lora_lightning.config.keys import flat_keys
+from lora_lightning.config.rules import RULES
+from tests.config.test_rules import CONFIGS, composed
 from tests.goldens import ROOT
-from tests.test_config import CONFIGS, composed
 
 PAGE = (ROOT / "docs" / "from-the-reference.md").read_text(encoding="utf-8")
 COMMANDS = ("train", "generate", "evaluate")

@@ -5,9 +5,9 @@ import shlex
 
 import pytest
 
-from lora_lightning.config import check_config
+from lora_lightning.config.rules import check_config
+from tests.config.test_rules import composed
 from tests.goldens import ROOT
-from tests.test_config import composed
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"python (train|generate|evaluate)\.py ([^`\n#]+)", README)))

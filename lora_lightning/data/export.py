@@ -15,13 +15,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from lora_lightning import resolvers
+from lora_lightning.config import resolvers
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text, encode_examples
 from lora_lightning.data.example import Example
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text
+from lora_lightning.process import REPOSITORY
 
 HELP = f"""{__doc__}
 output=<file>            where to write (required)
@@ -117,7 +118,7 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 def _data_module(overrides: list[str]) -> DataToTextModule:
     resolvers.register()
-    configs = str(resolvers.REPOSITORY / "configs")
+    configs = str(REPOSITORY / "configs")
     try:
         with hydra.initialize_config_dir(configs, version_base="1.3"):
             config = hydra.compose("train", overrides)

@@ -70,6 +70,35 @@ def expect(value: Any, kind: type[Kind], place: str) -> Kind:
     return value
 
 
+def context_of(record: Any, place: str) -> str | tuple[int, ...]:
+    """Return a record's `context`, a text or token ids.
+
+    Raises:
+        InputError: it is missing, of another kind, or has no token id.
+    """
+    context = text_or_ids(record, "context", place)
+    if context == ():
+        raise InputError(f"{place}: 'context' has no token id; it needs its end token at least")
+    return context
+
+
+def text_or_ids(record: Any, key: str, place: str) -> str | tuple[int, ...]:
+    """Return `record[key]`, which must be a text or a list of token ids.
+
+    Raises:
+        InputError: it is missing or of another kind.
+    """
+    value = present(record, key, place)
+    if isinstance(value, list):
+        ids = tuple(expect(id, int, f"{place}: token id in {key!r}") for id in value)
+        if any(id < 0 for id in ids):
+            raise InputError(f"{place}: {key!r} has the negative token id {min(ids)}")
+        return ids
+    if not isinstance(value, str):
+        raise InputError(f"{place}: {key!r} must be a text or a list of token ids, found {value!r}")
+    return expect(value, str, f"{place}: {key!r}")
+
+
 def require_rows(rows: Rows, path: Path) -> Rows:
     """Return `rows`, which must not be empty.
 

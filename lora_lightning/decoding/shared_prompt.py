@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lora_lightning.decoding.cache import SharedPromptCache
-from lora_lightning.decoding.layout import decoding_copy
+from lora_lightning.gpt2.layout import decoding_copy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from lora_lightning.cli.environment import load_environment
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.environment_file import load_environment
 from lora_lightning.errors import InputError
-from lora_lightning.resolvers import REPOSITORY
+from lora_lightning.process import REPOSITORY
 
 Check = Callable[[], Finding]
 

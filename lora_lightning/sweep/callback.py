@@ -12,8 +12,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
-from lora_lightning.resolvers import process_rank
-from lora_lightning.run_folder import CONTINUES
+from lora_lightning.process import process_rank
+from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
 
 

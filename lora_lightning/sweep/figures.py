@@ -5,8 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from lora_lightning.files import atomic_path
-from lora_lightning.resolvers import folder_name
+from lora_lightning.files import atomic_path, folder_name
 from lora_lightning.sweep.paper import LABEL, paper_curve
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.table import Row, score_columns

@@ -20,9 +20,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError, Interrupted
-from lora_lightning.isolation import run_isolated
-from lora_lightning.resolvers import process_rank
-from lora_lightning.run_folder import ISOLATED_JOB, output_folder
+from lora_lightning.process import process_rank
+from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
+from lora_lightning.runs.isolation import run_isolated
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table import write_table
 

@@ -4,11 +4,10 @@ import os
 import sys
 from dataclasses import replace
 
+from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError
-from lora_lightning.overrides import quote
-from lora_lightning.program import run_child
-from lora_lightning.resolvers import REPOSITORY
-from lora_lightning.run_folder import CONTINUES
+from lora_lightning.process import REPOSITORY, run_child
+from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
 from lora_lightning.sweep.study import tell_rerun

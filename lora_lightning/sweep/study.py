@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from lora_lightning.config.study import sqlite_file
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.record import Job
-from lora_lightning.sweep.search import sqlite_file
 
 if TYPE_CHECKING:
     import optuna

@@ -9,11 +9,11 @@ from torch import nn
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.data.datamodule import DataToTextModule
-from lora_lightning.model.flops import measured_peak
-from lora_lightning.model.memory import MemoryEstimate, estimate_memory
-from lora_lightning.model.mixed import compute_dtype
-from lora_lightning.model.packed import Execution
-from lora_lightning.model.plan import TrainingPlan
+from lora_lightning.gpt2.flops import measured_peak
+from lora_lightning.gpt2.forward import Execution
+from lora_lightning.gpt2.precision import compute_dtype
+from lora_lightning.training.memory import MemoryEstimate, estimate_memory
+from lora_lightning.training.plan import TrainingPlan
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from lora_lightning.data.encoding import Context, make_query
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.settings import BeamSettings, Sampling
 from lora_lightning.errors import InputError
+from lora_lightning.gpt2.load import check_vocabulary, load_base
 from lora_lightning.methods.inject import merge_adapters
-from lora_lightning.model.gpt2 import check_vocabulary, load_base
-from lora_lightning.run_folder import RunFolder
+from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
 log = logging.getLogger(__name__)

@@ -13,24 +13,25 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lora_lightning.config import build, check_config
+from lora_lightning.config.build import build
+from lora_lightning.config.rules import check_config
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text
 from lora_lightning.decoding.writer import read_predictions
 from lora_lightning.errors import InputError
+from lora_lightning.evaluation.evaluation import Evaluation
+from lora_lightning.evaluation.evaluation import evaluate as score
 from lora_lightning.evaluation.grouping import group_rows, match_predictions
-from lora_lightning.evaluation.protocol import Evaluation, ScoringProtocol
-from lora_lightning.evaluation.protocol import evaluate as score
+from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
-from lora_lightning.files import atomic_text, write_json
-from lora_lightning.resolvers import folder_name
-from lora_lightning.run_folder import SCORES, RunFolder, output_folder, remove_results
+from lora_lightning.files import atomic_text, folder_name, write_json
+from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
 from lora_lightning.tasks.model import tokenizer_of
-from lora_lightning.tasks.tracking import label_of, open_wandb
+from lora_lightning.tracking.wandb_job import label_of, open_wandb
 
 if TYPE_CHECKING:
-    from lora_lightning.tasks.wandb_run import WandbRun
+    from lora_lightning.tracking.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 FINISHED_WITH_A_HOLE = 3  # exit code where one metric could not be computed

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config import build
+from lora_lightning.config.build import build
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
-from lora_lightning.data.jsonl import read_inputs
+from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.writer import finished_records, merge_shards, read_predictions
 from lora_lightning.files import write_json
-from lora_lightning.isolation import needs_isolation, run_isolated
-from lora_lightning.run_folder import PREDICTIONS, RunFolder, output_folder, remove_results
+from lora_lightning.runs.folder import PREDICTIONS, RunFolder, output_folder, remove_results
+from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.model import adapters_of_run
 from lora_lightning.tasks.prediction import BeamDecoding, rank_loader
 from lora_lightning.tasks.setup import build_trainer, start
-from lora_lightning.tasks.tracking import label_of, open_wandb
+from lora_lightning.tracking.wandb_job import label_of, open_wandb
 
 if TYPE_CHECKING:
-    from lora_lightning.tasks.wandb_run import WandbRun
+    from lora_lightning.tracking.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 

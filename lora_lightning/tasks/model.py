@@ -7,11 +7,12 @@ from typing import Any
 from omegaconf import DictConfig
 from transformers import GPT2LMHeadModel
 
-from lora_lightning.config import build
+from lora_lightning.config.build import build
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
-from lora_lightning.methods.adapter_io import is_whole_model, load_adapter
-from lora_lightning.model.gpt2 import base_folder, check_vocabulary, load_base
-from lora_lightning.run_folder import RunFolder
+from lora_lightning.gpt2.hub import base_folder
+from lora_lightning.gpt2.load import check_vocabulary, load_base
+from lora_lightning.methods.adapter_files import is_whole_model, load_adapter
+from lora_lightning.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 

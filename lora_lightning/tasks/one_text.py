@@ -4,7 +4,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from lora_lightning.config import check_config
+from lora_lightning.config.rules import check_config
 from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.tasks.decoder import chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.hypotheses import decode_named, prediction_record

@@ -10,10 +10,10 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 from omegaconf import DictConfig
 
-from lora_lightning.config import check_config
-from lora_lightning.model.checkpoint_files import AtomicCheckpoints
-from lora_lightning.progress import progress_callback
-from lora_lightning.resolvers import process_rank
+from lora_lightning.checkpoints.files import AtomicCheckpoints
+from lora_lightning.config.rules import check_config
+from lora_lightning.process import process_rank
+from lora_lightning.tracking.progress import progress_callback
 
 log = logging.getLogger(__name__)
 

@@ -12,30 +12,30 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from lora_lightning.config import build, config_checksum
+from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
+from lora_lightning.checkpoints.save import SaveRun
+from lora_lightning.config.build import build, config_checksum
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
-from lora_lightning.isolation import needs_isolation, run_isolated
-from lora_lightning.model.allocator import keep_freed_memory
-from lora_lightning.model.checkpoints import SaveRun
-from lora_lightning.model.module import FineTuning
-from lora_lightning.model.packed import Execution
-from lora_lightning.model.plan import TrainingPlan, plan_micro_steps
-from lora_lightning.resolvers import process_rank
-from lora_lightning.resume import claimed
-from lora_lightning.run_folder import TRAINING, RunFolder, output_folder, remove_results
-from lora_lightning.run_record import environment
+from lora_lightning.gpt2.forward import Execution
+from lora_lightning.process import process_rank
+from lora_lightning.runs.claim import claimed
+from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
+from lora_lightning.runs.isolation import needs_isolation, run_isolated
+from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
-from lora_lightning.tasks.loggers import open_loggers
-from lora_lightning.tasks.loss_figure import draw_losses
 from lora_lightning.tasks.model import load_model, tokenizer_of
-from lora_lightning.tasks.resumed import ResumedRun, open_resumed
 from lora_lightning.tasks.setup import build_trainer, start
-from lora_lightning.tasks.tracking import open_wandb
+from lora_lightning.tracking.loggers import open_loggers
+from lora_lightning.tracking.loss_figure import draw_losses
+from lora_lightning.tracking.wandb_job import open_wandb
+from lora_lightning.training.allocator import keep_freed_memory
+from lora_lightning.training.module import FineTuning
+from lora_lightning.training.plan import TrainingPlan, plan_micro_steps
 
 if TYPE_CHECKING:
-    from lora_lightning.tasks.wandb_run import WandbRun
+    from lora_lightning.tracking.wandb_run import WandbRun
 
 log = logging.getLogger(__name__)
 

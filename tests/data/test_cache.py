@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lightning.data.cache import cache_key
-from lora_lightning.data.e2e import E2EDataModule
 from lora_lightning.data.encoded_rows import EncodedRows
 from lora_lightning.data.encoding import EncodedExample
+from lora_lightning.data.sets.e2e import E2EDataModule
+from lora_lightning.data.sets.webnlg import WebNLGDataModule
 from lora_lightning.data.tokenizer import load_tokenizer
-from lora_lightning.data.webnlg import WebNLGDataModule
 from tests.data.conftest import write_tokenizer
 
 IDS = st.lists(st.integers(0, 50256), max_size=5)

@@ -11,10 +11,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lora_lightning.data.batching import ReferenceBatchSampler
-from lora_lightning.data.dart import DARTDataModule
-from lora_lightning.data.e2e import E2EDataModule
-from lora_lightning.data.jsonl import JsonlDataModule
-from lora_lightning.data.webnlg import WebNLGDataModule
+from lora_lightning.data.sets.dart import DARTDataModule
+from lora_lightning.data.sets.e2e import E2EDataModule
+from lora_lightning.data.sets.jsonl import JsonlDataModule
+from lora_lightning.data.sets.webnlg import WebNLGDataModule
 from lora_lightning.errors import InputError
 from tests.goldens import shared
 

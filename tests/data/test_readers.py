@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from lora_lightning.data.dart import read_dart
-from lora_lightning.data.e2e import read_e2e
 from lora_lightning.data.example import Example
-from lora_lightning.data.jsonl import read_jsonl
-from lora_lightning.data.webnlg import read_webnlg
+from lora_lightning.data.sets.dart import read_dart
+from lora_lightning.data.sets.e2e import read_e2e
+from lora_lightning.data.sets.jsonl import read_jsonl
+from lora_lightning.data.sets.webnlg import read_webnlg
 from lora_lightning.errors import InputError
 from tests.goldens import shared
 

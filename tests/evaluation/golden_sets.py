@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_lightning.evaluation.dart import DARTProtocol
-from lora_lightning.evaluation.e2e import E2EProtocol
-from lora_lightning.evaluation.webnlg import WebNLGProtocol
+from lora_lightning.evaluation.protocols.dart import DARTProtocol
+from lora_lightning.evaluation.protocols.e2e import E2EProtocol
+from lora_lightning.evaluation.protocols.webnlg import WebNLGProtocol
 from tests.goldens import golden
 
 EDGE_CASES = Path(__file__).parent / "fixtures" / "edge_cases"

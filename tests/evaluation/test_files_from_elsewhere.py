@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lightning.errors import InputError
-from lora_lightning.evaluation.dart import DARTProtocol
-from lora_lightning.evaluation.e2e import E2EProtocol
-from lora_lightning.evaluation.protocol import evaluate
+from lora_lightning.evaluation.evaluation import evaluate
+from lora_lightning.evaluation.protocols.dart import DARTProtocol
+from lora_lightning.evaluation.protocols.e2e import E2EProtocol
+from lora_lightning.evaluation.protocols.webnlg import WebNLGProtocol
 from lora_lightning.evaluation.segment import Segment
-from lora_lightning.evaluation.webnlg import WebNLGProtocol
 from tests.evaluation.golden_sets import EDGE_CASES, read_json
 
 # What e2e-metrics stops at, except where a line separator counts as text for us.

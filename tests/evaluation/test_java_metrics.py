@@ -10,14 +10,17 @@ import sys
 import pytest
 
 from lora_lightning.errors import InputError
-from lora_lightning.evaluation import cider, java, meteor, ptb, rouge_l
-from lora_lightning.evaluation.e2e import E2EProtocol
-from lora_lightning.evaluation.generation_eval import _meteor_text
+from lora_lightning.evaluation import java
+from lora_lightning.evaluation.evaluation import evaluate
 from lora_lightning.evaluation.java import find_java
-from lora_lightning.evaluation.protocol import NotComputable, evaluate, mean
+from lora_lightning.evaluation.measurement import NotComputable, mean
+from lora_lightning.evaluation.metrics import cider, meteor, rouge_l
+from lora_lightning.evaluation.protocols.e2e import E2EProtocol
+from lora_lightning.evaluation.protocols.generation_eval import _meteor_text
+from lora_lightning.evaluation.protocols.webnlg import WebNLGProtocol
 from lora_lightning.evaluation.segment import Segment
-from lora_lightning.evaluation.treebank import treebank_tokens
-from lora_lightning.evaluation.webnlg import WebNLGProtocol
+from lora_lightning.evaluation.tokenizers import ptb
+from lora_lightning.evaluation.tokenizers.treebank import treebank_tokens
 from tests.evaluation.golden_sets import (
     E2E_SYSTEMS,
     EDGE_CASES,

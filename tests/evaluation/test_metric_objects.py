@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 
-from lora_lightning.evaluation import bleu, cider, nist, rouge_l, ter
+from lora_lightning.evaluation.measurement import mean
 from lora_lightning.evaluation.metric_objects import (
     E2EBLEU,
     NIST,
@@ -15,7 +15,7 @@ from lora_lightning.evaluation.metric_objects import (
     CIDEr,
     GenerationEvalBLEU,
 )
-from lora_lightning.evaluation.protocol import mean
+from lora_lightning.evaluation.metrics import bleu, cider, nist, rouge_l, ter
 from tests.evaluation.golden_sets import edge_case_records
 
 METRICS = (E2EBLEU, GenerationEvalBLEU, NIST, ROUGEL, CIDEr, TER)

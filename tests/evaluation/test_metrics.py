@@ -7,15 +7,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lora_lightning.errors import InputError
-from lora_lightning.evaluation import bleu, cider, nist, rouge_l, ter
-from lora_lightning.evaluation.dart import DARTProtocol
-from lora_lightning.evaluation.e2e import E2EProtocol
-from lora_lightning.evaluation.mteval import tokenise_13a, tokenise_13a_bytes
-from lora_lightning.evaluation.protocol import NotComputable, evaluate
+from lora_lightning.evaluation.evaluation import evaluate
+from lora_lightning.evaluation.measurement import NotComputable
+from lora_lightning.evaluation.metrics import bleu, cider, nist, rouge_l, ter
+from lora_lightning.evaluation.protocols.dart import DARTProtocol
+from lora_lightning.evaluation.protocols.e2e import E2EProtocol
+from lora_lightning.evaluation.protocols.webnlg import WebNLGProtocol
 from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment
-from lora_lightning.evaluation.treebank import treebank_tokens
-from lora_lightning.evaluation.webnlg import WebNLGProtocol
+from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a, tokenise_13a_bytes
+from lora_lightning.evaluation.tokenizers.treebank import treebank_tokens
 from tests.evaluation.golden_sets import edge_case_records
 
 WORDS = st.sampled_from(["the", "mill", "is", "a", "cheap", "pub", "Mill", "é", "."])

@@ -8,9 +8,9 @@ import os
 
 import pytest
 
-from lora_lightning.evaluation.mteval import tokenise_13a
-from lora_lightning.evaluation.protocol import evaluate
-from lora_lightning.evaluation.treebank import treebank_tokens
+from lora_lightning.evaluation.evaluation import evaluate
+from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a
+from lora_lightning.evaluation.tokenizers.treebank import treebank_tokens
 from tests.evaluation.golden_sets import (
     E2E_SYSTEMS,
     WEBNLG_SYSTEMS,

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.methods.adapter_io import load_adapter
+from lora_lightning.methods.adapter_files import load_adapter
 from lora_lightning.methods.base import adapter_tensors
 from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.dora import DoRA

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.methods.adapter_io import (
+from lora_lightning.methods.adapter_files import (
     adapter_method,
     describe_adapter,
     export_loralib,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lora_lightning.methods.adapter_io import save_adapter
+from lora_lightning.methods.adapter_files import save_adapter
 from lora_lightning.methods.base import fingerprint
 from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.inject import merge_adapters, unmerge_adapters

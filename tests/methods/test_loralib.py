@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.methods.adapter_io import (
+from lora_lightning.methods.adapter_files import (
     describe_adapter,
     export_loralib,
     is_whole_model,

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lora_lightning.methods.adapter_io import (
+from lora_lightning.methods.adapter_files import (
     adapter_method,
     describe_adapter,
     load_adapter,

@@ -10,16 +10,16 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from lora_lightning import resolvers
-from lora_lightning.command_line import prepare_arguments
-from lora_lightning.config import check_config
+from lora_lightning.cli.entry import prepare_arguments
+from lora_lightning.config import resolvers
+from lora_lightning.config.rules import check_config
+from lora_lightning.config.study import direction_of
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from lora_lightning.sweep.plan import make_plan
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.sweep.search import direction_of
 from tests.commands import error_of, run_command
+from tests.config.test_rules import composed
 from tests.goldens import ROOT
-from tests.test_config import composed
 from tests.tiny import TRAINING
 
 

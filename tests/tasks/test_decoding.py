@@ -111,7 +111,7 @@ def decoder():
     """The bundled base with a small search."""
     from hydra import compose, initialize_config_dir
 
-    from lora_lightning import resolvers
+    from lora_lightning.config import resolvers
 
     resolvers.register()
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):

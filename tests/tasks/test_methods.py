@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 
 from lora_lightning.export import export
-from lora_lightning.methods.adapter_io import adapter_method, describe_adapter
+from lora_lightning.methods.adapter_files import adapter_method, describe_adapter
 from tests.commands import error_of, run_command
 from tests.tiny import DECODING, TRAINING
 

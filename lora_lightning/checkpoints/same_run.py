@@ -1,0 +1,109 @@
+"""`resume=`: the command line of a stored run, and what another command line would alter in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning.config.overrides import plain_override, quote, stored_value
+from lora_lightning.errors import InputError
+from lora_lightning.runs.claim import is_running
+from lora_lightning.runs.folder import RunFolder
+
+OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run")
+# Keys, or whole groups, that decide no number of a run; everything else does.
+ALTER_NOTHING = (
+    *OF_THIS_COMMAND, "name", "then", "optimized_metric", "paths", "logger", "data.cache_dir",
+    "data.source", "trainer.log_every_n_steps", "trainer.progress_every_n_seconds",
+    "trainer.save_every_n_steps", "trainer.measure_peak", "evaluation.java",
+)  # fmt: skip
+ABSENT = "absent"
+
+
+def find_resumable(value: str, root: Path) -> RunFolder:
+    """Return the run that `resume=<value>` names.
+
+    Args:
+        value: a folder, or `latest`: the run below `root` that saved last, of those that did not
+            end and are not running.
+        root: the folder of training runs.
+
+    Raises:
+        InputError: there is no such run, or it saved nothing to go on from.
+    """
+    if value != "latest":
+        run = RunFolder.open(value, "resume")
+        if not run.last_checkpoint.is_file():
+            raise InputError(
+                f"resume={value}: holds no {run.last_checkpoint.relative_to(run.path)}, as the run "
+                "ended before its first save; train anew with overwrite=true, and a smaller "
+                "trainer.save_every_n_steps"
+            )
+        return run
+    runs = [RunFolder(path.parents[1].resolve()) for path in root.glob("**/checkpoints/last.ckpt")]
+    waiting = [run for run in runs if not (run.path / "result.json").is_file()]
+    waiting = [run for run in waiting if not is_running(run.path)]
+    if not waiting:
+        raise InputError(
+            f"resume=latest: below {root} no training run waits with a checkpoint; all have ended "
+            "or are running"
+        )
+    return max(waiting, key=lambda run: run.last_checkpoint.stat().st_mtime)
+
+
+def resume_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
+    """Yield overrides that compose the config of `run` again, in its own folder.
+
+    Args:
+        run: the training run.
+        given: the user's overrides by key; a group chosen anew is left alone.
+
+    Raises:
+        InputError: an option that only presets other keys is chosen anew; it could not be told from
+            what the run has.
+    """
+    stored, choices = run.config, run.choices
+    for group, option in choices.items():
+        if group in given and group not in stored and given[group] != str(option):
+            raise InputError(
+                f"{group}={given[group]}: the run had {group}={option}, which cannot be exchanged "
+                "with resume=; give the keys that you want to alter"
+            )
+        if group in stored and group not in given:
+            yield f"{group}={option}"
+    for key, value in stored_values(run).items():
+        if key not in OF_THIS_COMMAND and key.split(".")[0] not in given:
+            yield f"++{key}={plain_override(value)}"
+    yield f"++output_dir={quote(str(run.path))}"
+    yield "hydra.output_subdir=null"  # the run's own description stays
+
+
+def stored_values(run: RunFolder) -> dict[str, Any]:
+    """Return the run's config by dotted key, interpolations alive, paths of files absolute."""
+    return _flat(run.config, run.started_in)
+
+
+def altered_values(run: RunFolder, config: DictConfig) -> dict[str, tuple[Any, Any]]:
+    """Return key → (old, new) where `config` would give other numbers than the run's own config."""
+    old, new = stored_values(run), _flat(config, Path.cwd())
+    return {
+        key: (old.get(key, ABSENT), new.get(key, ABSENT))
+        for key in [*old, *(key for key in new if key not in old)]
+        if old.get(key, ABSENT) != new.get(key, ABSENT) and not _alters_nothing(key)
+    }
+
+
+def _alters_nothing(key: str) -> bool:
+    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in ALTER_NOTHING)
+
+
+def _flat(config: DictConfig, folder: Path) -> dict[str, Any]:
+    def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", stored_value(f"{prefix}{key}", value, folder)
+
+    return dict(walk(OmegaConf.to_container(config, resolve=False), ""))

@@ -1,0 +1,172 @@
+"""What a run leaves behind: checkpoints to go on from, adapters to decode with."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lora_lightning.checkpoints.loop_state import (
+    between_micro_batches,
+    frozen_base,
+    random_states,
+    restore_random_state,
+)
+from lora_lightning.checkpoints.signals import SignalWatch
+from lora_lightning.errors import Interrupted
+from lora_lightning.methods.adapter_files import save_adapter
+from lora_lightning.training.module import FineTuning
+
+LAST = Path("checkpoints", "last.ckpt")
+
+
+class SaveRun(Checkpoint):
+    """Saves `checkpoints/last.ckpt` and `adapter/`, and the best of both by val/loss.
+
+    One callback writes both forms, so that `best.ckpt` and `adapter_best/` are always of the same
+    update. `last.ckpt` is written between two updates only, when everything due is done: a run that
+    goes on from it does what it would have done. As a `Checkpoint` it is called behind all other
+    callbacks, so what they keep is up to date. Writes are atomic.
+
+    Args:
+        folder: the run folder.
+        method: the method whose tensors the adapter holds.
+        base: the base model's path or hub name, kept in the adapter's description.
+        every: updates between two saves of `last.ckpt`; None saves after validations alone.
+    """
+
+    def __init__(self, folder: Path, method: Any, base: str, every: int | None = None) -> None:
+        self.folder = folder
+        self.method = method
+        self.base = base
+        self.every = every
+        self.best_loss = float("inf")
+        self.has_ended = False
+        self._started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        self._resumed_at: list[int] = []
+        self._seconds_before = 0.0
+        self._began = time.time()
+        self._is_due = False
+        self._signals = SignalWatch()
+        self._random_states: list[Any] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return when training started, its seconds, and the updates after which it was resumed."""
+        return {
+            "started": self._started,
+            "seconds": self._seconds_before + time.time() - self._began,
+            "resumed_at": self._resumed_at,
+        }
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Watch for signals, and take over the random numbers of an interrupted run.
+
+        Only here, as making the loaders must not count.
+
+        Raises:
+            Interrupted: SIGTERM came before, while Lightning made ready.
+        """
+        if trainer.received_sigterm:
+            raise Interrupted("SIGTERM ended training before its first update", signal.SIGTERM)
+        self._began = time.time()
+        self._signals.start(trainer.world_size)
+        if self._random_states is not None:
+            restore_random_state(self._random_states, trainer.global_rank)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        """Save where it is time to, unless a validation or the end comes first."""
+        assert isinstance(module, FineTuning)
+        plan, done = module.plan, module.micro_step
+        is_validated = trainer.enable_validation and plan.is_validated(done)
+        if not (is_validated or trainer.is_last_batch or done >= plan.micro_steps):
+            self._between_updates(trainer, module)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Save, and keep apart what is best so far."""
+        assert isinstance(module, FineTuning)
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        if (loss := module.latest["val/loss"]) < self.best_loss:
+            self.best_loss = loss
+            self._save(trainer, module, "best.ckpt", "adapter_best")
+        self._is_due = True
+        if not trainer.is_last_batch:
+            self._between_updates(trainer, module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Save at the end of an epoch, after its validation."""
+        assert isinstance(module, FineTuning)
+        self._is_due = True
+        self._between_updates(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Save what the last update left."""
+        assert isinstance(module, FineTuning)
+        self._signals.stop()
+        if trainer.is_global_zero:
+            save_adapter(module.model, self.method, self.folder / "adapter", self.base)
+        self.has_ended = True  # once the adapter is there
+        trainer.save_checkpoint(self.folder / LAST)
+
+    def on_exception(self, *_: Any) -> None:
+        """Leave signals to others again."""
+        self._signals.stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know."""
+        metrics = self.folder / "metrics.csv"
+        return {
+            "best_loss": self.best_loss,
+            "has_ended": self.has_ended,
+            **self.record(),
+            "metrics_bytes": metrics.stat().st_size if metrics.is_file() else 0,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from an earlier run's state."""
+        self.best_loss = state_dict["best_loss"]
+        self._started, self._seconds_before = state_dict["started"], state_dict["seconds"]
+        self._resumed_at = [*state_dict["resumed_at"], *self._resumed_at]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add every rank's random numbers, and what data and base were."""
+        assert isinstance(module, FineTuning)
+        checkpoint["random_states"] = random_states()
+        checkpoint["frozen_base"] = frozen_base(module.model)
+        checkpoint["world_size"] = trainer.world_size
+        checkpoint["data_sha256"] = trainer.datamodule.checksums()  # type: ignore[attr-defined]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the random numbers for the start, and say where the loop stands."""
+        self._random_states = checkpoint["random_states"]
+        self._resumed_at = [checkpoint["update"]]  # the earlier ones follow with the state
+        loops = checkpoint["loops"]
+        loops["fit_loop"] = between_micro_batches(loops["fit_loop"])
+
+    def _between_updates(self, trainer: pl.Trainer, module: FineTuning) -> None:
+        """Save and end as is due; an unfinished group of micro-batches, or the end, comes first."""
+        if trainer.should_stop or not module.plan.is_update(module.micro_step):
+            return
+        is_due = self._is_due or (self.every is not None and module.update % self.every == 0)
+        received = self._signals.agreed()
+        if is_due or received:
+            trainer.save_checkpoint(self.folder / LAST)
+            self._is_due = False
+        if received:
+            raise Interrupted(
+                f"{signal.Signals(received).name} ended training after update {module.update} of "
+                f"{module.plan.updates}; go on with: python train.py resume={self.folder}",
+                received,
+            )
+
+    def _save(self, trainer: pl.Trainer, module: FineTuning, checkpoint: str, adapter: str) -> None:
+        trainer.save_checkpoint(self.folder / "checkpoints" / checkpoint)
+        if trainer.is_global_zero:
+            save_adapter(module.model, self.method, self.folder / adapter, self.base)

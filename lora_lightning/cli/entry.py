@@ -1,0 +1,93 @@
+"""How the three commands start and end: help, arguments, Hydra, and every error as one line."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from lora_lightning.cli.arguments import prepare_arguments
+from lora_lightning.cli.environment import load_environment
+from lora_lightning.cli.help import print_help
+from lora_lightning.cli.ranks import is_rank_of_this_command, shared_by_ranks
+from lora_lightning.config.keys import CONFIGS, existing_keys, unknown_key
+from lora_lightning.config.resolvers import register
+from lora_lightning.errors import InputError, Interrupted
+from lora_lightning.process import REPOSITORY, process_rank
+
+TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
+# What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
+NO_TRIAL = ("No trials are completed", "Record does not exist")
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Run a Hydra entry point on this process's arguments; bad input is one line, exit code 1."""
+    command = Path(sys.argv[0]).stem
+    register()
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print_help(command, CONFIGS)
+        return
+    wants_traceback = "HYDRA_FULL_ERROR" in os.environ and not is_rank_of_this_command()
+    if wants_traceback:
+        os.environ[TRACEBACK] = "1"
+    # Otherwise Hydra prints the exception and exits before this function sees it.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    arguments = sys.argv[1:]
+    try:
+        load_environment(REPOSITORY / ".env")
+        sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
+        main()
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        sys.exit(f"error: {_explain(command, arguments, error)}")
+    except ValueError as error:
+        if not str(error).startswith(NO_TRIAL):
+            raise
+        sys.exit("error: no trial finished; each job's error.txt in the sweep folder says why")
+    finally:
+        if not wants_traceback:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Call a task; bad input ends the command at once, before Hydra prints all overrides.
+
+    So does a training that a signal ended; it exits as if the signal had ended the process. A job
+    of a multirun is recorded, and leaves its traceback in its folder.
+    """
+    from lora_lightning.sweep.job import isolated_job, run_job
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_job(task, config)
+    try:
+        with isolated_job():
+            return task(config)
+    except InputError as error:
+        if TRACEBACK in os.environ:
+            raise
+        sys.exit(f"error: {error}")
+    except Interrupted as interruption:
+        if process_rank() > 0:
+            sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
+        print(interruption, file=sys.stderr)
+        sys.exit(interruption.exit_code)
+
+
+def _explain(command: str, arguments: list[str], error: Exception) -> str:
+    """Return the error's text, with the nearest existing key where a key does not exist."""
+    if isinstance(error, InputError):
+        return str(error)
+    keys = existing_keys(command, arguments)
+    for argument in arguments:
+        key = argument.lstrip("+~").split("=", 1)[0]
+        if keys and "=" in argument and key not in keys and not key.startswith("hydra"):
+            return unknown_key(key, keys)
+    cause = f" ({error.__cause__})" if error.__cause__ else ""
+    return f"{error}{cause}"

@@ -1,0 +1,70 @@
+"""The `${…:}` resolvers that the configs use for folders and names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lora_lightning.config.study import direction_of, sampler_seed
+from lora_lightning.files import folder_name
+from lora_lightning.process import REPOSITORY, launch_time, process_rank
+
+
+def label(name: str | None) -> str:
+    """Return the part of a folder's name that a user's `name=` adds."""
+    return f"_{folder_name(str(name))}" if name not in (None, "") else ""
+
+
+def results_dir(
+    kind: str, root: str, run: str | None, split: str, inputs: str | None, name: str | None
+) -> str:
+    """Return where `generate.py` or `evaluate.py` writes unless `output_dir=` says otherwise.
+
+    Args:
+        kind: `predictions` or `evaluation`.
+        root: folder for results that belong to no run.
+        run: the training run, if any.
+        split: data split.
+        inputs: file with own contexts, if any; its stem then stands for the split.
+        name: the user's label, possibly empty.
+    """
+    if run is None:
+        return f"{root}/{launch_time()}{label(name)}"
+    part = split if inputs is None else folder_name(Path(inputs).stem) or "inputs"
+    return "/".join(filter(None, [str(run), kind, part, folder_name(str(name or ""))]))
+
+
+def job_folder(config_name: str, number: int | str, overrides: str) -> str:
+    """Return a multirun job's folder: its number for training, else a label of its overrides."""
+    return str(number) if config_name == "train" else folder_name(overrides) or str(number)
+
+
+def log_file(config_name: str) -> str:
+    """Return the name of this rank's log; ranks other than 0 have a file each."""
+    rank = process_rank()
+    return f"{config_name}.log" if rank == 0 else f"{config_name}_rank_{rank}.log"
+
+
+def download_source(folder: str, default: str, url: str) -> str | None:
+    """Return where missing files of `folder` are downloaded from: nowhere, if the user named it."""
+    return url if folder == default else None
+
+
+def register() -> None:
+    """Make the resolvers known to OmegaConf; calling it twice is harmless."""
+    named: dict[str, Callable[..., Any]] = {
+        "repository": lambda: str(REPOSITORY),
+        "launch_time": launch_time,
+        "label": label,
+        "results_dir": results_dir,
+        "job_folder": job_folder,
+        "log_file": log_file,
+        "download_source": download_source,
+        "sum": lambda *numbers: sum(map(int, numbers)),
+        "failure_rate": lambda on_job_failure: 1.0 if on_job_failure == "skip" else 0.0,
+        "direction_of": direction_of,
+        "sampler_seed": sampler_seed,
+    }
+    for name, resolver in named.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)

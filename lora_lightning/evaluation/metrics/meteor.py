@@ -1,0 +1,132 @@
+r"""METEOR 1.5 (Denkowski and Lavie 2014), `-l en -norm`: the matches from the official jar.
+
+The jar aligns a hypothesis with its best reference in four stages (exact, stem, synonym,
+paraphrase; weights w = 1, .6, .8, .6) and prints 23 numbers; the score follows from them. With
+content and function words weighted δ and 1 - δ:
+
+    P = Σ_stage w (δ·content + (1-δ)·function) / (δ·(length - functions) + (1-δ)·functions)
+    R = the same on the reference side;  F = P R / (α P + (1-α) R)
+    METEOR = F · (1 - γ · (chunks / matched words)^β),  matched words = mean of both sides
+
+α = .85, β = .2, γ = .6, δ = .75. A segment that matches wholly in one chunk has no penalty. The
+corpus score comes from the **summed** numbers, to which such a segment adds no chunk; it is not
+the mean of the segments' scores, which is far higher.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_lightning.evaluation.java import METEOR_JAR, PARAPHRASES, Java, jar, run_java
+from lora_lightning.evaluation.measurement import NotComputable
+from lora_lightning.evaluation.segment import one_line
+
+_ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
+_STAGE_WEIGHTS = (1.0, 0.6, 0.8, 0.6)
+_NUMBERS = 23
+_SECONDS = 180.0  # loading the paraphrases takes 4 to 20 s
+_SECONDS_PER_TEXT = 0.02
+
+NAME = "METEOR 1.5 (-l en -norm), corpus score from summed statistics"
+BAR = "|||"  # divides fields on the jar's input lines
+
+
+@dataclass(frozen=True)
+class Side:
+    """Words of the hypotheses or of the references: all, function words, and matches by stage."""
+
+    words: float
+    functions: float
+    content_matches: tuple[float, ...]
+    function_matches: tuple[float, ...]
+    matched: float
+
+    def weighted_share(self) -> float:
+        """Return precision (of the hypotheses' side) or recall (of the references')."""
+        matches = sum(
+            weight * (_DELTA * content + (1 - _DELTA) * function)
+            for weight, content, function in zip(
+                _STAGE_WEIGHTS, self.content_matches, self.function_matches, strict=True
+            )
+        )
+        words = _DELTA * (self.words - self.functions) + (1 - _DELTA) * self.functions
+        return matches / words if words else 0.0
+
+
+Statistics = tuple[float, ...]
+
+
+def statistics(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Java
+) -> list[Statistics]:
+    """Return the jar's 23 numbers for each segment, a perfect segment's chunks set to 0.
+
+    Args:
+        hypotheses: one text a segment.
+        references: the texts it is compared with. A `|||` in any text divides it in two: the
+            caller decides what to do with it.
+        java: the runtime.
+
+    Raises:
+        NotComputable: Java failed, or its output does not fit the segments.
+    """
+    jar(PARAPHRASES)
+    with tempfile.TemporaryDirectory() as name:
+        source, target = Path(name, "segments"), Path(name, "statistics")
+        with source.open("w", encoding="utf-8", newline="\n") as file:
+            for hypothesis, group in zip(hypotheses, references, strict=True):
+                fields = ["SCORE", *dict.fromkeys(group), hypothesis]
+                file.write(one_line(f" {BAR} ".join(fields)) + "\n")
+        # In this mode the jar answers each line with the numbers of the best reference, so one
+        # process serves the corpus, its subsets and the segments.
+        arguments = ["-jar", str(jar(METEOR_JAR)), "-", "-", "-stdio", "-l", "en", "-norm"]
+        texts = sum(map(len, references))
+        run_java(java, arguments, source, target, _SECONDS + _SECONDS_PER_TEXT * texts)
+        lines = target.read_text("utf-8", "replace").splitlines()
+    if len(lines) != len(hypotheses):
+        raise NotComputable(f"METEOR answered {len(lines)} of {len(hypotheses)} segments")
+    return [_parse(line) for line in lines]
+
+
+def meteor(statistics: Sequence[Statistics]) -> float:
+    """Return METEOR over the segments, 0..1, from the sums of their statistics."""
+    sums = [sum(column) for column in zip(*statistics, strict=True)]
+    hypothesis, reference, chunks = _sides(sums)
+    precision, recall = hypothesis.weighted_share(), reference.weighted_share()
+    if precision == 0 or recall == 0:
+        return 0.0
+    f_mean = precision * recall / (_ALPHA * precision + (1 - _ALPHA) * recall)
+    fragmentation = chunks / ((hypothesis.matched + reference.matched) / 2)
+    return f_mean * (1 - _GAMMA * fragmentation**_BETA)
+
+
+def _parse(line: str) -> Statistics:
+    try:
+        numbers = [float(number) for number in line.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != _NUMBERS:
+        raise NotComputable(f"METEOR answered {line[:80]!r} in place of {_NUMBERS} numbers")
+    hypothesis, reference, chunks = _sides(numbers)
+    whole = hypothesis.matched == hypothesis.words and reference.matched == reference.words
+    if chunks == 1 and whole:
+        numbers[-3] = 0.0
+    return tuple(numbers)
+
+
+def _sides(numbers: Sequence[float]) -> tuple[Side, Side, float]:
+    """Return (hypotheses' side, references' side, chunks)."""
+    words, functions, stages = numbers[0:2], numbers[2:4], numbers[4:20]
+    chunks, matched = numbers[20], numbers[21:23]
+    hypothesis, reference = (
+        Side(
+            words[side],
+            functions[side],
+            tuple(stages[side::4]),
+            tuple(stages[2 + side :: 4]),
+            matched[side],
+        )
+        for side in (0, 1)
+    )
+    return hypothesis, reference, chunks

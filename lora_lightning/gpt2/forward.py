@@ -1,0 +1,112 @@
+"""GPT-2's forward pass over packed rows, up to the hidden states that have a label.
+
+transformers' own modules do the work; only the order in which they are called stands here, because
+three things are out of reach of transformers' forward: tokens without a batch dimension, a last
+block that computes only what the loss will look at, and an MLP of few passes over memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2Model
+
+from lora_lightning.gpt2.attention import RowLayout, packed_attention
+from lora_lightning.gpt2.mlp import mlp
+from lora_lightning.gpt2.precision import compute_dtype, mixed_layer_norm
+
+
+class PackedRows(RowLayout, Protocol):
+    """Rows of tokens, end to end."""
+
+    @property
+    def input_ids(self) -> Tensor:
+        """Token ids, (tokens,) int64."""
+
+    @property
+    def position_ids(self) -> Tensor:
+        """Place of each token in its row, (tokens,) int64."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to run the blocks; the results are the same.
+
+    Attributes:
+        gradient_checkpointing: keep only the input of each block, and compute the rest again in the
+            backward pass.
+        compiled: fuse what stands between the attentions with torch.compile, once for all numbers
+            of tokens.
+    """
+
+    gradient_checkpointing: bool = False
+    compiled: bool = False
+
+
+EAGER = Execution()
+
+
+def packed_hidden_states(
+    model: GPT2Model, rows: PackedRows, wanted: Tensor, execution: Execution = EAGER
+) -> Tensor:
+    """Return the final hidden states of the wanted positions.
+
+    Equal to running the rows padded, without dropout in the base. Where nothing trainable lies
+    below, autograd records nothing.
+
+    Args:
+        model: the transformer, a method applied to its projections.
+        rows: the micro-batch.
+        wanted: positions in the packed rows, (wanted,) int64.
+        execution: how to run the blocks.
+
+    Returns:
+        (wanted, width).
+    """
+    embedded = model.wte(rows.input_ids) + model.wpe(rows.position_ids)  # (tokens, width)
+    hidden = embedded.to(compute_dtype(embedded.dtype, embedded.device))
+    blocks: list[GPT2Block] = list(model.h)  # type: ignore[arg-type]
+    for block in blocks:
+        # Other positions of the last block serve the wanted ones as keys and values only.
+        kept = wanted if block is blocks[-1] else None
+        step = partial(_block, block, rows=rows, kept=kept, compiled=execution.compiled)
+        if execution.gradient_checkpointing and torch.is_grad_enabled():
+            hidden = checkpoint(step, hidden, use_reentrant=False)
+        else:
+            hidden = step(hidden)
+    return mixed_layer_norm(model.ln_f, hidden)
+
+
+def _block(
+    block: GPT2Block, hidden: Tensor, rows: PackedRows, kept: Tensor | None, compiled: bool
+) -> Tensor:
+    """Run one block, (tokens, width) to (tokens, width), or to (kept, width)."""
+    before, after = _before_attention, _after_attention
+    if compiled:  # not the attention: the lengths of the rows differ at every step
+        before, after = _compiled(before), _compiled(after)
+    attention = block.attn
+    attended = packed_attention(before(block, hidden), rows, attention.num_heads, attention.scaling)
+    if kept is not None:
+        hidden, attended = hidden[kept], attended[kept]
+    return after(block, hidden, attended)
+
+
+def _before_attention(block: GPT2Block, hidden: Tensor) -> Tensor:
+    """Return queries, keys and values, (tokens, 3 · width)."""
+    fused: Tensor = block.attn.c_attn(mixed_layer_norm(block.ln_1, hidden))
+    return fused
+
+
+def _after_attention(block: GPT2Block, hidden: Tensor, attended: Tensor) -> Tensor:
+    """Project what attention gathered, and apply the MLP; both add to the residual stream."""
+    hidden = hidden + block.attn.c_proj(attended)
+    return hidden + mlp(block.mlp, mixed_layer_norm(block.ln_2, hidden))
+
+
+@cache
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return torch.compile(function, dynamic=True)

@@ -1,0 +1,190 @@
+"""Adapters in files: saving, loading into a model, exporting, and asking what one holds.
+
+| what                                             | read | written by       |
+|--------------------------------------------------|------|------------------|
+| folder in PEFT's layout, ours or from elsewhere  | yes  | `save_adapter`   |
+| the reference's `.pt`, adapter or whole model    | yes  | `export_loralib` |
+| safetensors with the reference's tensor names    | yes  |                  |
+| Hugging Face folder of a fully trained model     | yes  | `save_adapter`   |
+| Hugging Face folder of a merged model            |      | `export_merged`  |
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from lora_lightning.errors import InputError
+from lora_lightning.files import atomic_folder
+from lora_lightning.gpt2.tensor_file import copy_tensors, require_same_tensors
+from lora_lightning.methods.base import adapter_tensors, base_tensors
+from lora_lightning.methods.biases import Bias, trained_biases
+from lora_lightning.methods.dora import DoRALayer
+from lora_lightning.methods.formats import loralib, peft, whole_model
+from lora_lightning.methods.formats.weights import Weights, read_weights
+from lora_lightning.methods.full import Full
+from lora_lightning.methods.inject import adapters_merged, lora_layers
+from lora_lightning.methods.lora_method import LoRA
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How many tensors were loaded; nothing is ever missing, that is an error.
+
+    Attributes:
+        adapter: number of the adapter's tensors, trained biases included.
+        base: number of base tensors, 0 where the file left the base as it was.
+    """
+
+    adapter: int
+    base: int
+
+    def __str__(self) -> str:
+        counts = {"adapter": self.adapter, "base": self.base}
+        loaded = [f"{count} {kind} tensors" for kind, count in counts.items() if count]
+        return f"loaded {' and '.join(loaded)}, 0 missing"
+
+
+def load_adapter(model: PreTrainedModel, method: LoRA | Full, path: Path | str) -> LoadReport:
+    """Load what `path` holds into `model`: its adapter, its base, or both; all of it or nothing.
+
+    Args:
+        model: made ready by `method`; merged adapters are merged again afterwards.
+        method: decides which tensors there have to be.
+        path: a file or folder of the table above.
+
+    Raises:
+        InputError: the file cannot be read, or does not fit the base or the method; the message
+            names the tensor or setting, and what fits.
+    """
+    path = Path(path)
+    with adapters_merged(model, merged=False):
+        weights = _read(model, method, path)
+        adapter, base = adapter_tensors(model), base_tensors(model)
+        biases = {} if isinstance(method, Full) else trained_biases(model, method.bias)
+        holds_base = isinstance(method, Full) or not weights.base.keys() <= biases.keys()
+        require_same_tensors(adapter, weights.adapter, path)
+        require_same_tensors(base if holds_base else biases, weights.base, path)
+        copy_tensors(adapter, weights.adapter)
+        copy_tensors(base, weights.base)
+    if holds_base:
+        return LoadReport(len(weights.adapter), len(weights.base))
+    return LoadReport(len(weights.adapter) + len(weights.base), 0)
+
+
+def save_adapter(
+    model: PreTrainedModel, method: LoRA | Full, folder: Path | str, base: str | None = None
+) -> None:
+    """Save what `method` trains: the adapter in PEFT's layout, or the whole model; atomically.
+
+    Args:
+        model: made ready by `method`, adapters merged or not.
+        method: `LoRA` writes a PEFT folder, `Full` a Hugging Face folder.
+        folder: the folder; files of the same names in it are replaced.
+        base: name or path of the base that the adapter is for; null takes what transformers knows.
+    """
+    with adapters_merged(model, merged=False), atomic_folder(Path(folder)) as temporary:
+        if isinstance(method, Full):
+            whole_model.write_model(temporary, model)
+        else:
+            peft.write_peft(temporary, model, method, base)
+
+
+def export_loralib(model: PreTrainedModel, path: Path | str, bias: Bias = "none") -> None:
+    """Write the adapter as the reference's `.pt`, atomically; the file does not say alpha.
+
+    Args:
+        model: its adapters may be merged or not.
+        path: the file.
+        bias: which biases were trained with it.
+
+    Raises:
+        InputError: the model has no adapter, or one that the format has no place for.
+    """
+    layers = lora_layers(model).values()
+    if not layers:
+        raise InputError(f"{path}: the model has no LoRA adapter to write; use format=merged")
+    if any(isinstance(layer, DoRALayer) for layer in layers):
+        raise InputError(
+            f"{path}: format=loralib has no place for DoRA's magnitudes; use format=peft or merged"
+        )
+    loralib.write_loralib(Path(path), model, bias)
+
+
+def export_merged(model: PreTrainedModel, folder: Path | str) -> None:
+    """Write a Hugging Face folder of the model with its adapters merged, atomically."""
+    with adapters_merged(model, merged=True), atomic_folder(Path(folder)) as temporary:
+        whole_model.write_model(temporary, model)
+
+
+def describe_adapter(path: Path | str) -> dict[str, Any] | None:
+    """Return the arguments of the method with which `path` loads, as far as it says them.
+
+    A PEFT folder says `rank`, `alpha`, `dropout`, `targets` and `bias` (see `adapter_method` for
+    the method itself), a file with the reference's tensors only `rank`. None: it holds no LoRA
+    adapter.
+
+    Raises:
+        InputError: there is no such adapter, or it cannot be read.
+    """
+    path = _located(Path(path))
+    if peft.is_peft_folder(path):
+        settings = peft.describe_peft(path)
+        return {key: settings[key] for key in settings if key != "method"}
+    if whole_model.is_model_folder(path):
+        return None
+    rank = loralib.find_rank(path)
+    return None if rank is None else {"rank": rank}
+
+
+def adapter_method(path: Path | str) -> str | None:
+    """Return the option of the group `method` with which `path` loads; None: it does not say.
+
+    Raises:
+        InputError: there is no such adapter, or it cannot be read.
+    """
+    path = _located(Path(path))
+    return peft.describe_peft(path)["method"] if peft.is_peft_folder(path) else None
+
+
+def is_whole_model(path: Path | str) -> bool:
+    """Whether loading `path` replaces the base, too.
+
+    Raises:
+        InputError: there is no such adapter, or it cannot be read.
+    """
+    path = _located(Path(path))
+    if path.is_dir():
+        return not peft.is_peft_folder(path)
+    return loralib.has_base(path)
+
+
+def _read(model: PreTrainedModel, method: LoRA | Full, path: Path) -> Weights:
+    path = _located(path)
+    if peft.is_peft_folder(path):
+        if isinstance(method, Full):
+            choice = peft.describe_peft(path)["method"]
+            raise InputError(f"{path}: is an adapter; set method={choice}")
+        return peft.read_peft(path, model, method)
+    if whole_model.is_model_folder(path):
+        if isinstance(method, LoRA):
+            raise InputError(
+                f"{path}: is a whole model; set method=full, or model.path={path} to adapt it"
+            )
+        return whole_model.read_model(path, model)
+    return read_weights(path, model)
+
+
+def _located(path: Path) -> Path:
+    """Return the file or folder that holds an adapter, the folder where a file of it is given."""
+    if path.name == peft.TENSORS and peft.is_peft_folder(path.parent):
+        return path.parent
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give an adapter")
+    if path.is_dir() and not (peft.is_peft_folder(path) or whole_model.is_model_folder(path)):
+        raise InputError(
+            f"{path}: holds no adapter, neither {peft.CONFIG} nor {whole_model.CONFIG} and "
+            f"{whole_model.TENSORS}"
+        )
+    return path

@@ -1,0 +1,177 @@
+"""Adapter folders in the layout of PEFT: adapter_config.json and adapter_model.safetensors.
+
+PEFT loads our folders as they are, with equal outputs (`peft_tensors` says how slices fit in). Only
+if it trained one of slices on would it train more than those. What PEFT cannot express, our own
+settings and the base's fingerprint, lies beside it in lora_lightning.json.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from lora_lightning.errors import InputError
+from lora_lightning.files import read_json_object, write_json
+from lora_lightning.gpt2.tensor_file import read_tensors, write_tensors
+from lora_lightning.methods.base import fingerprint, require_same_base
+from lora_lightning.methods.biases import trained_biases
+from lora_lightning.methods.dora import DoRA
+from lora_lightning.methods.formats.peft_config import (
+    CONFIG,
+    make_config,
+    method_of,
+    plain_alpha,
+    read_config,
+    scale_of,
+)
+from lora_lightning.methods.formats.peft_tensors import file_name, our_name, peft_tensors, restack
+from lora_lightning.methods.formats.weights import Weights
+from lora_lightning.methods.inject import lora_layers
+from lora_lightning.methods.lora import LoRALayer
+from lora_lightning.methods.lora_method import LoRA
+
+TENSORS = "adapter_model.safetensors"
+OWN = "lora_lightning.json"
+OWN_KEYS = ("rank", "alpha", "dropout", "targets")
+
+
+def is_peft_folder(path: Path) -> bool:
+    """Whether a folder holds an adapter in PEFT's layout."""
+    return (path / CONFIG).is_file()
+
+
+def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | None) -> None:
+    """Write the adapter of `model` into an existing folder.
+
+    Args:
+        folder: takes the three files.
+        model: its adapters have to be unmerged.
+        method: the method that made `model` ready.
+        base: name or path of the base model; null takes what transformers knows.
+    """
+    base = base or model.config.name_or_path or None
+    settings = {key: getattr(method, key) for key in OWN_KEYS} | {"targets": list(method.targets)}
+    tensors = peft_tensors(model, method.bias)
+    biases = trained_biases(model, method.bias)
+    write_json(folder / CONFIG, make_config(model, method, base))
+    write_tensors(folder / TENSORS, {file_name(name, model): t for name, t in tensors.items()})
+    write_json(folder / OWN, settings | {"base": {"name": base} | fingerprint(model, biases)})
+
+
+def read_peft(folder: Path, model: PreTrainedModel, method: LoRA) -> Weights:
+    """Read a folder that we or PEFT wrote for `model`.
+
+    Raises:
+        InputError: the folder holds something that no method computes, cannot be read, or was made
+            for another base, method, rank, alpha, targets or bias; the message says which
+            overrides fit.
+    """
+    config = read_config(folder)
+    settings = describe_peft(folder)
+    hint = _overrides(settings, method)
+    _require_kind(settings, method, folder, hint)
+    own = _own_settings(folder)
+    if own is not None:
+        _require_settings(settings, method, folder, hint)
+        ours = fingerprint(model, trained_biases(model, method.bias))
+        require_same_base(ours, own["base"], folder)
+    path = folder / TENSORS
+    found = {our_name(name, model): tensor for name, tensor in read_tensors(path).items()}
+    for name, layer in lora_layers(model).items():
+        tensor = found.get(f"{name}.lora_A")
+        if tensor is not None and tensor.dim() == 2:
+            _require_rank_and_scale(name, layer, len(tensor), config, path, hint)
+    return restack(found, model, method.bias, path, hint)
+
+
+def describe_peft(folder: Path) -> dict[str, Any]:
+    """Return the `method` with which the folder loads, and its arguments.
+
+    Raises:
+        InputError: the folder cannot be read or holds something that no method computes.
+    """
+    config = read_config(folder)
+    kind = {"method": method_of(config), "bias": config.get("bias") or "none"}
+    own = _own_settings(folder)
+    if own is not None:
+        return kind | {key: own[key] for key in OWN_KEYS}
+    targets = config["target_modules"]
+    if isinstance(targets, str):
+        # A regular expression, or "all-linear": the tensors tell what it fitted.
+        names = (name for name in read_tensors(folder / TENSORS) if ".lora_" in name)
+        fitted = (re.sub(r"^.*\.\d+\.|\.lora_.*$", "", name) for name in names)
+        targets = list(dict.fromkeys(fitted))
+    return kind | {
+        "rank": config["r"],
+        "alpha": plain_alpha(config),
+        "dropout": config.get("lora_dropout", 0.0),
+        "targets": sorted(targets),
+    }
+
+
+def _own_settings(folder: Path) -> dict[str, Any] | None:
+    path = folder / OWN
+    if not path.exists():
+        return None
+    own = read_json_object(path)
+    for key in (*OWN_KEYS, "base"):
+        if key not in own or (key == "base" and not isinstance(own[key], dict)):
+            raise InputError(f"{path}: {key} is missing or wrong; save the adapter again")
+    return own
+
+
+def _require_kind(settings: dict[str, Any], method: LoRA, folder: Path, hint: str) -> None:
+    """Check what no rank and no alpha could make up for: DoRA or not, and the biases."""
+    if (settings["method"] == DoRA.choice) != isinstance(method, DoRA):
+        raise InputError(
+            f"{folder}: is a {settings['method']} adapter, but method={method.choice}; set {hint}"
+        )
+    if settings["bias"] != method.bias:
+        raise InputError(
+            f"{folder}: was trained with bias={settings['bias']}, but method.bias={method.bias}; "
+            f"set {hint}"
+        )
+
+
+def _require_settings(settings: dict[str, Any], method: LoRA, folder: Path, hint: str) -> None:
+    for key in ("rank", "alpha", "targets"):
+        theirs, ours = settings[key], getattr(method, key)
+        same = set(theirs) == set(ours) if key == "targets" else theirs == ours
+        if not same:
+            raise InputError(
+                f"{folder}: was trained with {key} {_plain(theirs)}, but method.{key}="
+                f"{_plain(ours)}; set {hint}"
+            )
+
+
+def _require_rank_and_scale(
+    name: str, layer: LoRALayer, found: int, config: dict[str, Any], path: Path, hint: str
+) -> None:
+    expected = len(layer.slices) * layer.rank
+    if found != expected:
+        raise InputError(
+            f"{path}: {name} has rank {found}, but method.rank={layer.rank} on "
+            f"{len(layer.slices)} slice(s) makes {expected}; set {hint}"
+        )
+    scale, formula = scale_of(name, found, config)
+    if not math.isclose(scale, layer.scale, rel_tol=1e-6):
+        raise InputError(
+            f"{path}: {name} is scaled by {formula}, but method.alpha={layer.alpha} and "
+            f"method.rank={layer.rank} scale by {layer.scale:g}; set {hint}"
+        )
+
+
+def _overrides(settings: dict[str, Any], method: LoRA) -> str:
+    """Return the overrides that fit `settings`; kind and biases only where `method` differs."""
+    keys = [f"method.{key}={_plain(settings[key])}" for key in ("rank", "alpha", "targets")]
+    if settings["bias"] != method.bias:
+        keys.append(f"method.bias={settings['bias']}")
+    if settings["method"] != method.choice:
+        keys.insert(0, f"method={settings['method']}")
+    return " ".join(keys)
+
+
+def _plain(value: Any) -> str:
+    return f"[{','.join(value)}]" if isinstance(value, list | tuple) else str(value)

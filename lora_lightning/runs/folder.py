@@ -1,0 +1,181 @@
+"""The folder of a training run: what lies where, finding one, and never overwriting one."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from lora_lightning.errors import InputError
+from lora_lightning.files import read_json
+from lora_lightning.process import process_rank
+
+ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
+CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
+LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
+PREDICTIONS = ("predictions.jsonl", "manifest.json")
+SCORES = ("metrics.json", "sentences.jsonl")
+TRAINING = (
+    "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
+    "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv", "diagnostics.csv",
+    LOGGER_IDS,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A training run on disk."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str, key: str = "run") -> "RunFolder":
+        """Return the run in `path`.
+
+        Args:
+            path: the folder.
+            key: the config key that names it, for messages.
+
+        Raises:
+            InputError: the folder is missing or holds no training run.
+        """
+        folder = Path(path)
+        if (
+            not (folder / ".hydra" / "config.yaml").is_file()
+            or not (folder / "config.yaml").is_file()
+        ):
+            what = "holds no training run" if folder.is_dir() else "no such folder"
+            raise InputError(
+                f"{key}={path}: {what}; give a folder that train.py wrote, or {key}=latest"
+            )
+        return cls(folder.resolve())
+
+    @property
+    def config(self) -> DictConfig:
+        """The run's config as the user composed it, interpolations unresolved."""
+        config = OmegaConf.load(self.path / ".hydra" / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Which option of each config group the run chose."""
+        return dict(self._hydra.runtime.choices)
+
+    @property
+    def started_in(self) -> Path:
+        """The folder that the run's relative paths are relative to."""
+        return Path(self._hydra.runtime.cwd)
+
+    @property
+    def _hydra(self) -> Any:
+        return OmegaConf.load(self.path / ".hydra" / "hydra.yaml").hydra
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The file that `resume=` goes on from."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    def adapter(self, checkpoint: str) -> Path:
+        """Return the adapter's folder of `checkpoint` (`last` or `best`).
+
+        Raises:
+            InputError: the run wrote none.
+        """
+        folder = self.path / ("adapter" if checkpoint == "last" else "adapter_best")
+        if not folder.is_dir():
+            why = (
+                "the run did not end"
+                if checkpoint == "last"
+                else "the run had no validation; use checkpoint=last"
+            )
+            raise InputError(f"checkpoint={checkpoint}: {folder} does not exist ({why})")
+        return folder
+
+    def scores(self, split: str) -> dict[str, float]:
+        """Return `<split>/<metric>` → score of the run's evaluation, without what it lacks."""
+        scores = read_json(self.path / "evaluation" / split / "metrics.json")["scores"]
+        return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
+
+
+def latest_run(root: Path) -> RunFolder:
+    """Return the training run below `root` that wrote an adapter last.
+
+    Raises:
+        InputError: there is none.
+    """
+    adapters = [
+        path for path in root.glob("**/adapter") if (path.parent / ".hydra/config.yaml").is_file()
+    ]
+    if not adapters:
+        raise InputError(f"run=latest: no training run with an adapter below {root}; train first")
+    return RunFolder.open(max(adapters, key=lambda path: path.stat().st_mtime).parent)
+
+
+def is_job_of_sweep() -> bool:
+    """Whether this job is one of a multirun, in its process or in one of its own."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN or ISOLATED_JOB in os.environ
+
+
+def output_folder() -> Path:
+    """Return the folder of this job as Hydra made it."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def remove_results(folder: Path, names: tuple[str, ...]) -> None:
+    """Remove earlier results from `folder`, once their successors are about to be written."""
+    for name in names:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class RefuseResults(Callback):
+    """Ends the command before Hydra writes into a folder that already holds results.
+
+    It raises SystemExit because Hydra only warns of an Exception in a callback. Not
+    refused are child ranks, which write beside rank 0, a resumed run, which goes on in its own
+    folder, and unfinished predictions, which are continued.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the run's folder."""
+        HydraConfig.instance().set_config(config)  # Hydra sets it later; folder names refer to it
+        self._check(config, Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the sweep's folder."""
+        HydraConfig.instance().set_config(config)
+        self._check(config, Path(config.hydra.sweep.dir))
+
+    def _check(self, config: DictConfig, folder: Path) -> None:
+        command = config.hydra.job.config_name
+        results = {
+            "train": (*TRAINING, ".hydra", *PREDICTIONS, *SCORES),
+            "generate": (*TRAINING, *PREDICTIONS, *SCORES),
+            "evaluate": (*TRAINING, *SCORES),
+        }[command]
+        is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
+        is_made_for_this = str(folder) in (os.environ.get(ISOLATED_JOB), os.environ.get(CONTINUES))
+        is_resumed = config.get("resume") is not None
+        is_expected = is_sweep_in_run or is_made_for_this or is_resumed
+        if config.overwrite or process_rank() > 0 or is_expected:
+            return
+        found = next((name for name in results if (folder / name).exists()), None)
+        if found is not None and not _writes_nothing(config):
+            sys.exit(
+                f"error: {folder} already holds results ({found}); give this one a label with "
+                "name=…, another output_dir=…, or replace them with overwrite=true"
+            )
+
+
+def _writes_nothing(config: DictConfig) -> bool:
+    return bool(config.dry_run) or config.get("text") is not None

@@ -1,0 +1,28 @@
+"""loss.png: training and validation loss over updates."""
+
+from pathlib import Path
+
+from lora_lightning.files import atomic_path
+from lora_lightning.tracking.metrics_file import read_metrics
+
+
+def draw_losses(metrics: Path, figure: Path) -> None:
+    """Draw `metrics` (a metrics.csv) into `figure` (a PNG)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = read_metrics(metrics)
+    canvas, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for column, style in (("train/loss", "-"), ("val/loss", "o-")):
+        points = [(row["step"], row[column]) for row in rows if column in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=column, markersize=4)
+    axes.set_xlabel("update")
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with atomic_path(figure) as temporary:
+        canvas.savefig(temporary, dpi=150, format="png")
+    pyplot.close(canvas)

@@ -1,0 +1,178 @@
+"""One run of Weights & Biases: what the dashboard gets beside the metrics of every logger."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+
+from lora_lightning.errors import InputError
+from lora_lightning.files import read_json, read_json_lines, write_json
+from lora_lightning.methods.method import ParameterRow
+from lora_lightning.runs.folder import LOGGER_IDS
+
+
+class WandbRun(WandbLogger):
+    """Lightning's logger with the tables and artifacts of our runs; used in rank 0 alone.
+
+    Nothing is created before `begin`, so that bad input leaves no run behind.
+
+    Args:
+        project: where runs are gathered.
+        save_dir: folder for W&B's own files.
+        entity: user or team; None: the account's own.
+        name: of the run.
+        group: of runs that belong together.
+        job_type: `train`, `generate` or `evaluate`.
+        tags: to find runs by.
+        offline: record into `save_dir` alone.
+        log_adapter: upload adapters; a fully trained model is one, too.
+        prediction_rows: most rows of a table of predictions.
+        id: of the run to continue; None begins a new one.
+
+    Attributes:
+        settings: what the run's config shows, set before `begin`; None leaves that of a continued
+            run as it is.
+    """
+
+    settings: dict[str, Any] | None = None
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        save_dir: str,
+        entity: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: Sequence[str] = (),
+        offline: bool = False,
+        log_adapter: bool = True,
+        prediction_rows: int = 100,
+        id: str | None = None,
+    ) -> None:
+        # Not Lightning's own `offline`: it sets WANDB_MODE for all later jobs of this process.
+        mode = "offline" if offline else None
+        super().__init__(
+            project=project, save_dir=save_dir, entity=entity, name=name, group=group,
+            job_type=job_type, tags=list(tags), id=id, mode=mode,
+        )  # fmt: skip
+        self.log_adapter = log_adapter
+        self.prediction_rows = prediction_rows
+
+    def begin(self) -> None:
+        """Create the run, or continue it.
+
+        Raises:
+            InputError: W&B refuses, or cannot be reached.
+        """
+        try:
+            self.experiment.config.update(self.settings or {}, allow_val_change=True)
+        except wandb.errors.Error as error:
+            raise InputError(
+                f"logger=wandb: {' '.join(str(error).split())}; record without a network by "
+                "logger.wandb.offline=true, or leave W&B out by logger=csv"
+            ) from None
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Do nothing: the config is given when the run begins, flat axes included."""
+
+    def begin_training(self, folder: Path, rows: list[ParameterRow], total: int) -> None:
+        """Begin, write the run's id into the run folder, and log the trainable parameters.
+
+        Args:
+            folder: the training run's, which `resume=`, `generate.py` and `evaluate.py` look into.
+            rows: the table of trainable parameters.
+            total: number of all parameters.
+
+        Raises:
+            InputError: as `begin`.
+        """
+        is_continued = self.version is not None
+        self.begin()
+        write_json(folder / LOGGER_IDS, {"wandb": self.experiment.id})
+        if is_continued:
+            return
+        columns: list[str | int] = ["parameters", "formula", "count"]
+        table = wandb.Table(columns, [[row.kind, row.formula, row.count] for row in rows])
+        self.experiment.log({"parameters": table})
+        trainable = sum(row.count for row in rows)
+        self.experiment.summary.update(
+            {"parameters/trainable": trainable, "parameters/total": total}
+        )
+
+    def log_adapters(self, folder: Path) -> None:
+        """Log a run folder's adapters as one artifact: versions `last` and `best`."""
+        for alias, name in (("last", "adapter"), ("best", "adapter_best")):
+            if self.log_adapter and (folder / name).is_dir():
+                artifact = wandb.Artifact(f"adapter-{self.experiment.id}", type="model")
+                artifact.add_dir(str(folder / name))
+                self.experiment.log_artifact(artifact, aliases=[alias])
+
+    def log_predictions(self, folder: Path, label: str, checkpoint: str) -> None:
+        """Log predictions.jsonl as an artifact under the checkpoint's alias, and the speed.
+
+        Args:
+            folder: holds `predictions.jsonl` and `manifest.json`.
+            label: what tells these predictions from others of the run, such as `test`.
+            checkpoint: `last` or `best`.
+        """
+        artifact = wandb.Artifact(f"predictions-{label}-{self.experiment.id}", type="predictions")
+        for name in ("predictions.jsonl", "manifest.json"):
+            artifact.add_file(str(folder / name))
+        self.experiment.log_artifact(artifact, aliases=[checkpoint])
+        throughput = read_json(folder / "manifest.json")["throughput"]
+        self.experiment.log({f"decoding/{key}": value for key, value in throughput.items()})
+
+    def log_evaluation(self, folder: Path, label: str) -> None:
+        """Log the scores, and a table of some predictions with their references and scores.
+
+        Args:
+            folder: holds `metrics.json` and `sentences.jsonl`.
+            label: begins the names of the scores, such as `test`.
+        """
+        metrics = read_json(folder / "metrics.json")
+        subsets = {"": metrics["scores"]} | {f"{k}/": v for k, v in metrics["subsets"].items()}
+        scores = {
+            f"{label}/{subset}{metric}": value
+            for subset, values in subsets.items()
+            for metric, value in values.items()
+            if value is not None
+        }
+        sentences = [record for _, record in read_json_lines(folder / "sentences.jsonl")]
+        chosen = sample_by_id(sentences, self.prediction_rows)
+        self.experiment.log(scores | {f"predictions/{label}": predictions_table(chosen)})
+
+    def end(self, exit_code: int) -> None:
+        """Close the run, if it began, and record how the job ended."""
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=exit_code)
+
+
+def sample_by_id(sentences: list[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
+    """Return at most `rows` records in their order: the same ids in every run over a data set."""
+
+    def place(record: dict[str, Any]) -> str:
+        return hashlib.sha256(str(record["id"]).encode()).hexdigest()
+
+    chosen = {record["id"] for record in sorted(sentences, key=place)[:rows]}
+    return [record for record in sentences if record["id"] in chosen]
+
+
+def predictions_table(sentences: list[dict[str, Any]]) -> wandb.Table:
+    """Return a table of sentences: id, context, references, prediction, a column a metric."""
+    metrics = list(dict.fromkeys(name for record in sentences for name in record["metrics"]))
+    rows = [
+        [
+            str(record["id"]),
+            record["context"],
+            "\n".join(record["references"]),
+            record["hypothesis"],
+            *(record["metrics"].get(name) for name in metrics),
+        ]
+        for record in sentences
+    ]
+    return wandb.Table(["id", "context", "references", "prediction", *metrics], rows)

@@ -1,0 +1,167 @@
+"""Every config composes, every object can be built, and every wrong value is named."""
+
+from inspect import signature
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import get_object
+from omegaconf import DictConfig
+from torch.nn import Parameter
+
+from lora_lightning.config import resolvers
+from lora_lightning.config.build import build
+from lora_lightning.config.keys import flat_keys
+from lora_lightning.config.rules import FREE_GROUPS, RULES, check_config
+from lora_lightning.data.tokenizer import load_tokenizer
+from lora_lightning.errors import InputError
+from lora_lightning.tasks.decoder import beam_settings
+from lora_lightning.tasks.setup import build_trainer
+from tests.goldens import ROOT
+
+TOKENIZER = load_tokenizer(ROOT / "data" / "sample" / "gpt2_tiny")
+CONFIGS = ROOT / "configs"
+GROUPS = ("data", "model", "method", "optimizer", "scheduler", "loss", "generation", "protocol",
+          "trainer", "logger", "callbacks")  # fmt: skip
+OPTIONS = sorted(
+    f"{group}={path.relative_to(CONFIGS / group).with_suffix('')}"
+    for group in (*GROUPS, "experiment", "hparams_search", "debug")
+    for path in (CONFIGS / group).rglob("*.yaml")
+)
+
+
+def composed(*overrides: str, command: str = "train") -> DictConfig:
+    resolvers.register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(command, [*overrides, "output_dir=unused"])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_into_an_allowed_config(option):
+    config = composed(option, "trainer.accelerator=cpu", "trainer.devices=1")
+    if option.startswith("logger"):
+        return  # their folder is known only inside a job
+    check_config(config)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.split("=")[0] in GROUPS])
+def test_every_key_is_an_argument_of_what_is_built(option):
+    group = option.split("=")[0]
+    node = composed(option)[group]
+    nodes = list(node.values()) if group in ("logger", "callbacks") else [node]
+    for described in nodes:
+        if isinstance(described, DictConfig) and "_target_" in described:
+            parameters = signature(get_object(described._target_)).parameters
+            takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+            keys = {str(key) for key in described if not str(key).startswith("_")}
+            assert takes_any or keys <= set(parameters)
+
+
+BUILT = ("data", "method", "optimizer", "scheduler", "loss", "protocol", "callbacks")
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.split("=")[0] in BUILT])
+def test_every_option_can_be_built(option):
+    group = option.split("=")[0]
+    config = composed(option)
+    given = {"tokenizer": TOKENIZER, "seed": 0} if group == "data" else {}
+    built = build(config[group], **given)
+    if group == "optimizer":
+        names = ("lora_A", "lora_B")
+        built = built([(f"layer.{name}", Parameter(torch.ones(2, 2))) for name in names])
+    assert built is not None
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("generation=")])
+def test_every_generation_gives_settings_of_a_search(option):
+    assert beam_settings(composed(option), TOKENIZER, 2000).num_beams >= 1
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.startswith("trainer=")])
+def test_every_trainer_can_be_built(option, tmp_path):
+    config = composed(option, "trainer.accelerator=cpu", "trainer.devices=1")
+    assert build_trainer(config.trainer, [], [], tmp_path).max_epochs == 5
+
+
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
+def test_every_key_has_a_rule(command):
+    config = composed(command=command)
+    ours = [
+        key
+        for key in flat_keys(config)
+        if key.split(".")[0] not in FREE_GROUPS and not key.split(".")[-1].startswith("_")
+    ]
+    assert set(ours) <= set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("method.rank=0", ">= 1"),
+        ("method.rank=four", "whole number"),
+        ("method.rank=4.5", "whole number"),
+        ("method.alpha=-1", "> 0"),
+        ("method.dropout=1", "< 1"),
+        ("method.targets=q", "a list"),
+        ("method.bias=some", "none | lora_only | all"),
+        ("optimizer.lr=-1e-3", ">= 0"),
+        ("optimizer.lr=fast", "a number"),
+        ("data.batch_size=0", ">= 1"),
+        ("loss.label_smoothing=2", "<= 1"),
+        ("model.dtype=float8", "float32 | bfloat16"),
+        ("split=dev", "train | valid | test"),
+        ("trainer.max_steps=0", ">= 1"),
+        ("generation.num_beams=true", "whole number"),
+        ("generation.length_penalty=.inf", "a number"),
+        ("seed=-1", ">= 0"),
+        ("checkpoint=middle", "last | best"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(override, allowed):
+    with pytest.raises(InputError, match=override.split("=")[0]) as raised:
+        check_config(composed(override))
+    assert allowed in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["generation.min_new_tokens=9", "generation.max_new_tokens=8"],
+        ["generation.num_return=3", "generation.num_beams=2"],
+        ["scheduler=cyclic", "scheduler.steps=[0,10]", "scheduler.lrs=[0.1]"],
+        ["scheduler=cyclic", "scheduler.steps=[10,0]", "scheduler.lrs=[0.1,0.2]"],
+        ["trainer=cpu", "trainer.devices=2"],
+        ["then=[evaluate]"],
+        ["method=full", "optimizer=lora_plus"],
+        ["method.bias=lora_only", "model.dtype=bfloat16"],
+    ],
+)
+def test_values_that_contradict_each_other_are_an_error(overrides):
+    with pytest.raises(InputError):
+        check_config(composed(*overrides))
+
+
+def test_seed_0_is_a_seed():
+    check_config(composed("seed=0"))
+
+
+@pytest.mark.parametrize(("data", "protocol"), [
+    ("e2e", "E2EProtocol"), ("webnlg", "WebNLGProtocol"), ("sample_dart", "DARTProtocol"),
+    ("jsonl", "E2EProtocol"),
+])  # fmt: skip
+def test_a_data_set_brings_its_protocol(data, protocol):
+    assert composed(f"data={data}").protocol._target_.endswith(protocol)
+    assert composed(f"data={data}", "protocol=dart").protocol._target_.endswith("DARTProtocol")
+
+
+def test_the_papers_settings_differ_from_the_readmes_in_length_penalty_and_checkpoint():
+    paper = composed("experiment=e2e/gpt2_medium")
+    readme = composed("experiment=e2e/gpt2_medium_readme")
+    assert (paper.generation.length_penalty, paper.checkpoint) == (0.9, "best")
+    assert (readme.generation.length_penalty, readme.checkpoint) == (0.8, "last")
+    for config in (paper, readme):
+        assert (config.method.rank, config.method.alpha, config.optimizer.lr) == (4, 32, 2e-4)
+        assert (config.scheduler.warmup_steps, config.trainer.max_epochs) == (500, 5)
+        assert config.data.batch_size == 8
