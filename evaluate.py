@@ -9,8 +9,9 @@ python evaluate.py protocol=webnlg hypotheses=out.txt 'references=[reference0,re
 import hydra
 from omegaconf import DictConfig
 
-from lora_lightning.cli.entry import run, run_task
+from lora_lightning.cli.entry import run
 from lora_lightning.cli.quick_imports import import_lightning
+from lora_lightning.sweep.job import run_task
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import run_program
+from lora_lightning.config.build import build
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
@@ -56,8 +57,9 @@ def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
     """Load a run's model and write it to `output`."""
     config = OmegaConf.load(run.path / "config.yaml")
     assert isinstance(config, DictConfig)
-    tokenizer = tokenizer_of(config)
-    model, method = load_model(config, tokenizer, adapters_of_run(run, checkpoint))
+    method = build(config.method)
+    adapters = adapters_of_run(run, checkpoint)
+    model = load_model(config.model, method, tokenizer_of(config.model), adapters)
     if format == "peft":
         save_adapter(model, method, output, config.model.path)
     elif format == "loralib":

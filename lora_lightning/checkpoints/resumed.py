@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.loop_state import frozen_base
@@ -32,11 +31,13 @@ class ResumedRun:
         run: the folder.
         saved: the checkpoint's content.
         may_change: whether the user wants to go on with other numbers.
+        is_altered: whether the config would give other numbers than the run's own.
     """
 
     run: RunFolder
     saved: dict[str, Any]
     may_change: bool
+    is_altered: bool
 
     @property
     def saved_run(self) -> dict[str, Any]:
@@ -71,8 +72,12 @@ class ResumedRun:
         ]
         refuse(self.run, changes, self.may_change)
 
-    def prepare_folder(self, config: DictConfig) -> None:
-        """Take back what was written after the checkpoint, and note a changed config; by rank 0."""
+    def prepare_folder(self, composed: str) -> None:
+        """Take back what was written after the checkpoint, and note a changed config; by rank 0.
+
+        Args:
+            composed: the config as YAML, interpolations alive.
+        """
         (self.run.path / "result.json").unlink(missing_ok=True)  # written anew at the end
         metrics, size = self.run.path / "metrics.csv", self.saved_run["metrics_bytes"]
         if metrics.is_file() and metrics.stat().st_size > size:
@@ -80,24 +85,27 @@ class ResumedRun:
         drop_rows_after(self.run.path / "diagnostics.csv", self.saved["update"])
         for remains in self.run.path.glob("checkpoints/.*.partial"):
             remains.unlink()
-        if altered_values(self.run, config):
+        if self.is_altered:
             with atomic_text(self.run.path / ".hydra" / "config.yaml") as file:
-                file.write(OmegaConf.to_yaml(config))
+                file.write(composed)
 
 
-def open_resumed(config: DictConfig) -> ResumedRun | None:
-    """Return the run that `resume=` names, None without it.
+def open_resumed(folder: str, values: dict[str, Any], may_change: bool) -> ResumedRun:
+    """Return the run that `resume=` names.
+
+    Args:
+        folder: the run's.
+        values: of the config to go on with, as `flat_values` gives them.
+        may_change: `resume_force`.
 
     Raises:
         InputError: its checkpoint is damaged, or keys that alter numbers were changed.
     """
-    if config.resume is None:
-        return None
-    run = RunFolder.open(config.resume, "resume")
-    altered = altered_values(run, config)
-    refuse(run, [f"{key} {old} → {new}" for key, (old, new) in altered.items()],
-           config.resume_force)  # fmt: skip
-    resumed = ResumedRun(run, read_checkpoint(run.last_checkpoint), config.resume_force)
+    run = RunFolder.open(folder, "resume")
+    altered = altered_values(run, values)
+    refuse(run, [f"{key} {old} → {new}" for key, (old, new) in altered.items()], may_change)
+    saved = read_checkpoint(run.last_checkpoint)
+    resumed = ResumedRun(run, saved, may_change, is_altered=bool(altered))
     log.info("resume        %s after update %d", run.path, resumed.saved["update"])
     return resumed
 

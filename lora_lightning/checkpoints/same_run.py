@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from lora_lightning.config.overrides import plain_override, quote, stored_value
+from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.errors import InputError
 from lora_lightning.runs.claim import is_running
 from lora_lightning.runs.folder import RunFolder
@@ -72,38 +70,27 @@ def resume_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
             )
         if group in stored and group not in given:
             yield f"{group}={option}"
-    for key, value in stored_values(run).items():
+    for key, value in run.values().items():
         if key not in OF_THIS_COMMAND and key.split(".")[0] not in given:
             yield f"++{key}={plain_override(value)}"
     yield f"++output_dir={quote(str(run.path))}"
     yield "hydra.output_subdir=null"  # the run's own description stays
 
 
-def stored_values(run: RunFolder) -> dict[str, Any]:
-    """Return the run's config by dotted key, interpolations alive, paths of files absolute."""
-    return _flat(run.config, run.started_in)
+def altered_values(run: RunFolder, values: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return key → (old, new) where other values would give other numbers than the run's own.
 
-
-def altered_values(run: RunFolder, config: DictConfig) -> dict[str, tuple[Any, Any]]:
-    """Return key → (old, new) where `config` would give other numbers than the run's own config."""
-    old, new = stored_values(run), _flat(config, Path.cwd())
+    Args:
+        run: the training run.
+        values: by dotted key, as `flat_values` gives them.
+    """
+    old = run.values()
     return {
-        key: (old.get(key, ABSENT), new.get(key, ABSENT))
-        for key in [*old, *(key for key in new if key not in old)]
-        if old.get(key, ABSENT) != new.get(key, ABSENT) and not _alters_nothing(key)
+        key: (old.get(key, ABSENT), values.get(key, ABSENT))
+        for key in [*old, *(key for key in values if key not in old)]
+        if old.get(key, ABSENT) != values.get(key, ABSENT) and not _alters_nothing(key)
     }
 
 
 def _alters_nothing(key: str) -> bool:
     return any(key == harmless or key.startswith(f"{harmless}.") for harmless in ALTER_NOTHING)
-
-
-def _flat(config: DictConfig, folder: Path) -> dict[str, Any]:
-    def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key}", stored_value(f"{prefix}{key}", value, folder)
-
-    return dict(walk(OmegaConf.to_container(config, resolve=False), ""))

@@ -6,10 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning.cli.arguments import prepare_arguments
@@ -18,10 +15,9 @@ from lora_lightning.cli.help import print_help
 from lora_lightning.cli.ranks import is_rank_of_this_command, shared_by_ranks
 from lora_lightning.config.keys import CONFIGS, existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
-from lora_lightning.errors import InputError, Interrupted
-from lora_lightning.process import REPOSITORY, process_rank
+from lora_lightning.errors import TRACEBACK, InputError
+from lora_lightning.process import REPOSITORY
 
-TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
 NO_TRIAL = ("No trials are completed", "Record does not exist")
 
@@ -54,30 +50,6 @@ def run(main: Callable[[], Any]) -> None:
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]
-
-
-def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
-    """Call a task; bad input ends the command at once, before Hydra prints all overrides.
-
-    So does a training that a signal ended; it exits as if the signal had ended the process. A job
-    of a multirun is recorded, and leaves its traceback in its folder.
-    """
-    from lora_lightning.sweep.job import isolated_job, run_job
-
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return run_job(task, config)
-    try:
-        with isolated_job():
-            return task(config)
-    except InputError as error:
-        if TRACEBACK in os.environ:
-            raise
-        sys.exit(f"error: {error}")
-    except Interrupted as interruption:
-        if process_rank() > 0:
-            sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
-        print(interruption, file=sys.stderr)
-        sys.exit(interruption.exit_code)
 
 
 def _explain(command: str, arguments: list[str], error: Exception) -> str:

@@ -12,6 +12,6 @@ def build(node: DictConfig, **runtime: Any) -> Any:
     return hydra.utils.instantiate(node, _convert_="all", **runtime)
 
 
-def config_checksum(config: DictConfig) -> str:
+def checksum(config: DictConfig) -> str:
     """Return the SHA-256 of the resolved config: equal in every rank of a right run."""
     return hashlib.sha256(OmegaConf.to_yaml(config, resolve=True).encode()).hexdigest()

@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer",
              "adapter", "protocol.seen_lines")  # fmt: skip
@@ -40,6 +41,24 @@ def stored_value(key: str, value: Any, started_in: Path) -> Any:
         is_hub_name = key.startswith("model.") and not absolute.exists()
         return value if is_hub_name else str(absolute)
     return value
+
+
+def flat_values(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Return a config by dotted key, interpolations alive, paths of files absolute.
+
+    Args:
+        config: as it was composed.
+        folder: what relative paths are relative to.
+    """
+
+    def walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", stored_value(f"{prefix}{key}", value, folder)
+
+    return dict(walk(OmegaConf.to_container(config, resolve=False), ""))
 
 
 def plain_override(value: Any) -> str:

@@ -40,7 +40,7 @@ class DataToTextModule(LightningDataModule):
     `use_distributed_sampler=False`: the batches are dealt out to the ranks here.
 
     Args:
-        tokenizer: turns texts into token ids.
+        tokenizer: turns texts into token ids; None where only the texts of `examples` are read.
         seed: of the shuffle.
         batch_size: training rows per process and micro-batch.
         valid_batch_size: validation rows per process and batch; the reference's average over
@@ -62,7 +62,7 @@ class DataToTextModule(LightningDataModule):
     def __init__(
         self,
         *,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         seed: int,
         batch_size: int = 8,
         valid_batch_size: int = 4,
@@ -83,7 +83,7 @@ class DataToTextModule(LightningDataModule):
                 "data.batch_tokens at null and data.bucket_by_length at false"
             )
         _require_at_least(0, limit_test=0 if limit_test is None else limit_test)
-        self.tokenizer = tokenizer
+        self._tokenizer = tokenizer
         self.seed = seed
         self.batch_sizes = {"train": batch_size, "valid": valid_batch_size}
         self.batch_tokens = batch_tokens
@@ -99,6 +99,12 @@ class DataToTextModule(LightningDataModule):
         self._encoded: dict[str, EncodedRows] = {}
         self._samplers: dict[str, BatchSampler] = {}
         self._sampler_states: dict[str, Any] = {}
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns texts into token ids."""
+        assert self._tokenizer is not None
+        return self._tokenizer
 
     @property
     def has_validation(self) -> bool:
@@ -181,9 +187,12 @@ class DataToTextModule(LightningDataModule):
         lengths = self.encoded(split).lengths
         return sum(length > self.max_length for length in lengths), len(lengths)
 
-    def checksums(self) -> dict[str, str]:
-        """Return the SHA-256 of every file read so far, of the bytes inside where it is `.gz`."""
-        paths = self._paths_read.values()
+    def checksums(self, *splits: str) -> dict[str, str]:
+        """Return the SHA-256 of some splits' files, by default of every file read so far.
+
+        It is that of the bytes inside where a file is `.gz`.
+        """
+        paths = [self._paths_read[split] for split in splits or self._paths_read]
         return {name_beside(path, paths): self._checksum(path) for path in paths}
 
     @property

@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lora_lightning.config.overrides import flat_values
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json
 from lora_lightning.process import process_rank
@@ -62,6 +63,10 @@ class RunFolder:
         config = OmegaConf.load(self.path / ".hydra" / "config.yaml")
         assert isinstance(config, DictConfig)
         return config
+
+    def values(self) -> dict[str, Any]:
+        """Return the config by dotted key, interpolations alive, paths of files absolute."""
+        return flat_values(self.config, self.started_in)
 
     @property
     def choices(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""A job of a sweep: run, recorded, and kept from ending the others.
+"""A job: a command's task on its own, or one of a sweep, recorded and kept from ending the others.
 
-This is called around the task in whatever process the launcher made, so that it holds with every
-launcher and sweeper.
+`run_task` is called around the task in whatever process the launcher made, so that it holds with
+every launcher and sweeper.
 """
 
 import logging
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lora_lightning.errors import InputError, Interrupted
+from lora_lightning.errors import TRACEBACK, InputError, Interrupted
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.isolation import run_isolated
@@ -28,6 +29,28 @@ from lora_lightning.sweep.table import write_table
 
 log = logging.getLogger(__name__)
 ENDS_WELL = (None, 0, 3)  # exit codes; 3: an evaluation in which a score could not be computed
+
+
+def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Call a command's task; bad input ends it at once, before Hydra prints all overrides.
+
+    So does a training that a signal ended; it exits as if the signal had ended the process. A job
+    of a multirun is recorded, and leaves its traceback in its folder.
+    """
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_job(task, config)
+    try:
+        with isolated_job():
+            return task(config)
+    except InputError as error:
+        if TRACEBACK in os.environ:
+            raise
+        sys.exit(f"error: {error}")
+    except Interrupted as interruption:
+        if process_rank() > 0:
+            sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
+        print(interruption, file=sys.stderr)
+        sys.exit(interruption.exit_code)
 
 
 def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:

@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import nn
 from transformers import GPT2LMHeadModel
 
@@ -68,12 +67,10 @@ def largest_step(
     return memory
 
 
-def peak_of(config: DictConfig, model: GPT2LMHeadModel, device: torch.device) -> float | None:
-    """Measure the device's products where `trainer.measure_peak` asks for it, FLOP/s."""
-    if not config.trainer.measure_peak:
-        return None
-    dtype = torch.bfloat16 if config.trainer.precision == "bf16-mixed" else None
-    dtype = torch.float16 if config.trainer.precision == "16-mixed" else dtype
+def peak_of(model: GPT2LMHeadModel, precision: str, device: torch.device) -> float:
+    """Measure the device's products in the precision that training has, FLOP/s."""
+    dtype = torch.bfloat16 if precision == "bf16-mixed" else None
+    dtype = torch.float16 if precision == "16-mixed" else dtype
     peak = measured_peak(model.config.n_embd, dtype or compute_dtype(model.dtype, device), device)
     log.info("peak          %.1f GFLOP/s in matrix products", peak / 1e9)
     return peak

@@ -7,20 +7,23 @@ from typing import Any, Literal, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from lora_lightning.config.build import build
 from lora_lightning.data.encoding import Context, make_query
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.settings import BeamSettings, Sampling
 from lora_lightning.errors import InputError
-from lora_lightning.gpt2.load import check_vocabulary, load_base
 from lora_lightning.methods.inject import merge_adapters
 from lora_lightning.runs.folder import RunFolder
-from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
+from lora_lightning.tasks.model import adapters_of_run, load_bare_base, load_model, tokenizer_of
 
 log = logging.getLogger(__name__)
 
 
 class Decoder(NamedTuple):
-    """A model ready to decode, adapters merged, with its tokenizer and search settings."""
+    """A model ready to decode, adapters merged, with its tokenizer and search settings.
+
+    `described` is what a manifest says of it: everything of the config that decides predictions.
+    """
 
     model: Any
     tokenizer: Tokenizer
@@ -31,6 +34,7 @@ class Decoder(NamedTuple):
     longest_query: int
     on_long_context: str
     adapter_checksums: dict[str, str]
+    described: dict[str, Any]
 
 
 def chosen_adapters(config: DictConfig) -> list[Path] | None:
@@ -49,12 +53,11 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
     Raises:
         InputError: a file is missing or does not fit, or a setting does not fit the model.
     """
-    tokenizer = tokenizer_of(config)
+    tokenizer = tokenizer_of(config.model)
     if adapters is None:
-        model = load_base(config.model.path, config.model.dtype)
-        check_vocabulary(model, tokenizer.vocab_size)
+        model = load_bare_base(config.model, tokenizer)
     else:
-        model, _ = load_model(config, tokenizer, adapters)
+        model = load_model(config.model, build(config.method), tokenizer, adapters)
         merge_adapters(model)
     positions = min(config.data.max_length, model.config.n_positions)
     settings = beam_settings(config, tokenizer, model.config.vocab_size)
@@ -75,6 +78,11 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
         longest,
         generation.on_long_context,
         _checksums(adapters or []),
+        {
+            "generation": OmegaConf.to_container(generation),
+            "seed": config.seed if settings.sampling else None,
+            "model": OmegaConf.to_container(config.model, resolve=True),
+        },
     )
 
 

@@ -3,11 +3,13 @@
 import json
 import logging
 import sys
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
@@ -17,6 +19,7 @@ from lora_lightning.config.build import build
 from lora_lightning.config.rules import check_config
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text
+from lora_lightning.data.example import Example
 from lora_lightning.decoding.writer import read_predictions
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.evaluation import Evaluation
@@ -27,14 +30,29 @@ from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.files import atomic_text, folder_name, write_json
 from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
+from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import tokenizer_of
-from lora_lightning.tracking.wandb_job import label_of, open_wandb
-
-if TYPE_CHECKING:
-    from lora_lightning.tracking.wandb_run import WandbRun
+from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
 FINISHED_WITH_A_HOLE = 3  # exit code where one metric could not be computed
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How to score, and beside which published numbers.
+
+    Attributes:
+        protocol: the data set's.
+        java: path of a Java program, or None for the one that comes along.
+        is_published_set: whether this is meant to be the published test set; a difference is said.
+        published: the paper's numbers by subset and metric.
+    """
+
+    protocol: ScoringProtocol
+    java: str | None
+    is_published_set: bool
+    published: dict[str, dict[str, float]]
 
 
 def evaluate(config: DictConfig) -> None:
@@ -45,65 +63,72 @@ def evaluate(config: DictConfig) -> None:
     """
     check_config(config)
     folder = output_folder()
-    with open_wandb(config, folder, "evaluate") as wandb_run:
-        evaluation = evaluate_into(config, folder, wandb_run)
-    if evaluation is None:
-        return
+    scoring = build_scoring(config)
+    with open_loggers(config, folder, "evaluate") as loggers:
+        if config.hypotheses is not None:
+            segments = read_files(config.hypotheses, config.references, scoring.protocol)
+        else:
+            predictions = predictions_path(config)
+            data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
+            segments = segments_of(data, config, scoring.protocol, predictions)
+        if config.dry_run:
+            log.info("would score %d groups into %s", len(segments), folder)
+            return
+        for logger in run_loggers(loggers):
+            logger.begin()
+        evaluation = score_into(scoring, segments, folder)
+        for logger in run_loggers(loggers):
+            logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
         log.info('next          python generate.py run=%s text="…"', config.run)
     if evaluation.not_computed:
         sys.exit(FINISHED_WITH_A_HOLE)
 
 
-def evaluate_into(
-    config: DictConfig, folder: Path, wandb_run: "WandbRun | None"
-) -> Evaluation | None:
-    """Score what `config` names into `folder`; None where `dry_run` asks what would be scored."""
-    protocol = build(config.protocol)
-    if config.hypotheses is not None:
-        segments = read_files(config, protocol)
-        is_published_set = True
-    else:
-        segments = segments_of(config, protocol, predictions_path(config))
-        is_published_set = is_published_test_set(config)
-    if config.dry_run:
-        log.info("would score %d groups into %s", len(segments), folder)
-        return None
-    java = config.evaluation.java
-    published = published_of(protocol, is_from_elsewhere=config.run is None)
-    if wandb_run is not None:
-        wandb_run.begin()
-    evaluation = score_into(protocol, segments, folder, is_published_set, java, published)
-    if wandb_run is not None:
-        wandb_run.log_evaluation(folder, label_of(config))
-    return evaluation
-
-
-def evaluate_run(config: DictConfig, run: RunFolder, wandb_run: "WandbRun | None" = None) -> None:
+def score_run(
+    config: DictConfig, run: RunFolder, data: DataToTextModule, loggers: Iterable[Logger]
+) -> None:
     """Score the predictions of a run just decoded."""
-    protocol = build(config.protocol)
+    scoring = build_scoring(config)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
-    segments = segments_of(config, protocol, predictions)
-    is_published_set = is_published_test_set(config)
+    segments = segments_of(data, config, scoring.protocol, predictions)
     folder = run.path / "evaluation" / config.split
-    java = config.evaluation.java
-    published = published_of(protocol, is_from_elsewhere=False)
-    score_into(protocol, segments, folder, is_published_set, java, published)
-    if wandb_run is not None:
-        wandb_run.log_evaluation(folder, label_of(config))
+    score_into(scoring, segments, folder)
+    for logger in run_loggers(loggers):
+        logger.log_evaluation(folder, config.split)
 
 
-def read_files(config: DictConfig, protocol: ScoringProtocol) -> list[Segment]:
+def build_scoring(config: DictConfig) -> Scoring:
+    """Build the protocol, and look up the paper's numbers for this data set, model and method.
+
+    Files from elsewhere stand beside those of GPT-2 Medium and LoRA.
+    """
+    protocol: ScoringProtocol = build(config.protocol)
+    choices = HydraConfig.get().runtime.choices
+    is_of_run = "then" in config or config.run is not None
+    model, method = (choices["model"], choices["method"]) if is_of_run else ("gpt2_medium", "lora")
+    is_public = choices["data"] in ("e2e", "webnlg", "dart")
+    is_whole_test_set = config.split == "test" and config.data.limit_test is None
+    return Scoring(
+        protocol,
+        config.evaluation.java,
+        config.get("hypotheses") is not None or (is_public and is_whole_test_set),
+        published_scores(protocol.name, model, method),
+    )
+
+
+def read_files(
+    hypotheses: str, references: str | Sequence[str] | None, protocol: ScoringProtocol
+) -> list[Segment]:
     """Read hypotheses and references from elsewhere.
 
     Raises:
         InputError: `references` is missing, or a file is wrong.
     """
-    if config.references is None:
+    if references is None:
         raise InputError("hypotheses= needs references=: E2E one file, else [reference0,…]")
-    references = config.references
     paths = [references] if isinstance(references, str) else list(references)
-    return protocol.read(Path(config.hypotheses), [Path(path) for path in paths])
+    return protocol.read(Path(hypotheses), [Path(path) for path in paths])
 
 
 def predictions_path(config: DictConfig) -> Path:
@@ -130,24 +155,16 @@ def predictions_path(config: DictConfig) -> Path:
     return path
 
 
-def segments_of(config: DictConfig, protocol: ScoringProtocol, predictions: Path) -> list[Segment]:
+def segments_of(
+    data: DataToTextModule, config: DictConfig, protocol: ScoringProtocol, predictions: Path
+) -> list[Segment]:
     """Match predictions with the references of their contexts, by id.
 
     Raises:
         InputError: the ids of the predictions are not exactly those of the contexts.
     """
     records = read_predictions(predictions)
-    tokenizer = tokenizer_of(config)
-    data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
-    rows = [
-        replace(
-            example,
-            context=context_text(example.context, tokenizer),
-            completion=completion_text(example.completion, tokenizer),
-        )
-        for example in data.examples(config.split)
-    ]
-    groups = group_rows(rows)  # type: ignore[arg-type]
+    groups = group_rows(text_rows(data.examples(config.split), config.model))  # type: ignore[arg-type]
     texts = match_predictions(groups, [(record["id"], record["text"]) for record in records])
     return protocol.prepare(
         [
@@ -163,24 +180,24 @@ def segments_of(config: DictConfig, protocol: ScoringProtocol, predictions: Path
     )
 
 
-def score_into(
-    protocol: ScoringProtocol,
-    segments: list[Segment],
-    folder: Path,
-    is_published_set: bool,
-    java: str | None,
-    published: dict[str, dict[str, float]],
-) -> Evaluation:
-    """Score segments, write everything into `folder`, and print the table.
+def text_rows(examples: list[Example], model: DictConfig) -> list[Example]:
+    """Return rows as texts; only rows of token ids need a tokenizer, and so the base's folder."""
+    if all(isinstance(e.context, str) and isinstance(e.completion, str) for e in examples):
+        return examples
+    tokenizer = tokenizer_of(model)
+    return [
+        replace(
+            example,
+            context=context_text(example.context, tokenizer),
+            completion=completion_text(example.completion, tokenizer),
+        )
+        for example in examples
+    ]
 
-    Args:
-        protocol: how to score.
-        segments: what to score.
-        folder: where the files go.
-        is_published_set: whether this is meant to be the published test set; a difference is said.
-        java: path of a Java program, or None for the one that comes along.
-        published: the paper's numbers by subset and metric.
-    """
+
+def score_into(scoring: Scoring, segments: list[Segment], folder: Path) -> Evaluation:
+    """Score segments, write everything into `folder`, and print the table."""
+    protocol = scoring.protocol
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as progress:
@@ -191,7 +208,8 @@ def score_into(
             if progress.disable and done < total:
                 log.info("scoring       %d/%d %s", done + 1, total, label)
 
-        evaluation = score(protocol, segments, show, java)
+        evaluation = score(protocol, segments, show, scoring.java)
+    is_published_set = scoring.is_published_set
     differences = protocol.test_set_notes(evaluation.counts) if is_published_set else []
     evaluation.notes += differences
     remove_results(folder, SCORES)
@@ -209,23 +227,10 @@ def score_into(
         "notes",
     )
     write_json(folder / "metrics.json", {key: getattr(evaluation, key) for key in fields})
-    print_scores(protocol, evaluation, published if is_published_set and not differences else {})
+    published = scoring.published if is_published_set and not differences else {}
+    print_scores(protocol, evaluation, published)
     log.info("scores        %s", folder / "metrics.json")
     return evaluation
-
-
-def is_published_test_set(config: DictConfig) -> bool:
-    """Whether the whole test set of a public data set is scored."""
-    is_public = HydraConfig.get().runtime.choices["data"] in ("e2e", "webnlg", "dart")
-    return is_public and config.split == "test" and config.data.limit_test is None
-
-
-def published_of(protocol: ScoringProtocol, is_from_elsewhere: bool) -> dict[str, dict[str, float]]:
-    """Return the paper's numbers for this model and method; GPT-2 Medium, LoRA for other files."""
-    if is_from_elsewhere:
-        return published_scores(protocol.name, "gpt2_medium", "lora")
-    choices = HydraConfig.get().runtime.choices
-    return published_scores(protocol.name, choices["model"], choices["method"])
 
 
 def print_scores(

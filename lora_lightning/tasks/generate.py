@@ -5,10 +5,10 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning.pytorch as pl
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lora_lightning.config.build import build
 from lora_lightning.data.datamodule import DataToTextModule
@@ -20,13 +20,11 @@ from lora_lightning.files import write_json
 from lora_lightning.runs.folder import PREDICTIONS, RunFolder, output_folder, remove_results
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
+from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import adapters_of_run
 from lora_lightning.tasks.prediction import BeamDecoding, rank_loader
 from lora_lightning.tasks.setup import build_trainer, start
-from lora_lightning.tracking.wandb_job import label_of, open_wandb
-
-if TYPE_CHECKING:
-    from lora_lightning.tracking.wandb_run import WandbRun
+from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
 
@@ -42,59 +40,56 @@ def generate(config: DictConfig) -> None:
         return
     start(config)
     folder = output_folder()
-    with open_wandb(config, folder, "generate") as wandb_run:
-        generate_into(config, folder, wandb_run)
+    with open_loggers(config, folder, "generate") as loggers:
+        pl.seed_everything(config.seed, workers=True, verbose=False)
+        decoder = load_decoder(config, chosen_adapters(config))
+        contexts, checksums = contexts_of(config, decoder.tokenizer)
+        trainer = build_trainer(config.trainer, [], [], folder)
+        if config.dry_run:
+            log.info("would decode %d contexts into %s", len(contexts), folder)
+            return
+        for logger in run_loggers(loggers):
+            logger.begin()
+        decode(decoder, contexts, checksums, config.split, folder, trainer)
+        for logger in run_loggers(loggers):
+            logger.log_predictions(folder, label_of(config), config.checkpoint)
+    if trainer.is_global_zero and config.inputs is None:
+        say_next(config, folder)
 
 
-def generate_into(config: DictConfig, folder: Path, wandb_run: "WandbRun | None") -> None:
-    """Load the model, decode into `folder`, and say what comes next."""
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    decoder = load_decoder(config, chosen_adapters(config))
-    contexts, checksums = contexts_of(config, decoder.tokenizer)
-    trainer = build_trainer(config.trainer, [], [], folder)
-    if config.dry_run:
-        log.info("would decode %d contexts into %s", len(contexts), folder)
-        return
-    if wandb_run is not None:
-        wandb_run.begin()
-    decode(config, decoder, contexts, checksums, folder, trainer)
-    if wandb_run is not None:
-        wandb_run.log_predictions(folder, label_of(config), config.checkpoint)
-    if trainer.is_global_zero:
-        source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
-        same = [
-            f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")
-        ]
-        if config.inputs is None:
-            log.info("next          python evaluate.py %s%s", source, "".join(same))
+def say_next(config: DictConfig, folder: Path) -> None:
+    """Say how to score what was decoded."""
+    source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
+    same = [f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")]
+    log.info("next          python evaluate.py %s%s", source, "".join(same))
 
 
 def decode_run(
-    config: DictConfig, run: RunFolder, trainer: pl.Trainer, wandb_run: "WandbRun | None" = None
+    config: DictConfig, run: RunFolder, data: DataToTextModule, trainer: pl.Trainer
 ) -> None:
     """Decode the split of a run that has just been trained, with what it wrote to disk."""
     decoder = load_decoder(config, adapters_of_run(run, config.checkpoint))
-    contexts, checksums = contexts_of(config, decoder.tokenizer)
     folder = run.path / "predictions" / config.split
-    decode(config, decoder, contexts, checksums, folder, trainer)
-    if wandb_run is not None:
-        wandb_run.log_predictions(folder, label_of(config), config.checkpoint)
+    contexts = data.contexts(config.split)
+    decode(decoder, contexts, data.checksums(config.split), config.split, folder, trainer)
+    for logger in run_loggers(trainer.loggers):
+        logger.log_predictions(folder, config.split, config.checkpoint)
 
 
 def contexts_of(config: DictConfig, tokenizer: Tokenizer) -> tuple[list[Context], dict[str, str]]:
     """Return the distinct contexts to decode, and the checksums of the files they come from."""
-    if config.get("inputs") is not None:
+    if config.inputs is not None:
         inputs = [(given.id, given.context) for given in read_inputs(config.inputs)]
         return encode_contexts(inputs, tokenizer), {}
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
-    return data.contexts(config.split), data.checksums()
+    return data.contexts(config.split), data.checksums(config.split)
 
 
 def decode(
-    config: DictConfig,
     decoder: Decoder,
     contexts: list[Context],
     checksums: dict[str, str],
+    split: str,
     folder: Path,
     trainer: pl.Trainer,
 ) -> None:
@@ -102,18 +97,23 @@ def decode(
 
     Each rank writes its own file as it goes; a run of the same settings goes on where it stopped.
 
+    Args:
+        decoder: the model and how it decodes.
+        contexts: what to decode.
+        checksums: of the files that they come from.
+        split: name of what they are, for the manifest.
+        folder: where the predictions go.
+        trainer: whose ranks decode.
+
     Raises:
         InputError: a context is too long under `on_long_context=error`, or `folder` holds
             unfinished predictions of other settings.
     """
     queries, cut = make_queries(contexts, decoder)
-    settings = {
-        "generation": OmegaConf.to_container(config.generation),
-        "seed": config.seed if decoder.settings.sampling else None,
-        "model": OmegaConf.to_container(config.model, resolve=True),
+    settings = decoder.described | {
         "end_token_ids": list(decoder.settings.end_token_ids),
         "queries_sha256": hashlib.sha256(json.dumps(queries).encode()).hexdigest(),
-        "split": config.split,
+        "split": split,
         "adapter_sha256": sorted(decoder.adapter_checksums.values()),
     }
     if trainer.is_global_zero and cut:
@@ -130,19 +130,18 @@ def decode(
         remove_results(folder, PREDICTIONS)
         path = merge_shards(folder, [context.id for context in contexts])
         records = [record for record in read_predictions(path) if record["id"] not in done]
-        throughput = {
-            "contexts_per_second": len(records) / seconds,
-            "tokens_per_second": sum(len(record["tokens"]) for record in records) / seconds,
-        }
-        counts = {"contexts": len(contexts), "cut": cut}
         manifest = {
             "settings": settings,
-            "counts": counts,
+            "counts": {"contexts": len(contexts), "cut": cut},
             "checksums": checksums | decoder.adapter_checksums,
+            "throughput": {
+                "contexts_per_second": len(records) / seconds,
+                "tokens_per_second": sum(len(record["tokens"]) for record in records) / seconds,
+            },
         }
-        write_json(folder / "manifest.json", manifest | {"throughput": throughput})
+        write_json(folder / "manifest.json", manifest)
         log.info("decoded       %d contexts in %.1f s", len(contexts), seconds)
-        log.info("predictions   %s", folder / "predictions.jsonl")
+        log.info("predictions   %s", path)
     trainer.strategy.barrier("predictions.jsonl is written")
 
 

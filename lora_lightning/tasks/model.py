@@ -7,7 +7,6 @@ from typing import Any
 from omegaconf import DictConfig
 from transformers import GPT2LMHeadModel
 
-from lora_lightning.config.build import build
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.gpt2.load import check_vocabulary, load_base
@@ -17,40 +16,46 @@ from lora_lightning.runs.folder import RunFolder
 log = logging.getLogger(__name__)
 
 
-def tokenizer_of(config: DictConfig) -> Tokenizer:
-    """Load the tokenizer of a config; a hub name is found or fetched as the base itself is.
+def tokenizer_of(model: DictConfig) -> Tokenizer:
+    """Load the tokenizer of the group `model`; a hub name is found or fetched as the base is.
 
     Raises:
         InputError: there is none.
     """
-    path = config.model.tokenizer
-    key = "model.path" if path == config.model.path else "model.tokenizer"
-    return load_tokenizer(base_folder(path, key))
+    key = "model.path" if model.tokenizer == model.path else "model.tokenizer"
+    return load_tokenizer(base_folder(model.tokenizer, key))
+
+
+def load_bare_base(model: DictConfig, tokenizer: Tokenizer) -> GPT2LMHeadModel:
+    """Load the base of the group `model`; the tokenizer's ids must fit it.
+
+    Raises:
+        InputError: a file is missing, or does not fit.
+    """
+    base = load_base(model.path, model.dtype)
+    check_vocabulary(base, tokenizer.vocab_size)
+    return base
 
 
 def load_model(
-    config: DictConfig, tokenizer: Tokenizer, adapters: list[Path]
-) -> tuple[GPT2LMHeadModel, Any]:
+    model: DictConfig, method: Any, tokenizer: Tokenizer, adapters: list[Path]
+) -> GPT2LMHeadModel:
     """Load the base, apply the method, and load adapters over it one after another.
 
     Args:
-        config: has `model` and `method`.
+        model: the group `model`.
+        method: what is trained.
         tokenizer: its ids must fit the base.
         adapters: files or folders; none leaves the method at its initialisation.
-
-    Returns:
-        The model and the method.
 
     Raises:
         InputError: a file is missing or does not fit.
     """
-    model = load_base(config.model.path, config.model.dtype)
-    check_vocabulary(model, tokenizer.vocab_size)
-    method = build(config.method)
-    method.apply(model)
+    loaded = load_bare_base(model, tokenizer)
+    method.apply(loaded)
     for path in adapters:
-        log.info("%s: %s", path, load_adapter(model, method, path))
-    return model, method
+        log.info("%s: %s", path, load_adapter(loaded, method, path))
+    return loaded
 
 
 def adapters_of_run(run: RunFolder, checkpoint: str) -> list[Path]:

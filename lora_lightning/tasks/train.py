@@ -3,41 +3,67 @@
 import json
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
-from lora_lightning.config.build import build, config_checksum
+from lora_lightning.config.build import build, checksum
+from lora_lightning.config.overrides import flat_values
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
+from lora_lightning.methods.method import Method
 from lora_lightning.process import process_rank
 from lora_lightning.runs.claim import claimed
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
+from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.setup import build_trainer, start
-from lora_lightning.tracking.loggers import open_loggers
+from lora_lightning.tasks.then import do_what_follows
 from lora_lightning.tracking.loss_figure import draw_losses
-from lora_lightning.tracking.wandb_job import open_wandb
+from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
 from lora_lightning.training.module import FineTuning
 from lora_lightning.training.plan import TrainingPlan, plan_micro_steps
 
-if TYPE_CHECKING:
-    from lora_lightning.tracking.wandb_run import WandbRun
-
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The parts of a training, each built once.
+
+    Attributes:
+        folder: the run folder.
+        data: the data set.
+        model: with `method` applied.
+        method: what is trained.
+        module: model, loss, optimizer and schedule.
+        trainer: Lightning's.
+        saving: writes checkpoints and adapters.
+        resumed: the run that is gone on with, if any.
+    """
+
+    folder: Path
+    data: DataToTextModule
+    model: GPT2LMHeadModel
+    method: Method
+    module: FineTuning
+    trainer: pl.Trainer
+    saving: SaveRun
+    resumed: ResumedRun | None
 
 
 def train(config: DictConfig) -> float | None:
@@ -52,51 +78,56 @@ def train(config: DictConfig) -> float | None:
     if needs_isolation(config):
         return run_isolated("train")
     start(config)
-    resumed = open_resumed(config)
+    resumed = None
+    if config.resume is not None:
+        values = flat_values(config, Path.cwd())
+        resumed = open_resumed(config.resume, values, config.resume_force)
+    resumed_at = None if resumed is None else resumed.saved["update"]
     folder = output_folder()
     with (
-        claimed_by_rank_zero(config, folder),
-        open_wandb(config, folder, "train") as wandb_run,
+        claimed_by_rank_zero(folder, config.dry_run),
+        open_loggers(config, folder, "train", resumed_at) as loggers,
     ):
-        resumed_at = None if resumed is None else resumed.saved["update"]
-        loggers = open_loggers(config.logger, folder, resumed_at)
-        scores, trainer = fit(config, folder, loggers, resumed, wandb_run)
+        training = build_training(config, folder, loggers, resumed)
         if config.dry_run:
             return None
+        run_training(training, config)
+        scores = {k: v for k, v in training.module.latest.items() if k.startswith("val/")}
+        trainer = training.trainer
         trainer.strategy.barrier("the run folder is complete")
-        if wandb_run is not None:
-            wandb_run.log_adapters(folder)
-        has_trained = resumed is None or trainer.global_step > 0
-        scores |= go_on(config, RunFolder.open(folder), trainer, not has_trained, wandb_run)
-        return end_run(config, folder, scores, trainer.is_global_zero)
+        for logger in run_loggers(loggers):
+            logger.log_adapters(folder)
+        may_be_done = resumed is not None and trainer.global_step == 0
+        run = RunFolder.open(folder)
+        scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
+        value = scores.get(config.optimized_metric)
+        if trainer.is_global_zero:
+            end_run(folder, config.optimized_metric, value, config.then)
+        return value
 
 
-def claimed_by_rank_zero(config: DictConfig, folder: Path) -> AbstractContextManager[None]:
+def claimed_by_rank_zero(folder: Path, dry_run: bool) -> AbstractContextManager[None]:
     """Keep other commands from training in the folder meanwhile."""
-    if process_rank() > 0 or config.dry_run:
+    if process_rank() > 0 or dry_run:
         return nullcontext()
     folder.mkdir(parents=True, exist_ok=True)
     return claimed(folder)
 
 
-def fit(
-    config: DictConfig,
-    folder: Path,
-    loggers: list[Logger],
-    resumed: ResumedRun | None,
-    wandb_run: "WandbRun | None",
-) -> tuple[dict[str, float], pl.Trainer]:
-    """Train into the run folder, and return the last validation's metrics and the Trainer."""
+def build_training(
+    config: DictConfig, folder: Path, loggers: list[Logger], resumed: ResumedRun | None
+) -> Training:
+    """Build every part of a training, check that they fit, and say what will be trained."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    tokenizer = tokenizer_of(config)
-    data = build(config.data, tokenizer=tokenizer, seed=config.seed)
+    tokenizer = tokenizer_of(config.model)
+    data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
+    loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
+    method = build(config.method)
     adapters = [Path(config.adapter)] if config.adapter else []
-    model, method = load_model(config, tokenizer, adapters)
-    schedule = build(config.scheduler)
+    model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build(config.callbacks).values(), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
-    loggers = loggers if wandb_run is None else [*loggers, wandb_run]
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
@@ -105,34 +136,57 @@ def fit(
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
     device = trainer.strategy.root_device
     report(data, model, method, plan, largest_step(model, data, execution, device))
-    if config.dry_run:
-        return {}, trainer
-
-    model.train()  # transformers loads models in evaluation mode, without dropout
-    loss, optimizer = build(config.loss), build(config.optimizer)
-    peak = peak_of(config, model, device)
+    peak = None
+    if config.trainer.measure_peak and not config.dry_run:
+        peak = peak_of(model, config.trainer.precision, device)
     module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak)
-    record = begin_run(config, folder, trainer, method, model, resumed, wandb_run)
-    run_training(config, trainer, module, data, resumed)
-    record |= saving.record() | {"throughput": module.median_throughput()}
-    record |= {"data": data.checksums(), "ranks": gather_ranks(config, trainer)}
+    return Training(folder, data, model, method, module, trainer, saving, resumed)
+
+
+def run_training(training: Training, config: DictConfig) -> None:
+    """Train, and complete the run folder: config.yaml at the start, run.json at the end."""
+    record = begin_run(training, config)
+    training.model.train()  # transformers loads models in evaluation mode, without dropout
+    fit(training, config.trainer.validate_first)
+    record |= training.saving.record() | {"throughput": training.module.median_throughput()}
+    ranks = gather_ranks(checksum(config), training.trainer)
+    record |= {"data": training.data.checksums(), "ranks": ranks}
+    if training.trainer.is_global_zero:
+        end_training(training.folder, record, has_trained=training.module.micro_step > 0)
+
+
+def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
+    """Write config.yaml, once nothing can be wrong any more, and return the start of run.json."""
+    folder, trainer, resumed = training.folder, training.trainer, training.resumed
     if trainer.is_global_zero:
-        end_training(folder, record, has_trained=module.micro_step > 0)
-    return {key: v for key, v in module.latest.items() if key.startswith("val/")}, trainer
+        if resumed is None:
+            remove_results(folder, TRAINING)
+        else:
+            resumed.prepare_folder(OmegaConf.to_yaml(config))
+        with atomic_text(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    rows = training.method.parameter_table(training.model)
+    total = sum(parameter.numel() for parameter in training.model.parameters())
+    for logger in trainer.loggers:
+        logger.log_hyperparams(plain)
+    for logger in run_loggers(trainer.loggers):
+        logger.begin_training(folder, rows, total)
+    return {
+        "seed": config.seed,
+        **environment(),
+        "parameters": {"trainable": sum(row.count for row in rows), "total": total},
+        "world_size": trainer.world_size,
+    }
 
 
-def run_training(
-    config: DictConfig,
-    trainer: pl.Trainer,
-    module: FineTuning,
-    data: DataToTextModule,
-    resumed: ResumedRun | None,
-) -> None:
+def fit(training: Training, validate_first: bool) -> None:
     """Train from the start, or from where a resumed run stands if anything is left."""
+    trainer, module, data = training.trainer, training.module, training.data
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
-    if resumed is None:
-        if config.trainer.validate_first:
+    if (resumed := training.resumed) is None:
+        if validate_first:
             trainer.validate(module, datamodule=data, verbose=False)
         trainer.fit(module, datamodule=data)
     elif resumed.has_ended(module.plan):
@@ -188,45 +242,13 @@ def check_length(data: DataToTextModule, positions: int) -> None:
         )
 
 
-def begin_run(
-    config: DictConfig,
-    folder: Path,
-    trainer: pl.Trainer,
-    method: Any,
-    model: nn.Module,
-    resumed: ResumedRun | None,
-    wandb_run: "WandbRun | None",
-) -> dict[str, Any]:
-    """Write config.yaml, once nothing can be wrong any more, and return the start of run.json."""
-    if trainer.is_global_zero:
-        if resumed is None:
-            remove_results(folder, TRAINING)
-        else:
-            resumed.prepare_folder(config)
-        with atomic_text(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    for logger in trainer.loggers:
-        logger.log_hyperparams(plain)
-    rows = method.parameter_table(model)
-    total = sum(parameter.numel() for parameter in model.parameters())
-    if wandb_run is not None:
-        wandb_run.begin_training(folder, rows, total)
-    return {
-        "seed": config.seed,
-        **environment(),
-        "parameters": {"trainable": sum(row.count for row in rows), "total": total},
-        "world_size": trainer.world_size,
-    }
-
-
-def gather_ranks(config: DictConfig, trainer: pl.Trainer) -> list[dict[str, Any]]:
+def gather_ranks(config_sha256: str, trainer: pl.Trainer) -> list[dict[str, Any]]:
     """Return each rank's checksum of its own config, through a collective.
 
     Raises:
         InputError: two ranks trained with different configs.
     """
-    own = {"rank": trainer.global_rank, "config_sha256": config_checksum(config)}
+    own = {"rank": trainer.global_rank, "config_sha256": config_sha256}
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
     ranks: list[Any] = [None] * trainer.world_size
@@ -236,48 +258,12 @@ def gather_ranks(config: DictConfig, trainer: pl.Trainer) -> list[dict[str, Any]
     return ranks
 
 
-def go_on(
-    config: DictConfig,
-    run: RunFolder,
-    trainer: pl.Trainer,
-    may_be_done: bool,
-    wandb_run: "WandbRun | None",
-) -> dict[str, float]:
-    """Do what `then` names, in this process and its ranks, and return the scores.
-
-    Args:
-        config: of the run.
-        run: its folder.
-        trainer: whose ranks decode.
-        may_be_done: whether results in the folder are of the model as it is, and need no repeat.
-        wandb_run: gets predictions and scores.
-    """
-    from lora_lightning.tasks.evaluate import evaluate_run
-    from lora_lightning.tasks.generate import decode_run
-
-    decoded = run.path / "predictions" / config.split / "manifest.json"
-    scored = run.path / "evaluation" / config.split / "metrics.json"
-    if "generate" in config.then and not (may_be_done and decoded.is_file()):
-        decode_run(config, run, trainer, wandb_run)
-    if "evaluate" not in config.then or not trainer.is_global_zero:
-        return {}
-    if not (may_be_done and scored.is_file()):
-        evaluate_run(config, run, wandb_run)
-    return run.scores(config.split)
-
-
-def end_run(
-    config: DictConfig, folder: Path, scores: dict[str, float], is_rank_zero: bool
-) -> float | None:
-    """Write result.json, say what comes next, and return the metric that a sweeper optimizes."""
-    value = scores.get(config.optimized_metric)
-    if not is_rank_zero:
-        return value
+def end_run(folder: Path, metric: str, value: float | None, then: list[str]) -> None:
+    """Write result.json, and say what comes next."""
     with atomic_text(folder / "result.json") as file:
-        json.dump({"metric": config.optimized_metric, "value": value}, file)
+        json.dump({"metric": metric, "value": value}, file)
     log.info("run folder    %s", folder)
-    if "generate" not in config.then:
+    if "generate" not in then:
         log.info("next          python generate.py run=%s", folder)
-    elif "evaluate" not in config.then:
+    elif "evaluate" not in then:
         log.info("next          python evaluate.py run=%s", folder)
-    return value

@@ -12,12 +12,11 @@ from lora_lightning.errors import InputError
 from lora_lightning.files import read_json, read_json_lines, write_json
 from lora_lightning.methods.method import ParameterRow
 from lora_lightning.runs.folder import LOGGER_IDS
+from lora_lightning.tracking.run_logger import RunLogger
 
 
-class WandbRun(WandbLogger):
+class WandbRun(WandbLogger, RunLogger):
     """Lightning's logger with the tables and artifacts of our runs; used in rank 0 alone.
-
-    Nothing is created before `begin`, so that bad input leaves no run behind.
 
     Args:
         project: where runs are gathered.
@@ -83,10 +82,7 @@ class WandbRun(WandbLogger):
     def begin_training(self, folder: Path, rows: list[ParameterRow], total: int) -> None:
         """Begin, write the run's id into the run folder, and log the trainable parameters.
 
-        Args:
-            folder: the training run's, which `resume=`, `generate.py` and `evaluate.py` look into.
-            rows: the table of trainable parameters.
-            total: number of all parameters.
+        `resume=`, `generate.py` and `evaluate.py` look for the id there.
 
         Raises:
             InputError: as `begin`.
@@ -113,13 +109,7 @@ class WandbRun(WandbLogger):
                 self.experiment.log_artifact(artifact, aliases=[alias])
 
     def log_predictions(self, folder: Path, label: str, checkpoint: str) -> None:
-        """Log predictions.jsonl as an artifact under the checkpoint's alias, and the speed.
-
-        Args:
-            folder: holds `predictions.jsonl` and `manifest.json`.
-            label: what tells these predictions from others of the run, such as `test`.
-            checkpoint: `last` or `best`.
-        """
+        """Log predictions.jsonl as an artifact under the checkpoint's alias, and the speed."""
         artifact = wandb.Artifact(f"predictions-{label}-{self.experiment.id}", type="predictions")
         for name in ("predictions.jsonl", "manifest.json"):
             artifact.add_file(str(folder / name))
@@ -128,12 +118,7 @@ class WandbRun(WandbLogger):
         self.experiment.log({f"decoding/{key}": value for key, value in throughput.items()})
 
     def log_evaluation(self, folder: Path, label: str) -> None:
-        """Log the scores, and a table of some predictions with their references and scores.
-
-        Args:
-            folder: holds `metrics.json` and `sentences.jsonl`.
-            label: begins the names of the scores, such as `test`.
-        """
+        """Log the scores, and a table of some predictions with their references and scores."""
         metrics = read_json(folder / "metrics.json")
         subsets = {"": metrics["scores"]} | {f"{k}/": v for k, v in metrics["subsets"].items()}
         scores = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lora_lightning.decoding import layout
+from lora_lightning.gpt2 import layout
 from lora_lightning.gpt2.layout import PackedProjection, decoding_copy
 from lora_lightning.methods.inject import inject_lora, merge_adapters
 

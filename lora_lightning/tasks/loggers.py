@@ -1,4 +1,7 @@
-"""Which W&B run a job writes: a new one or one that it continues, closed on every way out."""
+"""The loggers of a job: metrics.csv, those of the config, and the W&B run that it writes.
+
+A W&B run is a new one, or the training's that the job belongs to, and is closed on every way out.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lora_lightning.config.build import build
 from lora_lightning.files import folder_name, read_json
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
+from lora_lightning.tracking.metrics_file import MetricsFile
+from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.tracking.wandb_account import require_key, send_nothing
 
 if TYPE_CHECKING:
@@ -21,34 +27,50 @@ INTERRUPTED = 130  # what a shell calls the end by Ctrl-C
 
 
 @contextmanager
-def open_wandb(config: DictConfig, folder: Path, task: str) -> Iterator["WandbRun | None"]:
-    """Yield this job's W&B run, not yet begun; None where there is none, or in ranks above 0.
+def open_loggers(
+    config: DictConfig, folder: Path, task: str, resumed_at: int | None = None
+) -> Iterator[list[Logger]]:
+    """Yield this job's loggers, not yet begun; those that keep a run are told how the job ended.
+
+    Training has them all, decoding and scoring only W&B, which can add to the training's run.
 
     Args:
-        config: of the command; its `logger.wandb` describes the run.
+        config: of the command.
         folder: where the job writes.
         task: `train`, `generate` or `evaluate`.
+        resumed_at: updates that a resumed run has done.
 
     Raises:
-        InputError: an online run has no key. It is raised at once, and nothing is asked.
+        InputError: an online W&B run has no key. It is raised at once, and nothing is asked.
     """
-    if "wandb" not in config.logger or config.dry_run or getattr(rank_zero_only, "rank", 0):
-        yield None
-        return
-    if config.logger.wandb.offline:
-        send_nothing()
-    else:
-        require_key()
-    run = make_run(config, folder, task)
+    loggers = training_loggers(config.logger, folder, resumed_at) if task == "train" else []
+    is_recorded = not config.dry_run and getattr(rank_zero_only, "rank", 0) == 0
+    if "wandb" in config.logger and is_recorded:
+        if config.logger.wandb.offline:
+            send_nothing()
+        else:
+            require_key()
+        loggers.append(wandb_run(config, folder, task))
     code = 0
     try:
-        yield run
+        yield loggers
     except BaseException as error:
         code = exit_code_of(error)
         raise
     finally:
         # A W&B run is process-wide: left open, the next job of a multirun would write into it.
-        run.end(code)
+        for logger in run_loggers(loggers):
+            logger.end(code)
+
+
+def training_loggers(nodes: DictConfig, folder: Path, resumed_at: int | None) -> list[Logger]:
+    """Return metrics.csv and the loggers of the config that need nothing but the run's folder."""
+    nodes = nodes.copy()
+    if resumed_at is not None and "tensorboard" in nodes:
+        with open_dict(nodes):  # TensorBoard hides what it logged later
+            nodes.tensorboard.purge_step = resumed_at + 1
+    others = [build(node) for name, node in nodes.items() if name != "wandb"]
+    return [MetricsFile(folder / "metrics.csv"), *others]
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -60,7 +82,7 @@ def exit_code_of(error: BaseException) -> int:
     return int(getattr(error, "exit_code", 1))
 
 
-def make_run(config: DictConfig, folder: Path, task: str) -> "WandbRun":
+def wandb_run(config: DictConfig, folder: Path, task: str) -> "WandbRun":
     """Return the W&B run that this job writes: a training run's that it continues, or a new one.
 
     `generate.py` and `evaluate.py` add to the run of the training that they belong to; its config,
