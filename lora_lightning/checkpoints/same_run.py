@@ -1,12 +1,14 @@
 """`resume=`: the command line of a stored run, and what another command line would alter in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import plain_override, quote, stored_value
+from lora_lightning.config.renamed import with_current_names
 from lora_lightning.errors import InputError
 from lora_lightning.runs.claim import is_running
 from lora_lightning.runs.folder import RunFolder
@@ -85,17 +87,29 @@ def stored_values(run: RunFolder) -> dict[str, Any]:
 
 
 def altered_values(run: RunFolder, config: DictConfig) -> dict[str, tuple[Any, Any]]:
-    """Return key → (old, new) where `config` would give other numbers than the run's own config."""
-    old, new = stored_values(run), _flat(config, Path.cwd())
+    """Return key → (old, new) where `config` would give other numbers than the run's own config.
+
+    A key that the run's config lacks came with a later version, with the default that means what
+    the run did; it alters something only where the user gave it.
+    """
+    old, new = stored_values(run), _flat(with_current_names(config), Path.cwd())
+    given = _given_keys(run)
     return {
         key: (old.get(key, ABSENT), new.get(key, ABSENT))
-        for key in [*old, *(key for key in new if key not in old)]
-        if old.get(key, ABSENT) != new.get(key, ABSENT) and not _alters_nothing(key)
+        for key in [*old, *(key for key in new if key not in old and _is_under(key, given))]
+        if old.get(key, ABSENT) != new.get(key, ABSENT) and not _is_under(key, ALTER_NOTHING)
     }
 
 
-def _alters_nothing(key: str) -> bool:
-    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in ALTER_NOTHING)
+def _given_keys(run: RunFolder) -> list[str]:
+    """Return the keys, and the groups of another option than the run's, that were given."""
+    choices = run.choices
+    given = (item.lstrip("+~").partition("=") for item in HydraConfig.get().overrides.task)
+    return [key for key, _, value in given if str(choices.get(key, ABSENT)) != value]
+
+
+def _is_under(key: str, parents: Iterable[str]) -> bool:
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
 
 
 def _flat(config: DictConfig, folder: Path) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def test_a_file_lends_its_comments_to_its_children(tmp_path):
 def test_a_group_may_share_a_file_beside_its_folder(tmp_path):
     (tmp_path / "rows.yaml").write_text("size: 2 # rows\n")
     (tmp_path / "rows").mkdir()
-    (tmp_path / "rows" / "own.yaml").write_text("defaults:\n  - /rows@_here_\n  - _self_\nsize: 3\n")
+    (tmp_path / "rows" / "own.yaml").write_text(
+        "defaults:\n  - /rows@_here_\n  - _self_\nsize: 3\n"
+    )
     assert keys_of(tmp_path / "rows" / "own.yaml") == {"size": Key("3", "rows")}
 
 
