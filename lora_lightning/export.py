@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import run_program
@@ -55,8 +55,7 @@ def export(arguments: list[str]) -> Path:
 
 def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
     """Load a run's model and write it to `output`."""
-    config = OmegaConf.load(run.path / "config.yaml")
-    assert isinstance(config, DictConfig)
+    config = run.resolved_config
     method = build(config.method)
     adapters = adapters_of_run(run, checkpoint)
     model = load_model(config.model, method, tokenizer_of(config.model), adapters)

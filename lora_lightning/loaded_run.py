@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
 from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tasks.decoder import load_decoder, make_queries
@@ -25,10 +23,8 @@ class LoadedRun:
 
     def __init__(self, path: str | Path, checkpoint: str = "last") -> None:
         run = RunFolder.open(path)
-        config = OmegaConf.load(run.path / "config.yaml")
-        assert isinstance(config, DictConfig)
-        self.config = config
-        self.decoder = load_decoder(config, adapters_of_run(run, checkpoint))
+        self.config = run.resolved_config
+        self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))
 
     def generate(self, contexts: Sequence[str]) -> list[str]:
         """Return the best text for each context, by the run's own beam search settings."""

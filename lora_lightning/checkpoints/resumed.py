@@ -90,19 +90,22 @@ class ResumedRun:
                 file.write(composed)
 
 
-def open_resumed(folder: str, values: dict[str, Any], may_change: bool) -> ResumedRun:
+def open_resumed(
+    folder: str, values: dict[str, Any], overrides: Iterable[str], may_change: bool
+) -> ResumedRun:
     """Return the run that `resume=` names.
 
     Args:
         folder: the run's.
         values: of the config to go on with, as `flat_values` gives them.
+        overrides: the command's, `key=value`.
         may_change: `resume_force`.
 
     Raises:
         InputError: its checkpoint is damaged, or keys that alter numbers were changed.
     """
     run = RunFolder.open(folder, "resume")
-    altered = altered_values(run, values)
+    altered = altered_values(run, values, overrides)
     refuse(run, [f"{key} {old} → {new}" for key, (old, new) in altered.items()], may_change)
     saved = read_checkpoint(run.last_checkpoint)
     resumed = ResumedRun(run, saved, may_change, is_altered=bool(altered))

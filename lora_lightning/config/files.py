@@ -56,7 +56,7 @@ def keys_of(file: Path) -> dict[str, Key]:
         if line.startswith("# "):
             above = line[2:]
         elif line.startswith("  - "):
-            parent = file.parent / f"{setting[4:].strip()}.yaml"
+            parent = _parent(file, setting[4:].strip())
             keys |= keys_of(parent) if parent.is_file() else {}
         elif setting.strip() and setting.lstrip()[0].isalpha() and setting != "defaults:":
             section = section if line.startswith(" ") else ""
@@ -69,3 +69,13 @@ def keys_of(file: Path) -> dict[str, Key]:
                 section = f"{name}."
             above = ""
     return keys
+
+
+def _parent(file: Path, entry: str) -> Path:
+    """Return the file that an entry of a file's defaults names, such as `lora` or `/data@_here_`.
+
+    A leading slash means the folder of all configs, the one that holds the file's group.
+    """
+    name = entry.split("@")[0]
+    folder = file.parents[1] if name.startswith("/") else file.parent
+    return folder / f"{name.lstrip('/')}.yaml"

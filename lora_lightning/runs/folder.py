@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.renamed import with_current_names
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json
 from lora_lightning.process import process_rank
@@ -60,9 +61,12 @@ class RunFolder:
     @property
     def config(self) -> DictConfig:
         """The run's config as the user composed it, interpolations unresolved."""
-        config = OmegaConf.load(self.path / ".hydra" / "config.yaml")
-        assert isinstance(config, DictConfig)
-        return config
+        return _load_config(self.path / ".hydra" / "config.yaml")
+
+    @property
+    def resolved_config(self) -> DictConfig:
+        """The run's config as it was used, every interpolation resolved."""
+        return _load_config(self.path / "config.yaml")
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
@@ -107,6 +111,12 @@ class RunFolder:
         """Return `<split>/<metric>` → score of the run's evaluation, without what it lacks."""
         scores = read_json(self.path / "evaluation" / split / "metrics.json")["scores"]
         return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
+
+
+def _load_config(path: Path) -> DictConfig:
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    return with_current_names(config)
 
 
 def latest_run(root: Path) -> RunFolder:

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from transformers import GPT2LMHeadModel
@@ -17,6 +18,7 @@ from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, checksum
 from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.renamed import with_current_names
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
@@ -80,8 +82,9 @@ def train(config: DictConfig) -> float | None:
     start(config)
     resumed = None
     if config.resume is not None:
-        values = flat_values(config, Path.cwd())
-        resumed = open_resumed(config.resume, values, config.resume_force)
+        values = flat_values(with_current_names(config), Path.cwd())
+        overrides = HydraConfig.get().overrides.task
+        resumed = open_resumed(config.resume, values, overrides, config.resume_force)
     resumed_at = None if resumed is None else resumed.saved["update"]
     folder = output_folder()
     with (

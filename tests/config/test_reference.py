@@ -11,6 +11,7 @@ from lora_lightning.config.files import Key, default_options, description, keys_
 from lora_lightning.config.reference import CONFIGS, UNITS, reference
 from lora_lightning.config.rules import FREE_GROUPS, RULES
 from lora_lightning.config_reference import PAGE
+from lora_lightning.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_a_page_that_is_not_current_is_an_error(monkeypatch, tmp_path):
     page.write_text("old")
     monkeypatch.setattr(config_reference, "PAGE", page)
     monkeypatch.setattr(sys, "argv", ["config_reference", "--check"])
-    with pytest.raises(SystemExit, match="make docs"):
+    with pytest.raises(InputError, match="make docs"):
         config_reference.main()
     monkeypatch.setattr(sys, "argv", ["config_reference"])
     config_reference.main()
@@ -66,6 +67,15 @@ def test_a_file_lends_its_comments_to_its_children(tmp_path):
         "rate": Key("3", "per update"),
         "size": Key("2", "rows"),
     }
+
+
+def test_a_group_may_share_a_file_beside_its_folder(tmp_path):
+    (tmp_path / "rows.yaml").write_text("size: 2 # rows\n")
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "own.yaml").write_text(
+        "defaults:\n  - /rows@_here_\n  - _self_\nsize: 3\n"
+    )
+    assert keys_of(tmp_path / "rows" / "own.yaml") == {"size": Key("3", "rows")}
 
 
 def test_an_optional_group_is_known_by_its_name():

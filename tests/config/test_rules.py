@@ -165,3 +165,21 @@ def test_the_papers_settings_differ_from_the_readmes_in_length_penalty_and_check
         assert (config.method.rank, config.method.alpha, config.optimizer.lr) == (4, 32, 2e-4)
         assert (config.scheduler.warmup_steps, config.trainer.max_epochs) == (500, 5)
         assert config.data.batch_size == 8
+
+
+@pytest.mark.parametrize("size", ["medium", "large"])
+@pytest.mark.parametrize(
+    ("data", "dropout", "smoothing", "decay"),
+    [("e2e", 0.1, 0.1, 0.01), ("webnlg", 0.1, 0.1, 0.01), ("dart", 0.0, 0.0, 0.0)],
+)
+def test_each_data_set_has_the_papers_regularisation(data, size, dropout, smoothing, decay):
+    for config in (
+        composed(f"experiment={data}/gpt2_{size}"),
+        composed(f"experiment={data}/gpt2_{size}_readme"),
+    ):
+        assert config.data.dir.endswith({"webnlg": "webnlg_challenge_2017"}.get(data, data))
+        assert config.model.path == f"openai-community/gpt2-{size}"
+        assert (config.method.dropout, config.loss.label_smoothing) == (dropout, smoothing)
+        assert config.optimizer.weight_decay == decay
+        assert config.optimizer._target_.endswith("adamw_reference")
+        assert (config.scheduler.per, config.seed) == ("micro_step", 110)
