@@ -71,13 +71,13 @@ class Ours(Contender):
 
     def build(self, base: GPT2LMHeadModel) -> None:
         """Put in our LoRA layers."""
-        from lora_lightning.gpt2.precision import let_precisions_mix
+        from lora_lightning.gpt2.projection import with_own_projections
         from lora_lightning.methods.lora_method import LoRA
         from lora_lightning.training.allocator import keep_freed_memory
         from lora_lightning.training.loss import CompletionLoss
 
         keep_freed_memory()
-        let_precisions_mix(base)
+        with_own_projections(base)
         LoRA(RANK, ALPHA, DROPOUT, list(self.targets)).apply(base)
         self.model = base
         self.criterion = CompletionLoss(self.label_smoothing)

@@ -19,6 +19,7 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
+from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.process import process_rank
 from lora_lightning.runs.claim import claimed
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
@@ -108,6 +109,7 @@ def fit(
     if config.dry_run:
         return {}, trainer
 
+    pack_for_training(model, config.model.get("packed", "auto"), device)
     model.train()  # transformers loads models in evaluation mode, without dropout
     loss, optimizer = build(config.loss), build(config.optimizer)
     peak = peak_of(config, model, device)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from lora_lightning.data.batching import collate
 from lora_lightning.data.encoding import EncodedExample, make_row
 from lora_lightning.gpt2.forward import EAGER, Execution, packed_hidden_states
-from lora_lightning.gpt2.precision import let_precisions_mix
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.training.loss import CompletionLoss, JointLoss
@@ -164,7 +163,6 @@ def test_a_bfloat16_base_trains_close_to_its_float32_copy(name):
     model = mild_adapted(METHODS[name])
     adapters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     model.bfloat16()
-    let_precisions_mix(model)
     for parameter in adapters.values():
         parameter.data = parameter.data.float()
     loss = packed_loss(model, rows)
