@@ -101,6 +101,17 @@ class Ours(Contender):
         return self.criterion(hidden, self.model.lm_head.weight, batch.targets[positions])
 
 
+class OursPacked(Ours):
+    """The same with packed weights."""
+
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Pack the frozen weights."""
+        from lora_lightning.gpt2.projection import pack_for_training
+
+        super().build(base)
+        pack_for_training(base, True, self.device)
+
+
 class OursLikeTheReference(Ours):
     """The same on q and v, with label smoothing."""
 
