@@ -138,6 +138,7 @@ RULES = {
     "model.path": text(),
     "model.tokenizer": text(),
     "model.dtype": one_of("float32", "bfloat16"),
+    "model.packed": one_of("auto", True, False),
     "method.rank": integer(1),
     "method.alpha": above(0),
     "method.dropout": PROBABILITY,

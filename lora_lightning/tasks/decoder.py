@@ -12,6 +12,7 @@ from lora_lightning.data.encoding import Context, make_query
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.settings import BeamSettings, Sampling
 from lora_lightning.errors import InputError
+from lora_lightning.gpt2.packing import Packing
 from lora_lightning.methods.inject import merge_adapters
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tasks.model import adapters_of_run, load_bare_base, load_model, tokenizer_of
@@ -30,6 +31,7 @@ class Decoder(NamedTuple):
     settings: BeamSettings
     batch_size: int | Literal["auto"]
     max_memory: int | None
+    packing: Packing
     token_log_probabilities: bool
     longest_query: int
     on_long_context: str
@@ -74,6 +76,7 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
         settings,
         generation.batch_size,
         generation.max_memory,
+        config.model.get("packed", "auto"),  # a run may be older than the key
         generation.token_log_probabilities,
         longest,
         generation.on_long_context,

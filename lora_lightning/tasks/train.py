@@ -23,6 +23,7 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
+from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.method import Method
 from lora_lightning.process import process_rank
 from lora_lightning.runs.claim import claimed
@@ -149,6 +150,8 @@ def build_training(
 def run_training(training: Training, config: DictConfig) -> None:
     """Train, and complete the run folder: config.yaml at the start, run.json at the end."""
     record = begin_run(training, config)
+    device = training.trainer.strategy.root_device
+    pack_for_training(training.model, config.model.get("packed", "auto"), device)
     training.model.train()  # transformers loads models in evaluation mode, without dropout
     fit(training, config.trainer.validate_first)
     record |= training.saving.record() | {"throughput": training.module.median_throughput()}

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.lora import LoRALayer
 from tests.goldens import golden
 
@@ -29,7 +30,7 @@ class GivenMask(nn.Module):
 
 def fused(linear=False):
     """A projection of 8 features to q, k and v with random weights."""
-    base = nn.Linear(8, 24) if linear else Conv1D(24, 8)
+    base = nn.Linear(8, 24) if linear else GPT2Projection(24, 8)
     nn.init.normal_(base.weight)
     nn.init.normal_(base.bias)
     return base
@@ -49,7 +50,7 @@ def reference(request):
 
 @pytest.fixture
 def reference_layer(reference):
-    base = Conv1D(48, 16)
+    base = GPT2Projection(48, 16)
     base.load_state_dict({"weight": reference["weight"], "bias": reference["bias"]})
     layer = LoRALayer(base, rank=4, alpha=12, dropout=0.25, slices=(0, 2), num_slices=3)
     layer.load_state_dict({"lora_A": reference["lora_A"], "lora_B": reference["lora_B"]}, False)
