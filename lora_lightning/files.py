@@ -18,12 +18,14 @@ from lora_lightning.errors import InputError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its name when the block ends well.
 
-    A reader never sees half a file, and a failed block leaves the old file as it was.
+    A reader never sees half a file, also where the machine loses power, and a failed block leaves
+    the old file as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        flush_to_disk(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -40,6 +42,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        for file in temporary.iterdir():
+            flush_to_disk(file)
         if folder.exists():
             for file in sorted(temporary.iterdir()):
                 file.replace(folder / file.name)
@@ -47,6 +51,20 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Make the system write a file's content now: a rename may reach the disk before it does."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def size_on_disk(path: Path) -> int:
+    """Return the size in bytes of a file, once it is flushed; 0 where there is none."""
+    if not path.is_file():
+        return 0
+    flush_to_disk(path)
+    return path.stat().st_size
 
 
 @contextmanager
@@ -89,7 +107,15 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: as `read_bytes`, or the file is not UTF-8; the message names the line.
     """
-    content = read_bytes(path)
+    return decoded(read_bytes(path), path)
+
+
+def decoded(content: bytes, path: Path) -> str:
+    """Return the text of what was read from `path`.
+
+    Raises:
+        InputError: it is not UTF-8; the message names the line.
+    """
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -113,10 +139,12 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: as `read_text`, or the file is no JSON; the message names the line.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: no JSON ({error.msg})") from None
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{path}{line}: {_no_json(error)}") from None
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -138,7 +166,29 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         InputError: as `read_text`, or a line is no JSON; the message names the line.
     """
     for number, line in enumerate(read_lines(path), start=1):
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{number}: no JSON ({error.msg}): {line[:80]!r}") from None
+        yield number, parse_json_line(line, f"{path}:{number}")
+
+
+def parse_json_line(line: str | bytes, place: str) -> Any:
+    """Return the JSON value that a line holds.
+
+    Args:
+        line: the text, or its UTF-8 bytes.
+        place: where it stands, for messages.
+
+    Raises:
+        InputError: it is no JSON; the message begins with `place`.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place}: {_no_json(error)}: {line[:80]!r}") from None
+
+
+def _no_json(error: Exception) -> str:
+    """Return what kept a text from being read as JSON."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON ({error.msg})"
+    if isinstance(error, RecursionError):
+        return "JSON nested too deeply"
+    return "not UTF-8" if isinstance(error, UnicodeError) else "a number of too many digits"

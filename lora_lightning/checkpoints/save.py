@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from lora_lightning.checkpoints.files import LAST
 from lora_lightning.checkpoints.loop_state import (
     between_micro_batches,
     frozen_base,
@@ -17,10 +18,9 @@ from lora_lightning.checkpoints.loop_state import (
 )
 from lora_lightning.checkpoints.signals import SignalWatch
 from lora_lightning.errors import Interrupted
+from lora_lightning.files import size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
 from lora_lightning.training.module import FineTuning
-
-LAST = Path("checkpoints", "last.ckpt")
 
 
 class SaveRun(Checkpoint):
@@ -117,12 +117,12 @@ class SaveRun(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
-        metrics = self.folder / "metrics.csv"
         return {
             "best_loss": self.best_loss,
             "has_ended": self.has_ended,
             **self.record(),
-            "metrics_bytes": metrics.stat().st_size if metrics.is_file() else 0,
+            "metrics_bytes": size_on_disk(self.folder / "metrics.csv"),
+            "diagnostics_bytes": size_on_disk(self.folder / "diagnostics.csv"),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 Each rank appends its records to a shard of its own; a run that was killed goes on with the
 contexts that no shard holds; at the end one process merges the shards.
 
-    <folder>/shards/rank_0.jsonl     first line {"settings": key}, then one record a line
+    <folder>/shards/rank_0.jsonl     first line {"settings": key}, then one record a line,
+                                     each with its checksum
     <folder>/predictions.jsonl       after `merge_shards`
 """
 
@@ -14,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lora_lightning.checksum import KEY, with_checksum, without_checksum
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text, read_json_lines
+from lora_lightning.files import atomic_text, parse_json_line, read_json_lines
 
 Record = dict[str, Any]
 RecordId = int | str
@@ -44,7 +46,8 @@ class ShardWriter:
 
     def write(self, record: Record) -> None:
         """Append one record."""
-        self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        line = json.dumps(with_checksum(record), ensure_ascii=False)
+        self._file.write(line.encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -130,13 +133,23 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, Record]]:
-    """Yield (line number, content) of a shard, without a line that a kill left unfinished."""
+    """Yield (line number, content) of a shard, without a line that a kill left unfinished.
+
+    Raises:
+        InputError: a line is damaged, or none that `ShardWriter` writes; the message names it.
+    """
+    checked = False
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        place, mend = f"{path}:{number}", "remove the line, to decode its context again"
         try:
-            content = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: no JSON ({error}); remove the file") from None
+            content = parse_json_line(line, place)
+        except InputError as error:
+            raise InputError(f"{error}; {mend}") from None
         expected = "settings" if number == 1 else "id"
-        if not isinstance(content, dict) or expected not in content:
-            raise InputError(f"{path}:{number}: no record of a prediction; remove the file")
-        yield number, content
+        if not isinstance(content, dict) or type(content.get(expected)) not in (int, str):
+            raise InputError(f"{place}: no record of a prediction; {mend}")
+        checked = checked or KEY in content  # a shard of an earlier version begins without
+        record = without_checksum(content)
+        if record is None or (checked and KEY not in content):
+            raise InputError(f"{place}: damaged, it does not fit its checksum; {mend}")
+        yield number, record

@@ -199,7 +199,7 @@ def fit(training: Training, validate_first: bool) -> None:
         module.latest = resumed.saved["latest"]
         log.info("training      ended after update %d; nothing is left", resumed.saved["update"])
     else:
-        trainer.fit(module, datamodule=data, ckpt_path=str(resumed.run.last_checkpoint))
+        trainer.fit(module, datamodule=data, ckpt_path=str(resumed.checkpoint))
 
 
 def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> None:

@@ -16,7 +16,7 @@ from lora_lightning import load_run
 from lora_lightning.export import export
 from lora_lightning.sweep.__main__ import sweep
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.tracking.metrics_file import read_metrics
+from lora_lightning.tracking.csv_tables import read_metrics
 from tests.commands import error_of, run_command
 from tests.goldens import ROOT
 from tests.tiny import read_rows
