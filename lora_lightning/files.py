@@ -15,20 +15,37 @@ from lora_lightning.errors import InputError
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, lasting: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its name when the block ends well.
 
-    A reader never sees half a file, also where the machine loses power, and a failed block leaves
-    the old file as it was.
+    A reader never sees half a file, and a failed block leaves the old file as it was.
+
+    Args:
+        path: the file.
+        lasting: whether that is to hold where the machine loses its power, too; waits for the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
-        flush_to_disk(temporary)
+        if lasting:
+            flush_to_disk(temporary)
         temporary.replace(path)
+        if lasting:
+            flush_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a loss of power."""
+    if path.is_dir() and os.name == "nt":  # which opens no folders
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -36,7 +53,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary sibling that takes the name of `folder` when the block ends well.
 
     Where `folder` exists, the files of the block take the place of their namesakes, one at a time
-    in the order of their names, and everything else in it stays.
+    in the order of their names, and everything else in it stays. Both hold where the machine loses
+    its power, too.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     temporary.mkdir(parents=True)
@@ -47,16 +65,12 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             for file in sorted(temporary.iterdir()):
                 file.replace(folder / file.name)
+            flush_to_disk(folder)
         else:
             temporary.rename(folder)
+            flush_to_disk(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Make the system write a file's content now: a rename may reach the disk before it does."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def size_on_disk(path: Path) -> int:
@@ -68,9 +82,12 @@ def size_on_disk(path: Path) -> int:
 
 
 @contextmanager
-def atomic_text(path: Path) -> Iterator[TextIO]:
-    """Yield a UTF-8 text file with LF line ends that appears as `path` when the block ends well."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+def atomic_text(path: Path, lasting: bool = False) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file with LF line ends that appears as `path`, as `atomic_path` says."""
+    with (
+        atomic_path(path, lasting) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         yield file
 
 
@@ -79,9 +96,9 @@ def folder_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
-    with atomic_text(path) as file:
+def write_json(path: Path, content: Any, lasting: bool = False) -> None:
+    """Write `content` as indented JSON, as `atomic_path` says."""
+    with atomic_text(path, lasting) as file:
         json.dump(content, file, indent=2, ensure_ascii=False)
         file.write("\n")
 

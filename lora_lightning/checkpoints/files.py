@@ -28,7 +28,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         `last.ckpt` takes its place only when the one before has the name `last-previous.ckpt`.
         """
         path = Path(path)
-        with atomic_path(path) as temporary:
+        with atomic_path(path, lasting=True) as temporary:
             torch.save(checkpoint, temporary)
             append_checksum(temporary)
             if path.name == LAST.name and path.is_file():

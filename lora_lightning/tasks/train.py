@@ -205,7 +205,7 @@ def fit(training: Training, validate_first: bool) -> None:
 def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> None:
     """Write run.json and loss.png, unless they are there and nothing was trained since."""
     if has_trained or not (folder / "run.json").is_file():
-        write_json(folder / "run.json", record)
+        write_json(folder / "run.json", record, lasting=True)
         draw_losses(folder / "metrics.csv", folder / "loss.png")
 
 
