@@ -9,9 +9,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from lora_lightning.errors import InputError
+
+Kind = TypeVar("Kind")
 
 
 @contextmanager
@@ -162,6 +164,28 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise InputError(f"{path}{line}: {_no_json(error)}") from None
+
+
+def require_kind(content: Any, kind: type[Kind], place: Path | str, mend: str) -> Kind:
+    """Return values as JSON has them as what they must be, such as a dataclass.
+
+    Args:
+        content: what was read; nothing is converted: a text is no number.
+        kind: what it must be; keys that a dataclass does not name are left out.
+        place: where it stands, for messages.
+        mend: what to do otherwise, for messages.
+
+    Raises:
+        InputError: it is not; the message names the place and the key.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        raise InputError(f"{place}: {key}{first['msg'].lower()}; {mend}") from None
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

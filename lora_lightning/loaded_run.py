@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.decoder import load_decoder, make_queries
 from lora_lightning.tasks.hypotheses import decode_named, prediction_record
 from lora_lightning.tasks.model import adapters_of_run
@@ -18,13 +19,14 @@ class LoadedRun:
         checkpoint: `last` or `best`.
 
     Raises:
-        InputError: the folder holds no training run, or no such adapter.
+        InputError: the folder holds no training run, a damaged one, or no such adapter.
     """
 
     def __init__(self, path: str | Path, checkpoint: str = "last") -> None:
         run = RunFolder.open(path)
         self.config = run.resolved_config
-        self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))
+        with named_in_errors(run.path / RESOLVED):
+            self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))
 
     def generate(self, contexts: Sequence[str]) -> list[str]:
         """Return the best text for each context, by the run's own beam search settings."""

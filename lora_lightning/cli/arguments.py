@@ -88,13 +88,14 @@ def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
         run: the training run.
         given: overrides by key of the user and of an adapter; a group chosen anew is left alone.
     """
+    config, choices, started_in = run.config, run.choices, run.started_in
     for group in GROUPS_OF_A_RUN:
         if group in given:
             continue
-        yield f"{group}={run.choices[group]}"
-        for key, value in run.config[group].items_ex(resolve=False):
+        yield f"{group}={choices[group]}"
+        for key, value in config[group].items_ex(resolve=False):
             if not str(key).startswith("_"):
-                value = stored_value(f"{group}.{key}", value, run.started_in)
+                value = stored_value(f"{group}.{key}", value, started_in)
                 yield f"{group}.{key}={plain_override(value)}"
 
 

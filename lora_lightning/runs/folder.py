@@ -10,13 +10,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lora_lightning.config.overrides import flat_values
-from lora_lightning.config.renamed import with_current_names
 from lora_lightning.errors import InputError
-from lora_lightning.files import read_json
 from lora_lightning.process import process_rank
+from lora_lightning.runs.stored_config import read_composed, read_resolved, read_runtime
+from lora_lightning.runs.stored_results import read_scores
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
 CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
@@ -61,12 +61,12 @@ class RunFolder:
     @property
     def config(self) -> DictConfig:
         """The run's config as the user composed it, interpolations unresolved."""
-        return _load_config(self.path / ".hydra" / "config.yaml")
+        return read_composed(self.path)
 
     @property
     def resolved_config(self) -> DictConfig:
         """The run's config as it was used, every interpolation resolved."""
-        return _load_config(self.path / "config.yaml")
+        return read_resolved(self.path)
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
@@ -75,16 +75,12 @@ class RunFolder:
     @property
     def choices(self) -> dict[str, str]:
         """Which option of each config group the run chose."""
-        return dict(self._hydra.runtime.choices)
+        return read_runtime(self.path).choices
 
     @property
     def started_in(self) -> Path:
         """The folder that the run's relative paths are relative to."""
-        return Path(self._hydra.runtime.cwd)
-
-    @property
-    def _hydra(self) -> Any:
-        return OmegaConf.load(self.path / ".hydra" / "hydra.yaml").hydra
+        return Path(read_runtime(self.path).cwd)
 
     @property
     def last_checkpoint(self) -> Path:
@@ -109,14 +105,8 @@ class RunFolder:
 
     def scores(self, split: str) -> dict[str, float]:
         """Return `<split>/<metric>` → score of the run's evaluation, without what it lacks."""
-        scores = read_json(self.path / "evaluation" / split / "metrics.json")["scores"]
+        scores = read_scores(self.path / "evaluation" / split / "metrics.json").scores
         return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
-
-
-def _load_config(path: Path) -> DictConfig:
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
-    return with_current_names(config)
 
 
 def latest_run(root: Path) -> RunFolder:

@@ -158,7 +158,7 @@ def leave_traceback(folder: Path) -> Iterator[None]:
 def last_error(folder: Path) -> str | None:
     """Return the last line of the traceback that a job left, None where it left none."""
     path = folder / ERROR
-    lines = path.read_text("utf-8").strip().splitlines() if path.is_file() else []
+    lines = path.read_text("utf-8", "replace").strip().splitlines() if path.is_file() else []
     return lines[-1].removeprefix("lora_lightning.errors.InputError: ") if lines else None
 
 

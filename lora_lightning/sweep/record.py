@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import read_json_object, write_json
+from lora_lightning.files import read_json, require_kind, write_json
 
 PLAN = "sweep.json"
 JOB = "job.json"
@@ -95,11 +94,8 @@ class SweepFolder:
     @property
     def plan(self) -> Plan:
         """What the sweep was asked to do."""
-        content = read_json_object(self.path / PLAN)
-        try:
-            return Plan(**content)
-        except TypeError as error:
-            raise InputError(f"{self.path / PLAN}: not what a sweep writes ({error})") from None
+        path = self.path / PLAN
+        return require_kind(read_json(path), Plan, path, "put it back, or begin a new sweep")
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""
@@ -127,11 +123,8 @@ def read_job(folder: Path) -> Job:
     Raises:
         InputError: its job.json is damaged.
     """
-    content: dict[str, Any] = read_json_object(folder / JOB)
-    try:
-        job = Job(**content)
-    except TypeError as error:
-        raise InputError(f"{folder / JOB}: not what a job writes ({error})") from None
+    path = folder / JOB
+    job = require_kind(read_json(path), Job, path, "remove it, to have the job run again")
     return replace(job, status="killed") if job.status == "running" and _is_dead(job) else job
 
 

@@ -14,8 +14,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lora_lightning.config.build import build
-from lora_lightning.files import folder_name, read_json
+from lora_lightning.files import folder_name
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
+from lora_lightning.runs.stored_results import read_logger_ids
 from lora_lightning.tracking.metrics_file import MetricsFile
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.tracking.wandb_account import require_key, send_nothing
@@ -106,8 +107,7 @@ def continued_id(config: DictConfig, folder: Path, task: str) -> str | None:
         source = folder if config.get("resume") else None
     else:
         source = None if config.run is None else RunFolder.open(config.run).path
-    ids = source and source / LOGGER_IDS
-    return read_json(ids).get("wandb") if ids and ids.is_file() else None
+    return None if source is None else read_logger_ids(source / LOGGER_IDS).get("wandb")
 
 
 def label_of(config: DictConfig) -> str:

@@ -58,7 +58,7 @@ def take_back(path: Path, size: int | None, step: int) -> None:
             os.truncate(path, size)
         return
     header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= step]
+    kept = [row for row in rows if row.endswith("\n") and float(row.partition(",")[0]) <= step]
     with atomic_text(path) as file:
         file.writelines([header, *kept])
 
@@ -71,7 +71,7 @@ def _rows(path: Path, content: bytes) -> list[Row]:
         header, *cells = list(csv.reader(lines, strict=True)) or [[]]
         for row in cells:
             values = zip(header, row, strict=True)
-            rows.append({key: float(value) for key, value in values if value})
+            rows.append({key: float(value) for key, value in values if value or key == "step"})
     except (csv.Error, ValueError) as error:
         raise InputError(f"{path}:{len(rows) + 2}: no row of the table ({error})") from None
     return rows
