@@ -130,6 +130,7 @@ RULES = {
     "data.bucket_by_length": BOOLEAN,
     "data.max_length": integer(2),
     "data.shuffle": BOOLEAN,
+    "data.round_up": one_of("reference", "none"),
     "data.limit_train": optional(integer(1)),
     "data.limit_test": optional(integer(0)),
     "data.cache_dir": optional(text()),
