@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning.config import resolvers
+from lora_lightning.config.build import build
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text, encode_examples
 from lora_lightning.data.example import Example
@@ -123,9 +124,7 @@ def _data_module(overrides: list[str]) -> DataToTextModule:
         with hydra.initialize_config_dir(configs, version_base="1.3"):
             config = hydra.compose("train", overrides)
         tokenizer = load_tokenizer(config.model.tokenizer)
-        return hydra.utils.instantiate(
-            config.data, tokenizer=tokenizer, seed=config.seed, _convert_="all"
-        )
+        return build(config.data, tokenizer=tokenizer, seed=config.seed)
     except (HydraException, OmegaConfBaseException) as error:
         # Hydra wraps what a constructor raises; the cause says what was wrong.
         raise InputError(str(error.__cause__ or error)) from None
