@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lora_lightning.data.sets.jsonl import Input, read_inputs
+from lora_lightning.data.inputs import Input, read_inputs
 from lora_lightning.errors import InputError
 
 
