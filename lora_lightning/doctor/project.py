@@ -40,7 +40,7 @@ def public_data(name: str) -> Finding:
     """Compare the raw files of a public data set with their published checksums."""
     from lora_lightning.data.sources import find, is_published
 
-    files = list(import_module(f"lora_lightning.data.{name}").FILES.values())
+    files = list(import_module(f"lora_lightning.data.sets.{name}").FILES.values())
     folder = RAW / FOLDERS[name]
     paths = {file: find(folder, file.name) for file in files}
     missing = [file.name for file, path in paths.items() if path is None]
