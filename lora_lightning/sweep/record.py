@@ -6,8 +6,7 @@ it is right whoever looks, whenever.
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from lora_lightning.files import read_json_object, write_json
 PLAN = "sweep.json"
 JOB = "job.json"
 ERROR = "error.txt"
-LOCK = ".sweep.lock"
-STATUSES = ("finished", "failed", "killed", "running", "missing")
 
 
 @dataclass(frozen=True)
@@ -111,14 +108,6 @@ class SweepFolder:
         begun = [read_job(path.parent) for path in self.path.glob(f"**/{JOB}")]
         jobs = planned | {job.job: job for job in begun}
         return sorted(jobs.values(), key=lambda job: _numeric(job.job))
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Let one process at a time write what all jobs share."""
-        from filelock import FileLock
-
-        with FileLock(self.path / LOCK):
-            yield
 
 
 def read_job(folder: Path) -> Job:
