@@ -15,10 +15,11 @@ def overrides_of_agent(arguments: list[str]) -> list[str]:
     """Return the arguments of a command without what only a W&B agent knows."""
     if not any(argument.startswith(AGENTS_OWN) or "={" in argument for argument in arguments):
         return arguments
-    from lora_lightning.config.rules import RULES
+    from lora_lightning.config.files import every_key
 
-    groups = {path.name for path in (REPOSITORY / "configs").iterdir() if path.is_dir()}
-    return without_agents_keys(arguments, groups | set(RULES))
+    configs = REPOSITORY / "configs"
+    groups = {path.name for path in configs.iterdir() if path.is_dir()}
+    return without_agents_keys(arguments, groups | every_key(configs))
 
 
 def without_agents_keys(arguments: list[str], known: set[str]) -> list[str]:

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from lora_lightning.config import resolvers
 from lora_lightning.config.build import build
 from lora_lightning.config.keys import flat_keys
-from lora_lightning.config.rules import FREE_GROUPS, RULES, check_config
+from lora_lightning.config.rules import OF_MANY, UNCHECKED, check_config, types_of
 from lora_lightning.data.tokenizer import load_tokenizer
 from lora_lightning.errors import InputError
 from lora_lightning.tasks.decoder import beam_settings
@@ -86,14 +86,15 @@ def test_every_trainer_can_be_built(option, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
-def test_every_key_has_a_rule(command):
+def test_every_key_has_a_type(command):
     config = composed(command=command)
     ours = [
         key
         for key in flat_keys(config)
-        if key.split(".")[0] not in FREE_GROUPS and not key.split(".")[-1].startswith("_")
+        if key.split(".")[0] not in (*UNCHECKED, *OF_MANY)
+        and not key.split(".")[-1].startswith("_")
     ]
-    assert set(ours) <= set(RULES)
+    assert set(ours) <= set(types_of(config))
 
 
 @pytest.mark.parametrize(

@@ -36,5 +36,7 @@ def test_it_is_told_of_training_decoding_and_scoring(tmp_path, told):
 
 def test_bad_input_begins_nothing(tmp_path, told):
     with pytest.raises(SystemExit):
-        run_command("train", *TRAINING, *OWN, "model.path=./nowhere", f"output_dir={tmp_path / 'a'}")
+        run_command(
+            "train", *TRAINING, *OWN, "model.path=./nowhere", f"output_dir={tmp_path / 'a'}"
+        )
     assert told == ["end 1"]
