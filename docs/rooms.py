@@ -28,7 +28,12 @@ from lora_lightning.process import REPOSITORY
 
 PACKAGE = "lora_lightning"
 PICTURE = REPOSITORY / "docs" / "rooms.svg"
-GROUND = ("process", "files", "ranges", "errors")  # what every room may use; arrows to it are left out
+GROUND = (
+    "process",
+    "files",
+    "ranges",
+    "errors",
+)  # any room may use these; no arrows to them
 DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 # Inches.
 BOX = (1.62, 0.62)

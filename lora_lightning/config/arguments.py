@@ -8,6 +8,7 @@ from typing import Any
 from hydra.utils import get_object
 
 from lora_lightning.config.keys import unknown_key
+from lora_lightning.config.renamed import current_name
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.ranges import accepts, annotations_of, check, is_given, is_range, words
 
@@ -125,14 +126,14 @@ def _constructors(
 
 
 def target_of(key: str, node: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return the class or function that a node's `_target_` names.
+    """Return the class or function that a node's `_target_` names, perhaps as of earlier.
 
     Raises:
         InputError: there is none of that name.
     """
     path = node["_target_"]
     try:
-        return get_object(path)
+        return get_object(current_name(path))
     except Exception as error:  # also whatever importing the user's own module raises
         reason = first_line(error.__cause__ or error)
         raise InputError(f"{key}._target_={path}: cannot be found ({reason})") from None

@@ -14,13 +14,12 @@ from hydra.utils import get_object
 
 from lora_lightning.config.arguments import arguments_of
 from lora_lightning.config.commands import COMMANDS
+from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.files import Key, default_options, description, keys_of, options_of
 from lora_lightning.config.rules import OF_MANY, types_of_group
 from lora_lightning.config.trainer import OURS, REFUSED
-from lora_lightning.process import REPOSITORY
 from lora_lightning.ranges import words
 
-CONFIGS = REPOSITORY / "configs"
 LEFT_OUT = ("hydra", "local")  # Hydra's own documentation has its keys; local is the user's
 COMPUTED = 60  # a longer default with ${…} in it is called computed
 PRESETS = ("experiment", "debug", "hparams_search")  # their files only override others' keys

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning.config.arguments import PACKAGE, Arguments, arguments_of, check_node, is_ours
 from lora_lightning.config.commands import COMMANDS, Base, Command, Programs, Train
 from lora_lightning.config.keys import flat_keys, unknown_key
+from lora_lightning.config.renamed import current_name
 from lora_lightning.config.trainer import TrainerSettings, check_further_arguments
 from lora_lightning.errors import InputError
 from lora_lightning.ranges import Tokens, check
@@ -89,7 +90,7 @@ def types_of_group(group: str, target: str | None = None) -> dict[str, Any]:
     if target is None:
         owners = owners_of(group) if group in OWNERS else ()
         return {key: kind for owner in owners for key, kind in owner.keys.items()}
-    owner = get_object(target)
+    owner = get_object(current_name(target))
     return arguments_of(owner).keys if is_ours(owner) else {}
 
 
