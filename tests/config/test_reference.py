@@ -12,6 +12,7 @@ from lora_lightning.config.files import Key, default_options, description, keys_
 from lora_lightning.config.reference import CONFIGS, UNITS, reference
 from lora_lightning.config.rules import OF_MANY, UNCHECKED, types_of
 from lora_lightning.config_reference import PAGE
+from lora_lightning.errors import InputError
 from tests.config.test_rules import OPTIONS, composed
 
 
@@ -55,7 +56,7 @@ def test_a_page_that_is_not_current_is_an_error(monkeypatch, tmp_path):
     page.write_text("old")
     monkeypatch.setattr(config_reference, "PAGE", page)
     monkeypatch.setattr(sys, "argv", ["config_reference", "--check"])
-    with pytest.raises(SystemExit, match="make docs"):
+    with pytest.raises(InputError, match="make docs"):
         config_reference.main()
     monkeypatch.setattr(sys, "argv", ["config_reference"])
     config_reference.main()
