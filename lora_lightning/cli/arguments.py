@@ -7,6 +7,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lora_lightning.cli.agent import overrides_of_agent
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
+from lora_lightning.config.files import options_of
+from lora_lightning.config.keys import CONFIGS
 from lora_lightning.config.overrides import plain_override, quote, stored_value
 from lora_lightning.errors import InputError
 from lora_lightning.process import REPOSITORY
@@ -31,6 +33,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         InputError: `run=`, `resume=` or `adapter=` names nothing usable.
     """
     own = [quote_text(argument) for argument in overrides_of_agent(arguments)]
+    refuse_null_groups(own)
     given = dict(argument.lstrip("+").split("=", 1) for argument in own if "=" in argument)
     if is_rank_of_this_command():
         return own
@@ -74,6 +77,19 @@ def _resumed(own: list[str], given: dict[str, str]) -> tuple[list[str], list[str
     run = find_resumable(_unquoted(given["resume"]), _training_runs(given))
     own = [f"resume={quote(str(run.path))}" if a.startswith("resume=") else a for a in own]
     return own, list(resume_overrides(run, given))
+
+
+def refuse_null_groups(arguments: list[str]) -> None:
+    """Refuse a group that is set to null, which Hydra answers with a traceback.
+
+    Raises:
+        InputError: naming the group's options.
+    """
+    for argument in arguments:
+        group, _, value = argument.partition("=")
+        if value == "null" and (CONFIGS / group).is_dir():
+            options = ", ".join(options_of(CONFIGS / group))
+            raise InputError(f"{argument}: choose one of {options}, or leave it out")
 
 
 def quote_text(argument: str) -> str:

@@ -68,4 +68,6 @@ def plain_override(value: Any) -> str:
     if isinstance(value, float | int | bool) or value is None:
         return json.dumps(value)
     items: Any = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    if isinstance(items, dict):
+        return "{" + ",".join(f"{key}:{plain_override(item)}" for key, item in items.items()) + "}"
     return "[" + ",".join(plain_override(item) for item in items) + "]"

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lora_lightning.config.build import build
+from lora_lightning.config.build import build, build_each
 from lora_lightning.files import folder_name, read_json
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
 from lora_lightning.tracking.metrics_file import MetricsFile
@@ -73,7 +73,8 @@ def configured_loggers(nodes: DictConfig, resumed_at: int | None) -> list[Logger
     if resumed_at is not None and "tensorboard" in nodes:
         with open_dict(nodes):  # TensorBoard hides what it logged later
             nodes.tensorboard.purge_step = resumed_at + 1
-    return [build(node) for name, node in nodes.items() if name != "wandb"]
+    others = OmegaConf.masked_copy(nodes, [str(name) for name in nodes if name != "wandb"])
+    return build_each("logger", others, Logger)
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -16,7 +16,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
-from lora_lightning.config.build import build, checksum
+from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.data.datamodule import DataToTextModule
@@ -130,7 +130,7 @@ def build_training(
     adapters = [Path(config.adapter)] if config.adapter else []
     model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
-    callbacks = [*build(config.callbacks).values(), saving]
+    callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
