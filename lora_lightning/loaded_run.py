@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
+from lora_lightning.config.trust import trust_of, trusted_no_longer
 from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tasks.decoder import load_decoder, make_queries
@@ -18,17 +17,19 @@ class LoadedRun:
     Args:
         path: the run's folder.
         checkpoint: `last` or `best`.
+        trust: whether to take any class that its config names.
 
     Raises:
-        InputError: the folder holds no training run, or no such adapter.
+        InputError: the folder holds no training run or no such adapter, or its config names a
+            class that is not allowed.
     """
 
-    def __init__(self, path: str | Path, checkpoint: str = "last") -> None:
+    def __init__(self, path: str | Path, checkpoint: str = "last", trust: bool = False) -> None:
         run = RunFolder.open(path)
-        config = OmegaConf.load(run.path / "config.yaml")
-        assert isinstance(config, DictConfig)
-        self.config = config
-        self.decoder = load_decoder(config, adapters_of_run(run, checkpoint))
+        with trusted_no_longer():
+            run.check(trust_of(trust))
+        self.config = run.resolved_config
+        self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))
 
     def generate(self, contexts: Sequence[str]) -> list[str]:
         """Return the best text for each context, by the run's own beam search settings."""

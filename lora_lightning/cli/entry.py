@@ -15,6 +15,7 @@ from lora_lightning.cli.help import print_help
 from lora_lightning.cli.ranks import is_rank_of_this_command, shared_by_ranks
 from lora_lightning.config.keys import CONFIGS, existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import TRACEBACK, InputError
 from lora_lightning.process import REPOSITORY
 
@@ -37,8 +38,9 @@ def run(main: Callable[[], Any]) -> None:
     arguments = sys.argv[1:]
     try:
         load_environment(REPOSITORY / ".env")
-        sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
-        main()
+        with trusted_no_longer():
+            sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
+            main()
     except (InputError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise

@@ -108,6 +108,7 @@ RULES = {
     "seed": number(0, 2**32 - 1),
     "adapter": optional(text()),
     "dry_run": BOOLEAN,
+    "trust": BOOLEAN,
     "resume": optional(text()),
     "resume_force": BOOLEAN,
     "then": list_of(one_of("generate", "evaluate")),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.stored import check_choice, check_classes, check_keys, without_resolvers
+from lora_lightning.config.trust import SWITCH, Trust
 from lora_lightning.errors import InputError
-from lora_lightning.files import read_json
+from lora_lightning.files import read_json, require_links_within
 from lora_lightning.process import process_rank
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
 CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
+COMPOSED, RESOLVED, HYDRA = (
+    Path(".hydra", "config.yaml"),
+    "config.yaml",
+    Path(".hydra", "hydra.yaml"),
+)
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
@@ -57,30 +65,66 @@ class RunFolder:
             )
         return cls(folder.resolve())
 
+    def check(self, trust: Trust, given: Collection[str] = ()) -> None:
+        """Check that the folder, which others may have written, decides nothing that it must not.
+
+        Args:
+            trust: of this command.
+            given: keys and groups that the command line gives anew.
+
+        Raises:
+            InputError: its config names a class or program that is not allowed, or a link in it
+                leads out of it.
+        """
+        for file, config in ((COMPOSED, self.config), (RESOLVED, self.resolved_config)):
+            content: Any = OmegaConf.to_container(config, resolve=False)
+            check_classes(content, str(self.path / file), trust, given)
+        if not trust.everything:
+            require_links_within(self.path, SWITCH)
+
+    def switch(self, user_folder: Path) -> str:
+        """Return what a command line that goes on with this run needs besides: nothing, mostly."""
+        try:
+            self.check(Trust(False, user_folder))
+        except InputError:
+            return f" {SWITCH}"
+        return ""
+
     @property
     def config(self) -> DictConfig:
-        """The run's config as the user composed it, interpolations unresolved."""
-        config = OmegaConf.load(self.path / ".hydra" / "config.yaml")
-        assert isinstance(config, DictConfig)
-        return config
+        """The run's config as the user composed it, its keys' references to each other alive."""
+        file = self.path / COMPOSED
+        return without_resolvers(_load_config(file), self.resolved_config, file)
+
+    @property
+    def resolved_config(self) -> DictConfig:
+        """The run's config as it was used."""
+        file = self.path / RESOLVED
+        config = _load_config(file)
+        return without_resolvers(config, config, file)
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
         return flat_values(self.config, self.started_in)
 
     @property
-    def choices(self) -> dict[str, str]:
+    def choices(self) -> dict[str, Any]:
         """Which option of each config group the run chose."""
-        return dict(self._hydra.runtime.choices)
+        choices = self._runtime["choices"]
+        for group, option in choices.items():
+            check_choice(group, option, str(self.path / HYDRA))
+        return dict(choices)
 
     @property
     def started_in(self) -> Path:
         """The folder that the run's relative paths are relative to."""
-        return Path(self._hydra.runtime.cwd)
+        return Path(self._runtime["cwd"])
 
     @property
-    def _hydra(self) -> Any:
-        return OmegaConf.load(self.path / ".hydra" / "hydra.yaml").hydra
+    def _runtime(self) -> dict[str, Any]:
+        content: Any = OmegaConf.to_container(_load(self.path / HYDRA), resolve=False)
+        runtime: dict[str, Any] = content["hydra"]["runtime"]
+        return runtime
 
     @property
     def last_checkpoint(self) -> Path:
@@ -107,6 +151,18 @@ class RunFolder:
         """Return `<split>/<metric>` → score of the run's evaluation, without what it lacks."""
         scores = read_json(self.path / "evaluation" / split / "metrics.json")["scores"]
         return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
+
+
+def _load(file: Path) -> DictConfig:
+    config = OmegaConf.load(file)
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _load_config(file: Path) -> DictConfig:
+    config = _load(file)
+    check_keys(config, file)
+    return config
 
 
 def latest_run(root: Path) -> RunFolder:

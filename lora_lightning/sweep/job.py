@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lora_lightning.config.trust import import_from
 from lora_lightning.errors import TRACEBACK, InputError, Interrupted
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
@@ -37,6 +38,7 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     So does a training that a signal ended; it exits as if the signal had ended the process. A job
     of a multirun is recorded, and leaves its traceback in its folder.
     """
+    import_from(Path(config.paths.user_dir).absolute())
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_job(task, config)
     try:
