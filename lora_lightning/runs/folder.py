@@ -85,7 +85,7 @@ class RunFolder:
     def switch(self, user_folder: Path) -> str:
         """Return what a command line that goes on with this run needs besides: nothing, mostly."""
         try:
-            self.check(Trust(False, user_folder))
+            self.check(Trust(False, user_folder.absolute()))
         except InputError:
             return f" {SWITCH}"
         return ""
