@@ -37,6 +37,8 @@ def check_overrides(arguments: Iterable[str], source: str, trust: Trust) -> None
         InputError: naming the argument, the source, and the switch for whoever trusts it.
     """
     for argument in arguments:
+        if not isinstance(argument, str):
+            raise InputError(f"{source}: {argument!r} is no override; remove it")
         if argument in FLAGS or argument.startswith("text="):
             continue
         try:
@@ -63,10 +65,10 @@ def _check(override: Override, source: str, trust: Trust) -> None:
             _check_option(key, item, source)
         check_classes(_nested(key, item), source, trust)
         for text in _texts(item):
-            if is_run(key, text) and not is_of_hydra:
+            if is_run(key, text) and not (is_of_hydra or trust.everything):
                 raise InputError(
-                    f"{source}: {key}={text}: what others ask to work out is not run; write the "
-                    "value there"
+                    f"{source}: {key}={text}: what others ask to work out is not run; "
+                    f"{trust.otherwise}"
                 )
 
 

@@ -92,8 +92,9 @@ def require_safe(source: str) -> None:
         InputError: it is not.
     """
     url = urlsplit(source)
-    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOCAL):
-        raise InputError(f"data.source={source}: only https is downloaded from")
+    is_safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOCAL)
+    if not is_safe or url.username is not None:
+        raise InputError(f"data.source={source}: only https is downloaded from, without a password")
 
 
 def checksum_like(expected: str, content: bytes) -> str:

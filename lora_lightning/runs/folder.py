@@ -73,12 +73,13 @@ class RunFolder:
             given: keys and groups that the command line gives anew.
 
         Raises:
-            InputError: its config names a class or program that is not allowed, or a link in it
-                leads out of it.
+            InputError: its config names a class, program or option that is not allowed, or a link
+                in it leads out of it.
         """
         for file, config in ((COMPOSED, self.config), (RESOLVED, self.resolved_config)):
             content: Any = OmegaConf.to_container(config, resolve=False)
             check_classes(content, str(self.path / file), trust, given)
+        self.require_options()
         if not trust.everything:
             require_links_within(self.path, SWITCH)
 
@@ -110,10 +111,17 @@ class RunFolder:
     @property
     def choices(self) -> dict[str, Any]:
         """Which option of each config group the run chose."""
-        choices = self._runtime["choices"]
-        for group, option in choices.items():
+        self.require_options()
+        return dict(self._runtime["choices"])
+
+    def require_options(self) -> None:
+        """Require that what the run chose are options, not paths to elsewhere.
+
+        Raises:
+            InputError: naming the group.
+        """
+        for group, option in self._runtime["choices"].items():
             check_choice(group, option, str(self.path / HYDRA))
-        return dict(choices)
 
     @property
     def started_in(self) -> Path:

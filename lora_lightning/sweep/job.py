@@ -24,7 +24,7 @@ from lora_lightning.config.trust import import_from
 from lora_lightning.errors import TRACEBACK, InputError, Interrupted, presentable
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import ISOLATED_JOB, RunFolder, output_folder
-from lora_lightning.runs.isolation import run_isolated
+from lora_lightning.runs.isolation import own_overrides, run_isolated
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table import write_table
 
@@ -83,7 +83,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     if (folder / JOB).exists():
         raise InputError(f"{folder}: another job of this sweep has the same folder")
     rerun = config.get("sweep_job")
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = own_overrides()
     if rerun is not None:
         overrides = sweep.plan.jobs[str(rerun)]
         task = _again(sweep.plan.command, overrides)

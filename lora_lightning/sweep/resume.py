@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.trust import trust_of, trusted_no_longer, without_trust
@@ -10,7 +11,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.process import REPOSITORY, run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
-from lora_lightning.sweep.record import Job, Plan, SweepFolder
+from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.study import tell_rerun
 
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
@@ -98,6 +99,8 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
 
 def launch(sweep: SweepFolder, plan: Plan, arguments: list[str]) -> int:
     """Run the sweep's command as a multirun that goes on in the same folder."""
+    if not Path(plan.folder).is_dir():
+        raise InputError(f"{sweep.path / PLAN}: folder={plan.folder}: no such folder")
     environment = os.environ | {CONTINUES: str(sweep.path)}
     folder = f"hydra.sweep.dir={quote(str(sweep.path))}"
     script = str(REPOSITORY / f"{plan.command}.py")
