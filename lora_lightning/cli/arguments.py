@@ -50,7 +50,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         folder.check(trust, chosen)
         presets += run_overrides(folder, chosen)
         if command == "generate" and "checkpoint" not in given:
-            presets.append(f"checkpoint={plain_override(folder.values()['checkpoint'])}")
+            presets.append(f"checkpoint={plain_override(folder.values().get('checkpoint'))}")
     presets += of_adapter
     if presets and any(makes_a_multirun(argument) for argument in own):
         presets += _short_label(presets, given)

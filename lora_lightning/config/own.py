@@ -1,6 +1,7 @@
 """What the config files of this repository say: the options that come along, and the user's own."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lora_lightning.process import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
 PACKAGE = "# @package "
+YAML = "*.yaml"
 
 
 def is_own(key: str, value: Any) -> bool:
@@ -21,7 +23,8 @@ def is_own(key: str, value: Any) -> bool:
         value: as written, its interpolations alive.
     """
     part = value if isinstance(value, str) else key.rpartition(".")[2]
-    return any(part in file.read_text("utf-8") and _gives(file, key, value) for file in _files())
+    files = chain((CONFIGS / key.partition(".")[0]).rglob(YAML), CONFIGS.rglob(YAML))
+    return any(part in file.read_text("utf-8") and _gives(file, key, value) for file in files)
 
 
 def user_folder(override: str | None = None) -> Path:
@@ -40,10 +43,6 @@ def user_folder(override: str | None = None) -> Path:
     if local.is_file():
         config.merge_with({"paths": OmegaConf.select(OmegaConf.load(local), "paths") or {}})
     return Path(config.paths.user_dir).absolute()
-
-
-def _files() -> Iterator[Path]:
-    return CONFIGS.rglob("*.yaml")
 
 
 def _gives(file: Path, key: str, value: Any) -> bool:

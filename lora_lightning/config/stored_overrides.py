@@ -65,7 +65,7 @@ def _check(override: Override, source: str, trust: Trust) -> None:
             _check_option(key, item, source)
         check_classes(_nested(key, item), source, trust)
         for text in _texts(item):
-            if is_run(key, text) and not (is_of_hydra or trust.everything):
+            if is_run(key, text) and not trust.everything:
                 raise InputError(
                     f"{source}: {key}={text}: what others ask to work out is not run; "
                     f"{trust.otherwise}"

@@ -12,11 +12,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.stored import check_choice, check_classes, check_keys, without_resolvers
 from lora_lightning.config.trust import SWITCH, Trust
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import read_json, require_links_within
 from lora_lightning.process import process_rank
 
@@ -130,9 +132,15 @@ class RunFolder:
 
     @property
     def _runtime(self) -> dict[str, Any]:
-        content: Any = OmegaConf.to_container(_load(self.path / HYDRA), resolve=False)
-        runtime: dict[str, Any] = content["hydra"]["runtime"]
-        return runtime
+        file = self.path / HYDRA
+        content: Any = OmegaConf.to_container(_load(file), resolve=False)
+        try:
+            runtime: dict[str, Any] = content["hydra"]["runtime"]
+            if isinstance(runtime["choices"], dict) and isinstance(runtime["cwd"], str):
+                return runtime
+        except (KeyError, TypeError):
+            pass
+        raise InputError(f"{file}: does not say what the run chose, or where it was started")
 
     @property
     def last_checkpoint(self) -> Path:
@@ -162,8 +170,12 @@ class RunFolder:
 
 
 def _load(file: Path) -> DictConfig:
-    config = OmegaConf.load(file)
-    assert isinstance(config, DictConfig)
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{file}: cannot be read ({first_line(error)})") from None
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{file}: is no config that a run writes")
     return config
 
 

@@ -127,6 +127,15 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(run, tmp_path, door):
     assert list((tmp_path / "mine").iterdir()) == []
 
 
+@every_door
+@pytest.mark.parametrize("text", ["", "- a list\n", "a: [unclosed", "hydra: {runtime: {}}", "\xff"])
+def test_a_damaged_description_is_named(run, tmp_path, door, text):
+    folder = shutil.copytree(run, tmp_path / "run")
+    for name in (".hydra/hydra.yaml", ".hydra/config.yaml"):
+        (folder / name).write_bytes(text.encode("latin-1"))
+    assert f"{folder / '.hydra'}" in DOORS[door](folder, tmp_path / "output")
+
+
 def test_an_id_that_would_become_a_path_is_refused(run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "run")
     (folder / "logger_ids.json").write_text('{"wandb": "../../evil"}')

@@ -65,6 +65,7 @@ def attacks(marker):
         "+hydra.job_logging.handlers.x.class=evil",
         "model.path=${oc.env:WANDB_API_KEY}",
         "model.path=a,'${oc.env:WANDB_API_KEY}'",
+        "hydra.sweep.subdir=${oc.env:WANDB_API_KEY}",
         "evaluation.java=/tmp/evil",
         "trust=true",
         "paths.user_dir=/tmp/evil",
