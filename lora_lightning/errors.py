@@ -1,6 +1,8 @@
 """The exceptions that the commands turn into one line: bad input, and an interruption."""
 
 import argparse
+import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,12 +12,44 @@ from typing import Any, NoReturn
 TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
 
 
+SECRET = re.compile(r"_KEY$|_TOKEN$|PASSWORD")  # names of environment variables
+SHORTEST_SECRET = 8  # a shorter value would be found in innocent words
+CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
+
+
 class InputError(Exception):
     """Something that the user gave is wrong.
 
     The message names the file, line or config key, what was found, and what to do. The commands
-    print it as one line and end with exit code 1; everything else keeps its traceback.
+    print it as one line and end with exit code 1; everything else keeps its traceback. As it holds
+    what was found, it is made `presentable`.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(presentable(message))
+
+
+def presentable(text: str) -> str:
+    """Return a text for terminals and files: without control characters, and without secrets."""
+    return without_secrets(printable(text))
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters, but for line feed and tab, shown as escapes.
+
+    A terminal would obey them.
+    """
+    return text.translate(CONTROLS)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the secrets of the environment, and of URLs that it holds."""
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= SHORTEST_SECRET:
+            text = text.replace(value, f"<{name}>")
+    return re.sub(r"(\w://)[^\s/@]+@|(https?://[^\s?'\"]+\?)[^\s'\"]+", r"\1\2…", text)
 
 
 class ProgramArguments(argparse.ArgumentParser):

@@ -61,6 +61,42 @@ def folder_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
 
 
+def require_within(path: Path, root: Path, what: str) -> None:
+    """Require that a path, its links followed, lies below a folder.
+
+    Args:
+        path: may be there or not.
+        root: the folder.
+        what: names the path in the message.
+
+    Raises:
+        InputError: it does not.
+    """
+    resolved, within = path.resolve(), root.resolve()
+    if resolved == within or not resolved.is_relative_to(within):
+        raise InputError(f"{what}: leads to {resolved}, which is not below {within}; remove it")
+
+
+def require_links_within(folder: Path, switch: str) -> None:
+    """Require that no link in a folder leads out of it: what is written to it would land there.
+
+    Args:
+        folder: with everything below it.
+        switch: what lets such links be, for the message.
+
+    Raises:
+        InputError: naming the link.
+    """
+    root = folder.resolve()
+    for parent, folders, files in os.walk(root):
+        for path in (Path(parent, name) for name in [*folders, *files]):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise InputError(
+                    f"{path}: a link to {path.resolve()}, outside of this folder; remove it, or "
+                    f"give {switch} if you trust who made it"
+                )
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, atomically."""
     with atomic_text(path) as file:

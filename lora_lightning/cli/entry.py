@@ -16,7 +16,8 @@ from lora_lightning.cli.ranks import is_rank_of_this_command, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.keys import existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
-from lora_lightning.errors import TRACEBACK, InputError
+from lora_lightning.config.trust import trusted_no_longer
+from lora_lightning.errors import TRACEBACK, InputError, presentable
 from lora_lightning.process import REPOSITORY
 
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
@@ -38,8 +39,9 @@ def run(main: Callable[[], Any]) -> None:
     arguments = sys.argv[1:]
     try:
         load_environment(REPOSITORY / ".env")
-        sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
-        main()
+        with trusted_no_longer():
+            sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
+            main()
     except (InputError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
@@ -63,4 +65,4 @@ def _explain(command: str, arguments: list[str], error: Exception) -> str:
         if keys and "=" in argument and key not in keys and not key.startswith("hydra"):
             return unknown_key(key, keys)
     cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return f"{error}{cause}"
+    return presentable(f"{error}{cause}")

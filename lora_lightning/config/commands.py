@@ -31,6 +31,7 @@ class Command:
     on_job_failure: Literal["skip", "raise"]
     seed: Seed
     dry_run: bool
+    trust: bool
     split: Split
 
 

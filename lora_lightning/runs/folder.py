@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,25 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
-from lora_lightning.errors import InputError
-from lora_lightning.files import read_json
+from lora_lightning.config.stored import check_choice, check_classes, check_keys, without_resolvers
+from lora_lightning.config.trust import SWITCH, Trust
+from lora_lightning.errors import InputError, first_line
+from lora_lightning.files import read_json, require_links_within
 from lora_lightning.process import process_rank
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
 CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
+COMPOSED, RESOLVED, HYDRA = (
+    Path(".hydra", "config.yaml"),
+    "config.yaml",
+    Path(".hydra", "hydra.yaml"),
+)
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
@@ -58,33 +68,80 @@ class RunFolder:
             )
         return cls(folder.resolve())
 
+    def check(self, trust: Trust, given: Collection[str] = ()) -> None:
+        """Check that the folder, which others may have written, decides nothing that it must not.
+
+        Args:
+            trust: of this command.
+            given: keys and groups that the command line gives anew.
+
+        Raises:
+            InputError: its config names a class, program or option that is not allowed, or a link
+                in it leads out of it.
+        """
+        for file, config in ((COMPOSED, self.config), (RESOLVED, self.resolved_config)):
+            content: Any = OmegaConf.to_container(config, resolve=False)
+            check_classes(content, str(self.path / file), trust, given)
+        self.require_options()
+        if not trust.everything:
+            require_links_within(self.path, SWITCH)
+
+    def switch(self, user_folder: Path) -> str:
+        """Return what a command line that goes on with this run needs besides: nothing, mostly."""
+        try:
+            self.check(Trust(False, user_folder.absolute()))
+        except InputError:
+            return f" {SWITCH}"
+        return ""
+
     @property
     def config(self) -> DictConfig:
-        """The run's config as the user composed it, interpolations unresolved."""
-        return _load_config(self.path / ".hydra" / "config.yaml")
+        """The run's config as the user composed it, its keys' references to each other alive."""
+        file = self.path / COMPOSED
+        return without_resolvers(_load_config(file), self.resolved_config, file)
 
     @property
     def resolved_config(self) -> DictConfig:
-        """The run's config as it was used, every interpolation resolved."""
-        return _load_config(self.path / "config.yaml")
+        """The run's config as it was used."""
+        file = self.path / RESOLVED
+        config = _load_config(file)
+        return without_resolvers(config, config, file)
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
         return flat_values(self.config, self.started_in)
 
     @property
-    def choices(self) -> dict[str, str]:
+    def choices(self) -> dict[str, Any]:
         """Which option of each config group the run chose."""
-        return dict(self._hydra.runtime.choices)
+        self.require_options()
+        return dict(self._runtime["choices"])
+
+    def require_options(self) -> None:
+        """Require that what the run chose are options, not paths to elsewhere.
+
+        Raises:
+            InputError: naming the group.
+        """
+        for group, option in self._runtime["choices"].items():
+            check_choice(group, option, str(self.path / HYDRA))
 
     @property
     def started_in(self) -> Path:
         """The folder that the run's relative paths are relative to."""
-        return Path(self._hydra.runtime.cwd)
+        return Path(self._runtime["cwd"])
 
     @property
-    def _hydra(self) -> Any:
-        return OmegaConf.load(self.path / ".hydra" / "hydra.yaml").hydra
+    def _runtime(self) -> dict[str, Any]:
+        file = self.path / HYDRA
+        content: Any = OmegaConf.to_container(_load(file), resolve=False)
+        try:
+            runtime: dict[str, Any] = content["hydra"]["runtime"]
+            if isinstance(runtime["choices"], dict) and isinstance(runtime["cwd"], str):
+                return runtime
+        except (KeyError, TypeError):
+            pass
+        raise InputError(f"{file}: does not say what the run chose, or where it was started")
 
     @property
     def last_checkpoint(self) -> Path:
@@ -113,9 +170,19 @@ class RunFolder:
         return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
 
 
-def _load_config(path: Path) -> DictConfig:
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
+def _load(file: Path) -> DictConfig:
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{file}: cannot be read ({first_line(error)})") from None
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{file}: is no config that a run writes")
+    return config
+
+
+def _load_config(file: Path) -> DictConfig:
+    config = _load(file)
+    check_keys(config, file)
     return with_current_names(config)
 
 

@@ -20,10 +20,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lora_lightning.errors import TRACEBACK, InputError, Interrupted
+from lora_lightning.config.trust import import_from
+from lora_lightning.errors import TRACEBACK, InputError, Interrupted, presentable
 from lora_lightning.process import process_rank
-from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
-from lora_lightning.runs.isolation import run_isolated
+from lora_lightning.runs.folder import ISOLATED_JOB, RunFolder, output_folder
+from lora_lightning.runs.isolation import own_overrides, run_isolated
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table import write_table
 
@@ -37,6 +38,7 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     So does a training that a signal ended; it exits as if the signal had ended the process. A job
     of a multirun is recorded, and leaves its traceback in its folder.
     """
+    import_from(Path(config.paths.user_dir).absolute())
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_job(task, config)
     try:
@@ -49,8 +51,16 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     except Interrupted as interruption:
         if process_rank() > 0:
             sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
-        print(interruption, file=sys.stderr)
+        print(last_words(interruption, config), file=sys.stderr)
         sys.exit(interruption.exit_code)
+
+
+def last_words(interruption: Interrupted, config: DictConfig) -> str:
+    """Return an interruption's message; the command in it that goes on gets what it needs."""
+    message = str(interruption)
+    if "resume=" not in message:
+        return message
+    return message + RunFolder(output_folder()).switch(Path(config.paths.user_dir))
 
 
 def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
@@ -73,7 +83,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     if (folder / JOB).exists():
         raise InputError(f"{folder}: another job of this sweep has the same folder")
     rerun = config.get("sweep_job")
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = own_overrides()
     if rerun is not None:
         overrides = sweep.plan.jobs[str(rerun)]
         task = _again(sweep.plan.command, overrides)
@@ -120,7 +130,7 @@ def _run(
         raise SystemExit(interruption.exit_code) from None
     except Exception as failure:
         status = "failed"
-        error = last_error(folder) or f"{type(failure).__name__}: {failure}"
+        error = last_error(folder) or presentable(f"{type(failure).__name__}: {failure}")
     finally:  # also where the user interrupts the sweep
         objective = value if isinstance(value, int | float) else None
         job = replace(job, status=status, error=error or None, objective=objective,
@@ -151,7 +161,7 @@ def leave_traceback(folder: Path) -> Iterator[None]:
     except BaseException as error:
         is_end = isinstance(error, SystemExit) and error.code in ENDS_WELL
         if not is_end and not path.exists():
-            path.write_text("".join(traceback.format_exception(error)), "utf-8")
+            path.write_text(presentable("".join(traceback.format_exception(error))), "utf-8")
         raise
 
 

@@ -80,7 +80,8 @@ def evaluate(config: DictConfig) -> None:
         for logger in run_loggers(loggers):
             logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
-        log.info('next          python generate.py run=%s text="…"', config.run)
+        switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir))
+        log.info('next          python generate.py run=%s text="…"%s', config.run, switch)
     if evaluation.not_computed:
         sys.exit(FINISHED_WITH_A_HOLE)
 

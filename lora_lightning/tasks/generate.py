@@ -60,8 +60,9 @@ def generate(config: DictConfig) -> None:
 def say_next(config: DictConfig, folder: Path) -> None:
     """Say how to score what was decoded."""
     source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
+    switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
     same = [f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")]
-    log.info("next          python evaluate.py %s%s", source, "".join(same))
+    log.info("next          python evaluate.py %s%s%s", source, "".join(same), switch)
 
 
 def decode_run(

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lora_lightning.config.build import build, build_each
+from lora_lightning.errors import InputError
 from lora_lightning.files import folder_name, read_json
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
 from lora_lightning.tracking.metrics_file import MetricsFile
@@ -111,7 +112,10 @@ def continued_id(config: DictConfig, folder: Path, task: str) -> str | None:
     else:
         source = None if config.run is None else RunFolder.open(config.run).path
     ids = source and source / LOGGER_IDS
-    return read_json(ids).get("wandb") if ids and ids.is_file() else None
+    id = read_json(ids).get("wandb") if ids and ids.is_file() else None
+    if id is not None and folder_name(str(id)) != id:  # W&B makes a folder's name of it
+        raise InputError(f"{ids}: {id!r} is no id of a W&B run; remove it")
+    return id
 
 
 def label_of(config: DictConfig) -> str:

@@ -66,6 +66,6 @@ def adapters_of_run(run: RunFolder, checkpoint: str) -> list[Path]:
     Raises:
         InputError: the run wrote no such adapter.
     """
-    start = run.config.adapter
+    start = run.resolved_config.adapter
     bases = [run.started_in / start] if start and is_whole_model(run.started_in / start) else []
     return [*bases, run.adapter(checkpoint)]

@@ -106,7 +106,7 @@ def train(config: DictConfig) -> float | None:
         scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
         value = scores.get(config.optimized_metric)
         if trainer.is_global_zero:
-            end_run(folder, config.optimized_metric, value, config.then)
+            end_run(folder, config.optimized_metric, value, config.then, switch_of(config, folder))
         return value
 
 
@@ -264,12 +264,17 @@ def gather_ranks(config_sha256: str, trainer: pl.Trainer) -> list[dict[str, Any]
     return ranks
 
 
-def end_run(folder: Path, metric: str, value: float | None, then: list[str]) -> None:
+def switch_of(config: DictConfig, folder: Path) -> str:
+    """Return what a command line that goes on with the run in `folder` needs besides."""
+    return RunFolder(folder).switch(Path(config.paths.user_dir))
+
+
+def end_run(folder: Path, metric: str, value: float | None, then: list[str], switch: str) -> None:
     """Write result.json, and say what comes next."""
     with atomic_text(folder / "result.json") as file:
         json.dump({"metric": metric, "value": value}, file)
     log.info("run folder    %s", folder)
     if "generate" not in then:
-        log.info("next          python generate.py run=%s", folder)
+        log.info("next          python generate.py run=%s%s", folder, switch)
     elif "evaluate" not in then:
-        log.info("next          python evaluate.py run=%s", folder)
+        log.info("next          python evaluate.py run=%s%s", folder, switch)
