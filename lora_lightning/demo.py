@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lora_lightning.process import REPOSITORY, now, show_child
+from lora_lightning.process import REPOSITORY, now
+from lora_lightning.process.children import show_child
 
 
 def main() -> None:

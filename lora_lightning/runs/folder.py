@@ -21,6 +21,7 @@ ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made 
 CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
+UNFINISHED = ("shards",)
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError
-from lora_lightning.process import REPOSITORY, run_child
+from lora_lightning.process import REPOSITORY
+from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import Job, Plan, SweepFolder

@@ -53,7 +53,7 @@ def build_trainer(
     generator of the round-up rows.
     """
     progress = progress_callback(trainer.progress_every_n_seconds)
-    return pl.Trainer(
+    made = pl.Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
@@ -72,6 +72,11 @@ def build_trainer(
         default_root_dir=folder,
         profiler=profiler(trainer.profiler, folder / "profile"),
     )
+    # Lightning's handlers swallow SIGTERM, and tell ranks by a collective in the midst of others;
+    # under SLURM they requeue the job behind our back.
+    connector: Any = made._signal_connector
+    connector.register_signal_handlers = lambda: None
+    return made
 
 
 def profiler(kind: str | None, folder: Path) -> Profiler | None:
