@@ -1,5 +1,6 @@
 """Reading and writing files safely."""
 
+import errno
 import gzip
 import json
 import os
@@ -11,22 +12,88 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from lora_lightning.errors import InputError
+from lora_lightning.errors import DISK_FAULTS, InputError
+
+PROBE_BYTES = 1 << 20
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, lasting: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its name when the block ends well.
 
     A reader never sees half a file, and a failed block leaves the old file as it was.
+
+    Args:
+        path: the file.
+        lasting: whether that is to hold where the machine loses its power, too; waits for the disk.
+
+    Raises:
+        OSError: of the disk, with the path's name, also where the library that writes in the block
+            says it in its own way.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        if lasting:
+            flush_to_disk(temporary)
         temporary.replace(path)
+        if lasting:
+            flush_to_disk(path.parent)
+    except Exception as error:
+        _raise_named(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_folder(folder: Path) -> None:
+    """Check that a folder that was made is still there; to make it again would hide a removal.
+
+    Raises:
+        FileNotFoundError: it was removed meanwhile.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder was removed meanwhile", str(folder))
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a loss of power."""
+    if path.is_dir() and os.name == "nt":  # which opens no folders
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_named(error: Exception, temporary: Path, path: Path) -> None:
+    """Raise what an error says of the file system as an OSError of `path`; return otherwise."""
+    number = None
+    if isinstance(error, OSError):
+        is_ours = str(error.filename).startswith(str(temporary))
+        is_unnamed = error.filename is None and error.errno in DISK_FAULTS
+        number = error.errno if is_ours or is_unnamed else None
+    elif match := re.search(r"os error (\d+)", str(error)):  # as safetensors says it
+        number = int(match[1])
+    elif temporary.is_file():
+        number = _refusal(temporary)
+    if number is not None:
+        raise OSError(number, os.strerror(number), str(path)) from None
+
+
+def _refusal(path: Path) -> int | None:
+    """Return why the system lets nobody write behind a file, as its number of the error.
+
+    So it is asked what torch, which writes files by itself, does not pass on.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.errno
+    return None
 
 
 @contextmanager
@@ -34,25 +101,36 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary sibling that takes the name of `folder` when the block ends well.
 
     Where `folder` exists, the files of the block take the place of their namesakes, one at a time
-    in the order of their names, and everything else in it stays.
+    in the order of their names, and everything else in it stays. Both hold where the machine loses
+    its power, too.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        for file in temporary.iterdir():
+            flush_to_disk(file)
         if folder.exists():
             for file in sorted(temporary.iterdir()):
                 file.replace(folder / file.name)
+            flush_to_disk(folder)
         else:
             temporary.rename(folder)
+            flush_to_disk(folder.parent)
+    except Exception as error:
+        _raise_named(error, temporary, folder)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
-def atomic_text(path: Path) -> Iterator[TextIO]:
-    """Yield a UTF-8 text file with LF line ends that appears as `path` when the block ends well."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+def atomic_text(path: Path, lasting: bool = False) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file with LF line ends that appears as `path`, as `atomic_path` says."""
+    with (
+        atomic_path(path, lasting) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         yield file
 
 
@@ -97,9 +175,9 @@ def require_links_within(folder: Path, switch: str) -> None:
                 )
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
-    with atomic_text(path) as file:
+def write_json(path: Path, content: Any, lasting: bool = False) -> None:
+    """Write `content` as indented JSON, as `atomic_path` says."""
+    with atomic_text(path, lasting) as file:
         json.dump(content, file, indent=2, ensure_ascii=False)
         file.write("\n")
 

@@ -16,7 +16,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write a checkpoint; a process killed meanwhile leaves the earlier one as it was."""
-        with atomic_path(Path(path)) as temporary:
+        with atomic_path(Path(path), lasting=True) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:

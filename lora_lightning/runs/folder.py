@@ -32,6 +32,7 @@ COMPOSED, RESOLVED, HYDRA = (
     Path(".hydra", "hydra.yaml"),
 )
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
+UNFINISHED = ("shards",)
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",

@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError
-from lora_lightning.process import LAUNCH_TIME, REPOSITORY, run_child, slurm_tasks
+from lora_lightning.process import LAUNCH_TIME, REPOSITORY, slurm_tasks
+from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
