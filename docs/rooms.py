@@ -32,8 +32,9 @@ GROUND = (
     "process",
     "files",
     "checksum",
+    "ranges",
     "errors",
-)  # what every room may use; arrows to it are left out
+)  # any room may use these; no arrows to them
 DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 # Inches.
 BOX = (1.62, 0.62)
@@ -42,10 +43,10 @@ COLUMN_WIDTH = 0.875
 WIDTH = 12 * COLUMN_WIDTH
 # Chosen so that no arrow runs through a box and few cross: the middle of each, in columns from 0.
 COLUMNS = {
-    "loaded_run": 1, "export": 3, "doctor": 5, "sample": 7, "demo": 9, "config_reference": 11,
-    "cli": 6, "tasks": 2.2, "sweep": 9.4, "checkpoints": 6, "tracking": 8.2,
-    "decoding": 1, "training": 7.1, "runs": 9.4, "evaluation": 3.4, "data": 5.8, "methods": 8.2,
-    "gpt2": 2.2, "config": 10.4,
+    "doctor": 1, "loaded_run": 3, "export": 5, "demo": 7, "sample": 9, "config_reference": 11,
+    "cli": 6, "tasks": 3.5, "sweep": 9.75, "checkpoints": 6, "tracking": 8.5,
+    "decoding": 3.5, "training": 7.25, "runs": 9.75, "evaluation": 1, "data": 6, "methods": 8.5,
+    "gpt2": 8.5, "config": 11,
 }  # fmt: skip
 COLOURS = ("#b4462f", "#b07a1e", "#5f7f2c", "#2a7f6f", "#2f6ea8", "#5a56a8", "#8a4b93", "#666666")
 

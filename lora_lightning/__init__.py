@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from lora_lightning.loaded_run import LoadedRun
 
 
-def load_run(path: "str | Path", checkpoint: str = "last") -> "LoadedRun":
+def load_run(path: "str | Path", checkpoint: str = "last", trust: bool = False) -> "LoadedRun":
     """Load the model of a training run.
 
     Args:
         path: the run's folder.
         checkpoint: `last`, or `best` by validation loss.
+        trust: take any class that the folder's config names, not only those that are known to be
+            harmless: it then decides which code is run.
 
     Raises:
-        InputError: the folder holds no training run, or no such adapter.
+        InputError: the folder holds no training run or no such adapter, or its config names a
+            class that is not allowed.
     """
     # Imported here, so that `import lora_lightning` stays free of torch.
     from lora_lightning.loaded_run import LoadedRun
 
-    return LoadedRun(path, checkpoint)
+    return LoadedRun(path, checkpoint, trust)

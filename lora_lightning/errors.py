@@ -1,21 +1,58 @@
-"""The exceptions that the commands turn into one line: bad input, and an interruption."""
+"""What the commands turn into one line: bad input, an interruption, a fault of the disk."""
 
 import argparse
+import errno
+import os
+import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
+
+
+SECRET = re.compile(r"_KEY$|_TOKEN$|PASSWORD")  # names of environment variables
+SHORTEST_SECRET = 8  # a shorter value would be found in innocent words
+CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
 
 
 class InputError(Exception):
     """Something that the user gave is wrong.
 
     The message names the file, line or config key, what was found, and what to do. The commands
-    print it as one line and end with exit code 1; everything else keeps its traceback.
+    print it as one line and end with exit code 1; everything else keeps its traceback. As it holds
+    what was found, it is made `presentable`.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(presentable(message))
+
+
+def presentable(text: str) -> str:
+    """Return a text for terminals and files: without control characters, and without secrets."""
+    return without_secrets(printable(text))
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters, but for line feed and tab, shown as escapes.
+
+    A terminal would obey them.
+    """
+    return text.translate(CONTROLS)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the secrets of the environment, and of URLs that it holds."""
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= SHORTEST_SECRET:
+            text = text.replace(value, f"<{name}>")
+    return re.sub(r"(\w://)[^\s/@]+@|(https?://[^\s?'\"]+\?)[^\s'\"]+", r"\1\2…", text)
 
 
 class ProgramArguments(argparse.ArgumentParser):
@@ -47,13 +84,51 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class Interrupted(Exception):
-    """A signal ended training, after its state was saved.
+class Interrupted(BaseException):
+    """A signal ended the command.
 
-    The commands print the message as one line and end with the exit code that shells give to a
-    process ended by that signal, 128 + its number.
+    No `Exception`, so that no library takes it for a fault to go on after. The commands print the
+    message as one line and end with the exit code that shells give to a process ended by that
+    signal, 128 + its number.
+
+    Args:
+        message: what ended where, and how to go on; empty where the command has to say it.
+        number: of the signal.
     """
 
-    def __init__(self, message: str, signal_number: int) -> None:
+    def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signal.Signals(signal_number)
+        self.number = signal.Signals(number)
+        self.exit_code = 128 + self.number
+
+
+def end_interrupted(interruption: Interrupted, advice: str) -> NoReturn:
+    """End the process as one that the signal ended: one line, and the exit code of shells.
+
+    Args:
+        interruption: of the signal.
+        advice: how to go on.
+    """
+    message = str(interruption) or f"{interruption.number.name} ended the command"
+    sys.stderr.write(f"{message}; {advice}\n")
+    sys.exit(interruption.exit_code)
+
+
+# What a disk says without naming a file: full, over a quota, over the limit of a file's size.
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def disk_fault(error: OSError) -> str | None:
+    """Return one line for a fault of the file system: the path, the reason, and what is free.
+
+    Returns:
+        None where the error is about something else, such as a connection.
+    """
+    if error.filename is None and error.errno not in DISK_FAULTS:
+        return None
+    path = Path(os.fsdecode(error.filename or os.getcwd()))
+    existing = next(
+        (folder for folder in (path, *path.absolute().parents) if folder.exists()), path
+    )
+    free = shutil.disk_usage(existing).free / 1e6
+    return f"{path}: {error.strerror} ({free:,.0f} MB free)"

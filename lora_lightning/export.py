@@ -5,7 +5,8 @@
     python -m lora_lightning.export run=latest format=merged output=gpt2_adapted
 
 peft: the PEFT folder · loralib: the reference's adapter-only .pt · merged: a Hugging Face folder
-of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false.
+of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false, trust=false
+(true: take any class that the run's config names).
 """
 
 import shutil
@@ -18,6 +19,7 @@ from omegaconf import OmegaConf
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import run_program
 from lora_lightning.config.build import build
+from lora_lightning.config.trust import trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
@@ -26,7 +28,8 @@ from lora_lightning.runs.folder import RunFolder, latest_run
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
-KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False}
+KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False,
+        "trust": False}  # fmt: skip
 FORMATS = ("peft", "loralib", "merged")
 
 
@@ -50,6 +53,8 @@ def export(arguments: list[str]) -> Path:
         raise InputError(f"output={output} exists; give another path, or overwrite=true")
     outputs = REPOSITORY / "outputs" / "train"
     run = latest_run(outputs) if keys["run"] == "latest" else RunFolder.open(keys["run"])
+    with trusted_no_longer():
+        run.check(trust_of(keys["trust"] is True))
     write(run, keys["checkpoint"], keys["format"], output)
     return output
 

@@ -1,5 +1,6 @@
 """Reading and writing files safely."""
 
+import errno
 import gzip
 import json
 import os
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from lora_lightning.errors import InputError
+from lora_lightning.errors import DISK_FAULTS, InputError
+
+PROBE_BYTES = 1 << 20
 
 Kind = TypeVar("Kind")
 
@@ -25,6 +28,10 @@ def atomic_path(path: Path, lasting: bool = False) -> Iterator[Path]:
     Args:
         path: the file.
         lasting: whether that is to hold where the machine loses its power, too; waits for the disk.
+
+    Raises:
+        OSError: of the disk, with the path's name, also where the library that writes in the block
+            says it in its own way.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -35,8 +42,21 @@ def atomic_path(path: Path, lasting: bool = False) -> Iterator[Path]:
         temporary.replace(path)
         if lasting:
             flush_to_disk(path.parent)
+    except Exception as error:
+        _raise_named(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_folder(folder: Path) -> None:
+    """Check that a folder that was made is still there; to make it again would hide a removal.
+
+    Raises:
+        FileNotFoundError: it was removed meanwhile.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder was removed meanwhile", str(folder))
 
 
 def flush_to_disk(path: Path) -> None:
@@ -48,6 +68,34 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _raise_named(error: Exception, temporary: Path, path: Path) -> None:
+    """Raise what an error says of the file system as an OSError of `path`; return otherwise."""
+    number = None
+    if isinstance(error, OSError):
+        is_ours = str(error.filename).startswith(str(temporary))
+        is_unnamed = error.filename is None and error.errno in DISK_FAULTS
+        number = error.errno if is_ours or is_unnamed else None
+    elif match := re.search(r"os error (\d+)", str(error)):  # as safetensors says it
+        number = int(match[1])
+    elif temporary.is_file():
+        number = _refusal(temporary)
+    if number is not None:
+        raise OSError(number, os.strerror(number), str(path)) from None
+
+
+def _refusal(path: Path) -> int | None:
+    """Return why the system lets nobody write behind a file, as its number of the error.
+
+    So it is asked what torch, which writes files by itself, does not pass on.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.errno
+    return None
 
 
 @contextmanager
@@ -71,6 +119,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         else:
             temporary.rename(folder)
             flush_to_disk(folder.parent)
+    except Exception as error:
+        _raise_named(error, temporary, folder)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -96,6 +147,42 @@ def atomic_text(path: Path, lasting: bool = False) -> Iterator[TextIO]:
 def folder_name(text: str) -> str:
     """Return `text` with every run of characters other than `A-Za-z0-9._-` made one `-`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
+
+
+def require_within(path: Path, root: Path, what: str) -> None:
+    """Require that a path, its links followed, lies below a folder.
+
+    Args:
+        path: may be there or not.
+        root: the folder.
+        what: names the path in the message.
+
+    Raises:
+        InputError: it does not.
+    """
+    resolved, within = path.resolve(), root.resolve()
+    if resolved == within or not resolved.is_relative_to(within):
+        raise InputError(f"{what}: leads to {resolved}, which is not below {within}; remove it")
+
+
+def require_links_within(folder: Path, switch: str) -> None:
+    """Require that no link in a folder leads out of it: what is written to it would land there.
+
+    Args:
+        folder: with everything below it.
+        switch: what lets such links be, for the message.
+
+    Raises:
+        InputError: naming the link.
+    """
+    root = folder.resolve()
+    for parent, folders, files in os.walk(root):
+        for path in (Path(parent, name) for name in [*folders, *files]):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise InputError(
+                    f"{path}: a link to {path.resolve()}, outside of this folder; remove it, or "
+                    f"give {switch} if you trust who made it"
+                )
 
 
 def write_json(path: Path, content: Any, lasting: bool = False) -> None:

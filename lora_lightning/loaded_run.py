@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from lora_lightning.config.trust import trust_of, trusted_no_longer
 from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
@@ -17,13 +18,17 @@ class LoadedRun:
     Args:
         path: the run's folder.
         checkpoint: `last` or `best`.
+        trust: whether to take any class that its config names.
 
     Raises:
-        InputError: the folder holds no training run, a damaged one, or no such adapter.
+        InputError: the folder holds no training run or no such adapter, it is damaged, or its
+            config names a class that is not allowed.
     """
 
-    def __init__(self, path: str | Path, checkpoint: str = "last") -> None:
+    def __init__(self, path: str | Path, checkpoint: str = "last", trust: bool = False) -> None:
         run = RunFolder.open(path)
+        with trusted_no_longer():
+            run.check(trust_of(trust))
         self.config = run.resolved_config
         with named_in_errors(run.path / RESOLVED):
             self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))

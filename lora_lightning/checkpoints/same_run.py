@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.stored import NOT_STORED
 from lora_lightning.errors import InputError
 from lora_lightning.runs.claim import is_running
 from lora_lightning.runs.folder import RunFolder
 
-OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run")
+OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run", *NOT_STORED)
 # Keys, or whole groups, that decide no number of a run; everything else does.
 ALTER_NOTHING = (
     *OF_THIS_COMMAND, "name", "then", "optimized_metric", "paths", "logger", "data.cache_dir",

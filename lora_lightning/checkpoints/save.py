@@ -18,8 +18,9 @@ from lora_lightning.checkpoints.loop_state import (
 )
 from lora_lightning.checkpoints.signals import SignalWatch
 from lora_lightning.errors import Interrupted
-from lora_lightning.files import size_on_disk
+from lora_lightning.files import require_folder, size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
+from lora_lightning.methods.method import Method
 from lora_lightning.training.module import FineTuning
 
 
@@ -38,7 +39,7 @@ class SaveRun(Checkpoint):
         every: updates between two saves of `last.ckpt`; None saves after validations alone.
     """
 
-    def __init__(self, folder: Path, method: Any, base: str, every: int | None = None) -> None:
+    def __init__(self, folder: Path, method: Method, base: str, every: int | None = None) -> None:
         self.folder = folder
         self.method = method
         self.base = base
@@ -65,12 +66,7 @@ class SaveRun(Checkpoint):
         """Watch for signals, and take over the random numbers of an interrupted run.
 
         Only here, as making the loaders must not count.
-
-        Raises:
-            Interrupted: SIGTERM came before, while Lightning made ready.
         """
-        if trainer.received_sigterm:
-            raise Interrupted("SIGTERM ended training before its first update", signal.SIGTERM)
         self._began = time.time()
         self._signals.start(trainer.world_size)
         if self._random_states is not None:
@@ -103,13 +99,17 @@ class SaveRun(Checkpoint):
         self._between_updates(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Save what the last update left."""
+        """Save what the last update left; a signal is obeyed afterwards."""
         assert isinstance(module, FineTuning)
-        self._signals.stop()
+        require_folder(self.folder)
         if trainer.is_global_zero:
             save_adapter(module.model, self.method, self.folder / "adapter", self.base)
         self.has_ended = True  # once the adapter is there
         trainer.save_checkpoint(self.folder / LAST)
+        received = self._signals.agreed()
+        self._signals.stop()
+        if received:
+            raise self._interrupted(received, module)
 
     def on_exception(self, *_: Any) -> None:
         """Leave signals to others again."""
@@ -136,6 +136,7 @@ class SaveRun(Checkpoint):
     ) -> None:
         """Add every rank's random numbers, and what data and base were."""
         assert isinstance(module, FineTuning)
+        require_folder(self.folder)
         checkpoint["random_states"] = random_states()
         checkpoint["frozen_base"] = frozen_base(module.model)
         checkpoint["world_size"] = trainer.world_size
@@ -160,11 +161,11 @@ class SaveRun(Checkpoint):
             trainer.save_checkpoint(self.folder / LAST)
             self._is_due = False
         if received:
-            raise Interrupted(
-                f"{signal.Signals(received).name} ended training after update {module.update} of "
-                f"{module.plan.updates}; go on with: python train.py resume={self.folder}",
-                received,
-            )
+            raise self._interrupted(received, module)
+
+    def _interrupted(self, received: int, module: FineTuning) -> Interrupted:
+        name, update, updates = signal.Signals(received).name, module.update, module.plan.updates
+        return Interrupted(f"{name} ended training after update {update} of {updates}", received)
 
     def _save(self, trainer: pl.Trainer, module: FineTuning, checkpoint: str, adapter: str) -> None:
         trainer.save_checkpoint(self.folder / "checkpoints" / checkpoint)

@@ -6,19 +6,39 @@ A run that the agent resumes gets everything that W&B's server knows of it: the 
 among them in their flat form, and the rest follows from the command itself.
 """
 
+import os
+from dataclasses import replace
+
+from lora_lightning.config.stored_overrides import check_overrides
+from lora_lightning.config.trust import Trust
 from lora_lightning.process import REPOSITORY
 
 AGENTS_OWN = ("wandb_", "_wandb")
+SWEEP = "WANDB_SWEEP_ID"  # set by an agent for the commands that it starts
 
 
-def overrides_of_agent(arguments: list[str]) -> list[str]:
-    """Return the arguments of a command without what only a W&B agent knows."""
-    if not any(argument.startswith(AGENTS_OWN) or "={" in argument for argument in arguments):
-        return arguments
-    from lora_lightning.config.rules import RULES
+def is_of_agent(arguments: list[str]) -> bool:
+    """Whether a W&B agent started this command."""
+    is_told = any(a.startswith(AGENTS_OWN) or _is_printed_group(a) for a in arguments)
+    return is_told or SWEEP in os.environ
 
-    groups = {path.name for path in (REPOSITORY / "configs").iterdir() if path.is_dir()}
-    return without_agents_keys(arguments, groups | set(RULES))
+
+def overrides_of_agent(arguments: list[str], trust: Trust) -> list[str]:
+    """Return the arguments of a command without what only a W&B agent knows.
+
+    Whoever may write to the sweep decides an agent's arguments, so they are data.
+
+    Raises:
+        InputError: an agent's argument names a class or program that is not allowed.
+    """
+    from lora_lightning.config.files import every_key
+
+    configs = REPOSITORY / "configs"
+    groups = {path.name for path in configs.iterdir() if path.is_dir()}
+    kept = without_agents_keys(arguments, groups | every_key(configs))
+    advice = "name it in an option below configs/ of this machine"
+    check_overrides(kept, "the W&B agent's arguments", replace(trust, otherwise=advice))
+    return kept
 
 
 def without_agents_keys(arguments: list[str], known: set[str]) -> list[str]:

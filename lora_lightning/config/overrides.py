@@ -61,11 +61,17 @@ def flat_values(config: DictConfig, folder: Path) -> dict[str, Any]:
     return dict(walk(OmegaConf.to_container(config, resolve=False), ""))
 
 
-def plain_override(value: Any) -> str:
-    """Return a plain value in Hydra's override grammar; `${…}` in it stays alive."""
+def plain_override(value: Any, keep_interpolations: bool = True) -> str:
+    """Return a plain value in Hydra's override grammar.
+
+    With `keep_interpolations`, `${…}` in it stays an interpolation.
+    """
     if isinstance(value, str):
-        return quote(value, keep_interpolations=True)
+        return quote(value, keep_interpolations)
     if isinstance(value, float | int | bool) or value is None:
         return json.dumps(value)
     items: Any = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    return "[" + ",".join(plain_override(item) for item in items) + "]"
+    if isinstance(items, dict):
+        pairs = (f"{k}:{plain_override(v, keep_interpolations)}" for k, v in items.items())
+        return "{" + ",".join(pairs) + "}"
+    return "[" + ",".join(plain_override(item, keep_interpolations) for item in items) + "]"

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import torch
 
@@ -12,6 +13,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_path, read_bytes
 
 SHA256_DIGITS = 64
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ def download(file: RawFile, folder: Path, source: str) -> Path:
     """Download a raw file into a folder; it appears there only when whole and checked.
 
     Raises:
-        InputError: the server cannot be reached or has no such file, the connection broke, or
-            the bytes are others than expected.
+        InputError: the source is not safe, the server cannot be reached or has no such file, the
+            connection broke, or the bytes are others than expected.
     """
+    require_safe(source)
     url = f"{source.rstrip('/')}/{file.name}"
     path = folder / file.name
     by_hand = f"place {file.name} in {folder}, or set data.dir to the folder that holds it"
@@ -80,6 +83,18 @@ def download(file: RawFile, folder: Path, source: str) -> Path:
     except (OSError, HTTPException) as error:
         raise InputError(f"{url}: cannot be downloaded ({error}); {by_hand}") from error
     return path
+
+
+def require_safe(source: str) -> None:
+    """Require that a source is reached over https, unless it is on this machine.
+
+    Raises:
+        InputError: it is not.
+    """
+    url = urlsplit(source)
+    is_safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOCAL)
+    if not is_safe or url.username is not None:
+        raise InputError(f"data.source={source}: only https is downloaded from, without a password")
 
 
 def checksum_like(expected: str, content: bytes) -> str:

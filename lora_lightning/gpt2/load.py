@@ -103,9 +103,11 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = set(read_json_object(index)["weight_map"].values())
+        names: set[str] = set(read_json_object(index)["weight_map"].values())
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{index}: is no index of weight files") from None
+    if elsewhere := [name for name in names if Path(name).name != name]:
+        raise InputError(f"{index}: {elsewhere[0]!r} is no name of a file beside it")
     return [index.parent / name for name in sorted(names)]
 
 

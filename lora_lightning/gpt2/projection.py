@@ -39,10 +39,9 @@ class GPT2Projection(Conv1D):
         if torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
         flat = x.reshape(-1, self.nx)
-        if self.weight.requires_grad or self.bias.requires_grad:
+        is_trained = self.weight.requires_grad or self.bias.requires_grad
+        if is_trained or (x.dtype == self.weight.dtype and self.packed is None):
             product = torch.addmm(self.bias.to(x.dtype), flat, self.weight.to(x.dtype))
-        elif x.dtype == self.weight.dtype and self.packed is None:
-            product = torch.addmm(self.bias, flat, self.weight)
         else:
             product = _FrozenProduct.apply(flat, self)
         return product.view(*x.shape[:-1], self.nf)
@@ -101,7 +100,8 @@ def with_own_projections(model: nn.Module) -> nn.Module:
 def pack_for_training(model: nn.Module, packing: Packing, device: torch.device) -> None:
     """Pack the frozen projections of `model` where `packing` is true and it trains on a CPU.
 
-    `auto` does not: two copies of each weight gain little where a product has many rows.
+    `auto` does not: with many rows in a product, two copies of each weight gain a few percent of a
+    step in bfloat16 with matrix units, and nothing in float32.
 
     Raises:
         InputError: this torch cannot pack.

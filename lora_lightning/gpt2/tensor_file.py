@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lora_lightning.checksum import require_intact
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 
 CHECKSUM = "sha256"
 
@@ -161,5 +161,5 @@ def _naming(path: Path) -> Iterator[None]:
             "loaded; give a file that holds tensors alone"
         ) from None
     except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]
+        reason = first_line(error).partition(". ")[0]
         raise InputError(f"{path}: corrupt or truncated ({reason})") from None

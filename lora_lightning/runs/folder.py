@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,29 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.stored import check_choice, check_classes, without_resolvers
+from lora_lightning.config.trust import SWITCH, Trust
 from lora_lightning.errors import InputError
+from lora_lightning.files import require_links_within
 from lora_lightning.process import process_rank
-from lora_lightning.runs.stored_config import read_composed, read_resolved, read_runtime
+from lora_lightning.runs.stored_config import (
+    COMPOSED,
+    HYDRA,
+    RESOLVED,
+    read_composed,
+    read_resolved,
+    read_runtime,
+)
 from lora_lightning.runs.stored_results import read_scores
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
 CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
+UNFINISHED = ("shards",)
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
@@ -58,24 +70,62 @@ class RunFolder:
             )
         return cls(folder.resolve())
 
+    def check(self, trust: Trust, given: Collection[str] = ()) -> None:
+        """Check that the folder, which others may have written, decides nothing that it must not.
+
+        Args:
+            trust: of this command.
+            given: keys and groups that the command line gives anew.
+
+        Raises:
+            InputError: its config names a class, program or option that is not allowed, or a link
+                in it leads out of it.
+        """
+        for file, config in ((COMPOSED, self.config), (RESOLVED, self.resolved_config)):
+            content: Any = OmegaConf.to_container(config, resolve=False)
+            check_classes(content, str(self.path / file), trust, given)
+        self.require_options()
+        if not trust.everything:
+            require_links_within(self.path, SWITCH)
+
+    def switch(self, user_folder: Path) -> str:
+        """Return what a command line that goes on with this run needs besides: nothing, mostly."""
+        try:
+            self.check(Trust(False, user_folder.absolute()))
+        except InputError:
+            return f" {SWITCH}"
+        return ""
+
     @property
     def config(self) -> DictConfig:
-        """The run's config as the user composed it, interpolations unresolved."""
-        return read_composed(self.path)
+        """The run's config as the user composed it, its keys' references to each other alive."""
+        composed = read_composed(self.path)
+        return without_resolvers(composed, self.resolved_config, self.path / COMPOSED)
 
     @property
     def resolved_config(self) -> DictConfig:
-        """The run's config as it was used, every interpolation resolved."""
-        return read_resolved(self.path)
+        """The run's config as it was used."""
+        config = read_resolved(self.path)
+        return without_resolvers(config, config, self.path / RESOLVED)
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
         return flat_values(self.config, self.started_in)
 
     @property
-    def choices(self) -> dict[str, str]:
+    def choices(self) -> dict[str, Any]:
         """Which option of each config group the run chose."""
+        self.require_options()
         return read_runtime(self.path).choices
+
+    def require_options(self) -> None:
+        """Require that what the run chose are options, not paths to elsewhere.
+
+        Raises:
+            InputError: naming the group.
+        """
+        for group, option in read_runtime(self.path).choices.items():
+            check_choice(group, option, str(self.path / HYDRA))
 
     @property
     def started_in(self) -> Path:

@@ -9,14 +9,16 @@ left to start, and the tasks train together as they are.
 
 import os
 import sys
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError
-from lora_lightning.process import LAUNCH_TIME, REPOSITORY, run_child, slurm_tasks
+from lora_lightning.process import LAUNCH_TIME, REPOSITORY, slurm_tasks
+from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.stored_results import read_value
 
@@ -42,6 +44,12 @@ def needs_isolation(config: DictConfig) -> bool:
     return tasks == 1
 
 
+def own_overrides() -> list[str]:
+    """Return this job's overrides as they were given: what they ask to work out is not in them."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return list(overrides)
+
+
 def run_isolated(command: str, overrides: list[str] | None = None) -> float | None:
     """Run a job as `python <command>.py` with its own overrides in this job's folder.
 
@@ -57,7 +65,7 @@ def run_isolated(command: str, overrides: list[str] | None = None) -> float | No
         SystemExit: the job ended with exit code 3, an evaluation with a hole.
     """
     folder = output_folder().resolve()
-    own = list(HydraConfig.get().overrides.task) if overrides is None else overrides
+    own = own_overrides() if overrides is None else overrides
     environment = {
         key: value
         for key, value in os.environ.items()

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning.config.renamed import with_current_names
+from lora_lightning.config.stored import check_keys
 from lora_lightning.config.yaml_files import MEND, read_yaml
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import require_kind
@@ -116,6 +117,7 @@ def read_runtime(folder: Path) -> Runtime:
 
 def _read(path: Path) -> DictConfig:
     config = read_yaml(path)
+    check_keys(config, path)
     require_kind(OmegaConf.to_container(config, resolve=False), Config, path, MEND)
     return config
 

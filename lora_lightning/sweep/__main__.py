@@ -6,8 +6,9 @@
 
 show: the table, and mean ± std over seeds · plot: PNG files and one self-contained page,
 sweep.html · resume: failed, killed and missing jobs again, each in its own folder, the others left
-alone; further arguments are the launcher's (hydra/launcher=…, hydra.launcher.…) or
-on_job_failure=skip|raise.
+alone; further arguments are the launcher's (hydra/launcher=…, hydra.launcher.…),
+on_job_failure=skip|raise, or trust=true, which takes classes and programs that the folder names
+whoever wrote it.
 """
 
 import sys

@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
+from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
@@ -89,7 +90,13 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
         ) from None
 
 
-def clear_job(folder: Path) -> None:
-    """Remove what a job left, so that it can run again in its own folder."""
-    if folder.is_dir():
+def clear_job(sweep: SweepFolder, job: str) -> None:
+    """Remove what a job left, so that it can run again in its own folder.
+
+    Raises:
+        InputError: that is not a folder in the sweep's.
+    """
+    folder = sweep.path / job
+    require_within(folder, sweep.path, f"job {job!r}")
+    if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)

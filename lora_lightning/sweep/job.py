@@ -20,10 +20,20 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lora_lightning.errors import TRACEBACK, InputError, Interrupted
+from lora_lightning.config.trust import import_from
+from lora_lightning.errors import (
+    TRACEBACK,
+    InputError,
+    Interrupted,
+    disk_fault,
+    end_interrupted,
+    presentable,
+)
 from lora_lightning.process import process_rank
+from lora_lightning.process.parent import end_with_command
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
-from lora_lightning.runs.isolation import run_isolated
+from lora_lightning.runs.going_on import how_to_go_on
+from lora_lightning.runs.isolation import own_overrides, run_isolated
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table import write_table
 
@@ -34,10 +44,13 @@ ENDS_WELL = (None, 0, 3)  # exit codes; 3: an evaluation in which a score could 
 def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Call a command's task; bad input ends it at once, before Hydra prints all overrides.
 
-    So does a training that a signal ended; it exits as if the signal had ended the process. A job
-    of a multirun is recorded, and leaves its traceback in its folder.
+    So do a signal, which it exits from as if it had ended the process, and a fault of the disk. A
+    job of a multirun is recorded, and leaves its traceback in its folder.
     """
+    user_folder = Path(config.paths.user_dir).absolute()
+    import_from(user_folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        end_with_command()
         return run_job(task, config)
     try:
         with isolated_job():
@@ -49,8 +62,11 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     except Interrupted as interruption:
         if process_rank() > 0:
             sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
-        print(interruption, file=sys.stderr)
-        sys.exit(interruption.exit_code)
+        end_interrupted(interruption, how_to_go_on(user_folder))
+    except OSError as error:
+        if TRACEBACK in os.environ or (fault := disk_fault(error)) is None:
+            raise
+        sys.exit(f"error: {fault}; {how_to_go_on(user_folder)}")
 
 
 def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
@@ -73,7 +89,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     if (folder / JOB).exists():
         raise InputError(f"{folder}: another job of this sweep has the same folder")
     rerun = config.get("sweep_job")
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = own_overrides()
     if rerun is not None:
         overrides = sweep.plan.jobs[str(rerun)]
         task = _again(sweep.plan.command, overrides)
@@ -116,11 +132,11 @@ def _run(
         else:
             status, error = "failed", last_error(folder) or str(end.code)
     except Interrupted as interruption:  # meant for the whole sweep
-        error = str(interruption)
+        error = str(interruption) or interruption.number.name
         raise SystemExit(interruption.exit_code) from None
     except Exception as failure:
         status = "failed"
-        error = last_error(folder) or f"{type(failure).__name__}: {failure}"
+        error = last_error(folder) or presentable(f"{type(failure).__name__}: {failure}")
     finally:  # also where the user interrupts the sweep
         objective = value if isinstance(value, int | float) else None
         job = replace(job, status=status, error=error or None, objective=objective,
@@ -151,7 +167,7 @@ def leave_traceback(folder: Path) -> Iterator[None]:
     except BaseException as error:
         is_end = isinstance(error, SystemExit) and error.code in ENDS_WELL
         if not is_end and not path.exists():
-            path.write_text("".join(traceback.format_exception(error)), "utf-8")
+            path.write_text(presentable("".join(traceback.format_exception(error))), "utf-8")
         raise
 
 

@@ -4,10 +4,11 @@ from base64 import b64encode
 from html import escape
 from pathlib import Path
 
+from lora_lightning.errors import presentable
 from lora_lightning.files import atomic_text
 from lora_lightning.sweep.figures import draw_figures
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.sweep.show import TextTable, tables
+from lora_lightning.sweep.show import TextTable, errors, tables
 from lora_lightning.sweep.table import write_table
 
 STYLE = """
@@ -26,15 +27,14 @@ def write_page(sweep: SweepFolder) -> Path:
     """Draw the figures into `plots/`, write sweep.html beside it, and return the page's path."""
     plan, rows = sweep.plan, write_table(sweep)
     figures = draw_figures(plan, rows, sweep.path / "plots")
-    command = f"python {plan.command}.py {' '.join(plan.arguments)}"
-    errors = [f"job {row['job']}: {row['error']}" for row in rows if row.get("error")]
+    command = presentable(f"python {plan.command}.py {' '.join(plan.arguments)}")
     page = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width'>",
         f"<title>{escape(sweep.path.name)}</title><style>{STYLE}</style>",
         f"<h1>{escape(sweep.path.name)}</h1><pre>{escape(command)}</pre>",
         *(table_html(table) for table in tables(sweep, rows)),
-        *(f"<p>{escape(error)}</p>" for error in errors),
+        *(f"<p>{escape(error)}</p>" for error in errors(rows)),
         *(figure_html(figure) for figure in figures),
         "</html>",
     ]

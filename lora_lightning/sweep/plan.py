@@ -5,13 +5,15 @@ Checked before the first job starts, where each mistake is one clear error.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config.keys import CONFIGS, flat_keys, unknown_key
+from lora_lightning.config.compose import CONFIGS
+from lora_lightning.config.keys import flat_keys, unknown_key
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.record import Plan
 
@@ -59,7 +61,8 @@ def sweep_overrides(config: DictConfig) -> list[Override]:
     space = config.hydra.sweeper.get("params") or {}
     lines = [f"{key}={value}" for key, value in space.items()]
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-    parsed = parser.parse_overrides([*lines, *config.hydra.overrides.task])
+    given: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    parsed = parser.parse_overrides([*lines, *given])
     return list({override.get_key_element(): override for override in parsed}.values())
 
 

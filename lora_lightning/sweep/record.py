@@ -6,19 +6,27 @@ it is right whoever looks, whenever.
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from lora_lightning.config.stored import check_choice
+from lora_lightning.config.stored_overrides import check_overrides
+from lora_lightning.config.study import sqlite_file
+from lora_lightning.config.trust import SWITCH, Trust
 from lora_lightning.errors import InputError
-from lora_lightning.files import read_json, require_kind, write_json
+from lora_lightning.files import (
+    read_json,
+    require_kind,
+    require_links_within,
+    require_within,
+    write_json,
+)
 
 PLAN = "sweep.json"
 JOB = "job.json"
 ERROR = "error.txt"
-LOCK = ".sweep.lock"
-STATUSES = ("finished", "failed", "killed", "running", "missing")
+COMMANDS = ("train", "generate", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,42 @@ class SweepFolder:
 
     @property
     def plan(self) -> Plan:
-        """What the sweep was asked to do."""
-        path = self.path / PLAN
-        return require_kind(read_json(path), Plan, path, "put it back, or begin a new sweep")
+        """What the sweep was asked to do.
+
+        Raises:
+            InputError: sweep.json is damaged, or names another command or a job elsewhere.
+        """
+        file = self.path / PLAN
+        plan = require_kind(read_json(file), Plan, file, "put it back, or begin a new sweep")
+        if plan.command not in COMMANDS:
+            raise InputError(f"{file}: {plan.command!r} is no command; allowed is train | generate "
+                             "| evaluate")  # fmt: skip
+        for group in ("launcher", "sweeper"):
+            check_choice(f"hydra/{group}", getattr(plan, group), str(file))
+        for name in plan.jobs:
+            require_within(self.path / name, self.path, f"{file}: job {name!r}")
+        return plan
+
+    def check(self, trust: Trust) -> None:
+        """Check that what others may have written here decides nothing that it must not.
+
+        Raises:
+            InputError: an override names a class, program or file of configs that is not allowed,
+                the study is not a file that exists, or a link leads out of the folder.
+        """
+        plan = self.plan
+        check_overrides(plan.arguments, f"{self.path / PLAN}: arguments", trust)
+        for job in self.jobs():
+            check_overrides(job.overrides, f"{self.path / job.job}: overrides", trust)
+        if trust.everything:
+            return
+        require_links_within(self.path, SWITCH)
+        study = None if plan.storage is None else sqlite_file(plan.storage)
+        if plan.storage is not None and (study is None or not study.is_file()):
+            raise InputError(
+                f"{self.path / PLAN}: storage={plan.storage} is no file of SQLite that exists; "
+                f"{trust.otherwise}"
+            )
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""
@@ -104,17 +145,14 @@ class SweepFolder:
     def jobs(self) -> list[Job]:
         """Return every job that began or is planned, in order."""
         planned = {name: Job(name, overrides) for name, overrides in self.plan.jobs.items()}
-        begun = [read_job(path.parent) for path in self.path.glob(f"**/{JOB}")]
+        begun = [self._begun(path.parent) for path in self.path.glob(f"**/{JOB}")]
         jobs = planned | {job.job: job for job in begun}
         return sorted(jobs.values(), key=lambda job: _numeric(job.job))
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Let one process at a time write what all jobs share."""
-        from filelock import FileLock
-
-        with FileLock(self.path / LOCK):
-            yield
+    def _begun(self, folder: Path) -> Job:
+        """Return the job in `folder`, which is its name whatever the file says."""
+        require_within(folder, self.path, str(folder))
+        return replace(read_job(folder), job=folder.relative_to(self.path).as_posix())
 
 
 def read_job(folder: Path) -> Job:

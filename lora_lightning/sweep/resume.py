@@ -3,33 +3,48 @@
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
-from lora_lightning.config.overrides import quote
+from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.trust import trust_of, trusted_no_longer, without_trust
 from lora_lightning.errors import InputError
-from lora_lightning.process import REPOSITORY, run_child
+from lora_lightning.process import REPOSITORY
+from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
-from lora_lightning.sweep.record import Job, Plan, SweepFolder
+from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.study import tell_rerun
 
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
 
 
-def resume_sweep(sweep: SweepFolder, extra: list[str]) -> int:
+def resume_sweep(sweep: SweepFolder, settings: list[str]) -> int:
     """Run the unfinished jobs of a sweep with its launcher, and return the exit code.
 
     A job runs with its own overrides of before. Where an Optuna study was cut short, its remaining
     trials are drawn afterwards.
 
+    Args:
+        sweep: the folder.
+        settings: of the launcher, and `trust=`.
+
     Raises:
-        InputError: `extra` holds more than settings of the launcher, or a job is still running.
+        InputError: `settings` holds more than that, a job is still running, or the folder, which
+            others may have written, names what is not allowed.
     """
+    extra, everything = without_trust(settings)
     for argument in extra:
         if not argument.startswith(MAY_CHANGE):
             raise InputError(
                 f"{argument}: a resumed sweep keeps its settings; only hydra/launcher=…, "
-                "hydra.launcher.… and on_job_failure=… may change"
+                "hydra.launcher.…, on_job_failure=… and trust=… may be given"
             )
+    with trusted_no_longer():
+        sweep.check(trust_of(everything))
+        return _resume(sweep, extra)
+
+
+def _resume(sweep: SweepFolder, extra: list[str]) -> int:
     plan, jobs = sweep.plan, sweep.jobs()
     if running := [job for job in jobs if job.status == "running"]:
         raise InputError(
@@ -53,7 +68,7 @@ def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str
     known = plan.jobs | {job.job: job.overrides for job in unfinished}
     sweep.write_plan(replace(plan, jobs=known))
     for job in unfinished:
-        clear_job(sweep.path / job.job)
+        clear_job(sweep, job.job)
     names = [job.job for job in unfinished]
     # Quoted one by one: a name may hold characters of Hydra's grammar.
     arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]
@@ -78,12 +93,15 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
     own = [
         f"hydra.sweeper.n_trials={trials}",
         f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
+        f"hydra.sweeper.storage={plain_override(plan.storage, keep_interpolations=False)}",
     ]
     return launch(sweep, plan, with_launcher(arguments, extra) + own)
 
 
 def launch(sweep: SweepFolder, plan: Plan, arguments: list[str]) -> int:
     """Run the sweep's command as a multirun that goes on in the same folder."""
+    if not Path(plan.folder).is_dir():
+        raise InputError(f"{sweep.path / PLAN}: folder={plan.folder}: no such folder")
     environment = os.environ | {CONTINUES: str(sweep.path)}
     folder = f"hydra.sweep.dir={quote(str(sweep.path))}"
     script = str(REPOSITORY / f"{plan.command}.py")

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
+from lora_lightning.errors import presentable
 from lora_lightning.sweep.record import Plan, SweepFolder
 from lora_lightning.sweep.table import Row, mean_over_seeds, score_columns, write_table
 
@@ -26,19 +28,28 @@ def show_sweep(sweep: SweepFolder) -> None:
     # Where no terminal says how wide it is, no column is cut.
     console = Console(width=None if sys.stdout.isatty() else 500)
     for table in tables(sweep, rows):
-        shown = Table(*table.columns, title=table.title, title_justify="left")
+        shown = Table(
+            *(Column(Text(name)) for name in table.columns),
+            title=Text(table.title),
+            title_justify="left",
+        )
         for cells in table.rows:
-            shown.add_row(*cells)
+            shown.add_row(*map(Text, cells))
         console.print(shown)
-    for row in rows:
-        if row.get("error"):
-            console.print(f"job {row['job']}: {row['error']}", markup=False, highlight=False)
+    for line in errors(rows):
+        console.print(line, markup=False, highlight=False)
+
+
+def errors(rows: list[Row]) -> list[str]:
+    """Return a line for each job that failed."""
+    return [presentable(f"job {row['job']}: {row['error']}") for row in rows if row.get("error")]
 
 
 def tables(sweep: SweepFolder, rows: list[Row]) -> list[TextTable]:
     """Return the table of jobs and, where seeds were swept, that of means over them."""
     plan = sweep.plan
-    title = f"{sweep.path.name}: objective is {plan.metric}" if plan.metric else sweep.path.name
+    title = presentable(sweep.path.name)
+    title += f": objective is {presentable(plan.metric)}" if plan.metric else ""
     shown = [jobs_table(title, plan, rows)]
     if "seed" in plan.axes and any(row["status"] == "finished" for row in rows):
         shown.append(seeds_table(plan, rows))
@@ -49,7 +60,8 @@ def jobs_table(title: str, plan: Plan, rows: list[Row]) -> TextTable:
     """Return one row a job: axes, objective, the scores beside it, size and time."""
     scores = [name for name in score_columns(plan, rows) if name != plan.metric]
     names = ["job", "status", *plan.axes, "objective", *scores, "trainable_parameters", "seconds"]
-    return TextTable(title, names, [[cell(row.get(name)) for name in names] for row in rows])
+    cells = [[cell(row.get(name)) for name in names] for row in rows]
+    return TextTable(title, [cell(name) for name in names], cells)
 
 
 def seeds_table(plan: Plan, rows: list[Row]) -> TextTable:
@@ -58,9 +70,8 @@ def seeds_table(plan: Plan, rows: list[Row]) -> TextTable:
     scores = [name for name in score_columns(plan, rows) if name != plan.metric]
     names = [*others, "seeds", "objective", *scores]
     means = mean_over_seeds(plan, rows)
-    return TextTable(
-        "mean ± std over seeds", names, [[cell(line.get(name)) for name in names] for line in means]
-    )
+    cells = [[cell(line.get(name)) for name in names] for line in means]
+    return TextTable("mean ± std over seeds", [cell(name) for name in names], cells)
 
 
 def cell(value: Any) -> str:
@@ -70,4 +81,4 @@ def cell(value: Any) -> str:
     if isinstance(value, tuple):
         average, deviation = value
         return f"{average:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else presentable(str(value))

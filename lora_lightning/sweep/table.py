@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from lora_lightning.files import atomic_text
+from lora_lightning.runs.claim import in_turn
 from lora_lightning.runs.stored_results import read_scores, read_trainable
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
 from lora_lightning.tracking.csv_tables import read_metrics
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 
 def write_table(sweep: SweepFolder) -> list[Row]:
     """Write sweep.csv, and return its rows; jobs that end at the same time wait for each other."""
-    with sweep.lock():
+    with in_turn(sweep.path):
         rows = read_rows(sweep)
         with atomic_text(sweep.path / TABLE) as file:
             writer = csv.DictWriter(file, columns(sweep.plan, rows), lineterminator="\n")

@@ -15,9 +15,18 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
+from lora_lightning.decoding.ranks import wait_for_ranks
 from lora_lightning.decoding.writer import finished_records, merge_shards, read_predictions
 from lora_lightning.files import write_json
-from lora_lightning.runs.folder import PREDICTIONS, RunFolder, output_folder, remove_results
+from lora_lightning.process import process_rank
+from lora_lightning.runs.folder import (
+    PREDICTIONS,
+    UNFINISHED,
+    RunFolder,
+    output_folder,
+    remove_results,
+)
+from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.loggers import label_of, open_loggers
@@ -40,7 +49,12 @@ def generate(config: DictConfig) -> None:
         return
     start(config)
     folder = output_folder()
-    with open_loggers(config, folder, "generate") as loggers:
+    with (
+        held_by_this_command(folder, writes=not config.dry_run),
+        open_loggers(config, folder, "generate") as loggers,
+    ):
+        if config.overwrite and not config.dry_run and process_rank() == 0:
+            remove_results(folder, UNFINISHED)
         pl.seed_everything(config.seed, workers=True, verbose=False)
         decoder = load_decoder(config, chosen_adapters(config))
         contexts, checksums = contexts_of(config, decoder.tokenizer)
@@ -60,8 +74,9 @@ def generate(config: DictConfig) -> None:
 def say_next(config: DictConfig, folder: Path) -> None:
     """Say how to score what was decoded."""
     source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
+    switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
     same = [f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")]
-    log.info("next          python evaluate.py %s%s", source, "".join(same))
+    log.info("next          python evaluate.py %s%s%s", source, "".join(same), switch)
 
 
 def decode_run(
@@ -71,7 +86,8 @@ def decode_run(
     decoder = load_decoder(config, adapters_of_run(run, config.checkpoint))
     folder = run.path / "predictions" / config.split
     contexts = data.contexts(config.split)
-    decode(decoder, contexts, data.checksums(config.split), config.split, folder, trainer)
+    with held_by_this_command(folder):
+        decode(decoder, contexts, data.checksums(config.split), config.split, folder, trainer)
     for logger in run_loggers(trainer.loggers):
         logger.log_predictions(folder, config.split, config.checkpoint)
 
@@ -124,7 +140,7 @@ def decode(
     module = BeamDecoding(decoder, contexts, queries, folder, key)
     loader = rank_loader(module, waiting, trainer)
     trainer.predict(module, loader, return_predictions=False)
-    trainer.strategy.barrier("all shards are written")
+    wait_for_ranks(folder)
     seconds = time.perf_counter() - module.began
     if trainer.is_global_zero:
         remove_results(folder, PREDICTIONS)

@@ -13,7 +13,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lora_lightning.config.build import build
+from lora_lightning.config.build import build, build_each
+from lora_lightning.errors import InputError
 from lora_lightning.files import folder_name
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
 from lora_lightning.runs.stored_results import read_logger_ids
@@ -33,7 +34,7 @@ def open_loggers(
 ) -> Iterator[list[Logger]]:
     """Yield this job's loggers, not yet begun; those that keep a run are told how the job ended.
 
-    Training has them all, decoding and scoring only W&B, which can add to the training's run.
+    Training has them all, decoding and scoring those that can add to the training's run.
 
     Args:
         config: of the command.
@@ -44,7 +45,11 @@ def open_loggers(
     Raises:
         InputError: an online W&B run has no key. It is raised at once, and nothing is asked.
     """
-    loggers = training_loggers(config.logger, folder, resumed_at) if task == "train" else []
+    loggers = configured_loggers(config.logger, resumed_at)
+    if task == "train":
+        loggers = [MetricsFile(folder / "metrics.csv"), *loggers]
+    else:
+        loggers = [*run_loggers(loggers)]
     is_recorded = not config.dry_run and getattr(rank_zero_only, "rank", 0) == 0
     if "wandb" in config.logger and is_recorded:
         if config.logger.wandb.offline:
@@ -64,14 +69,14 @@ def open_loggers(
             logger.end(code)
 
 
-def training_loggers(nodes: DictConfig, folder: Path, resumed_at: int | None) -> list[Logger]:
-    """Return metrics.csv and the loggers of the config that need nothing but the run's folder."""
+def configured_loggers(nodes: DictConfig, resumed_at: int | None) -> list[Logger]:
+    """Return the loggers of the config but W&B, which needs to know what it goes on with."""
     nodes = nodes.copy()
     if resumed_at is not None and "tensorboard" in nodes:
         with open_dict(nodes):  # TensorBoard hides what it logged later
             nodes.tensorboard.purge_step = resumed_at + 1
-    others = [build(node) for name, node in nodes.items() if name != "wandb"]
-    return [MetricsFile(folder / "metrics.csv"), *others]
+    others = OmegaConf.masked_copy(nodes, [str(name) for name in nodes if name != "wandb"])
+    return build_each("logger", others, Logger)
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -107,7 +112,12 @@ def continued_id(config: DictConfig, folder: Path, task: str) -> str | None:
         source = folder if config.get("resume") else None
     else:
         source = None if config.run is None else RunFolder.open(config.run).path
-    return None if source is None else read_logger_ids(source / LOGGER_IDS).get("wandb")
+    if source is None:
+        return None
+    id = read_logger_ids(source / LOGGER_IDS).get("wandb")
+    if id is not None and folder_name(id) != id:  # W&B makes a folder's name of it
+        raise InputError(f"{source / LOGGER_IDS}: {id!r} is no id of a W&B run; remove it")
+    return id
 
 
 def label_of(config: DictConfig) -> str:

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from lora_lightning.config.rules import check_config
 from lora_lightning.data.encoding import encode_contexts
+from lora_lightning.errors import printable
 from lora_lightning.tasks.decoder import chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.hypotheses import decode_named, prediction_record
 
@@ -24,4 +25,4 @@ def print_hypotheses(config: DictConfig) -> None:
     for record in prediction_record(context, hypotheses, decoder)["hypotheses"]:
         mark = "" if record["proven"] else "  (not proven)"
         score = "  no token" if record["score"] is None else f"{record['score']:10.4f}"
-        sys.stdout.write(f"{score}  {record['text']}{mark}\n")
+        sys.stdout.write(f"{score}  {printable(record['text'])}{mark}\n")

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
-from lora_lightning.config.build import build, checksum
+from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.data.datamodule import DataToTextModule
@@ -25,9 +24,8 @@ from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.method import Method
-from lora_lightning.process import process_rank
-from lora_lightning.runs.claim import claimed
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
+from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
@@ -89,7 +87,7 @@ def train(config: DictConfig) -> float | None:
     resumed_at = None if resumed is None else resumed.saved["update"]
     folder = output_folder()
     with (
-        claimed_by_rank_zero(folder, config.dry_run),
+        held_by_this_command(folder, writes=not config.dry_run),
         open_loggers(config, folder, "train", resumed_at) as loggers,
     ):
         training = build_training(config, folder, loggers, resumed)
@@ -106,16 +104,8 @@ def train(config: DictConfig) -> float | None:
         scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
         value = scores.get(config.optimized_metric)
         if trainer.is_global_zero:
-            end_run(folder, config.optimized_metric, value, config.then)
+            end_run(folder, config.optimized_metric, value, config.then, switch_of(config, folder))
         return value
-
-
-def claimed_by_rank_zero(folder: Path, dry_run: bool) -> AbstractContextManager[None]:
-    """Keep other commands from training in the folder meanwhile."""
-    if process_rank() > 0 or dry_run:
-        return nullcontext()
-    folder.mkdir(parents=True, exist_ok=True)
-    return claimed(folder)
 
 
 def build_training(
@@ -130,7 +120,7 @@ def build_training(
     adapters = [Path(config.adapter)] if config.adapter else []
     model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
-    callbacks = [*build(config.callbacks).values(), saving]
+    callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
@@ -264,12 +254,17 @@ def gather_ranks(config_sha256: str, trainer: pl.Trainer) -> list[dict[str, Any]
     return ranks
 
 
-def end_run(folder: Path, metric: str, value: float | None, then: list[str]) -> None:
+def switch_of(config: DictConfig, folder: Path) -> str:
+    """Return what a command line that goes on with the run in `folder` needs besides."""
+    return RunFolder(folder).switch(Path(config.paths.user_dir))
+
+
+def end_run(folder: Path, metric: str, value: float | None, then: list[str], switch: str) -> None:
     """Write result.json, and say what comes next."""
     with atomic_text(folder / "result.json") as file:
         json.dump({"metric": metric, "value": value}, file)
     log.info("run folder    %s", folder)
     if "generate" not in then:
-        log.info("next          python generate.py run=%s", folder)
+        log.info("next          python generate.py run=%s%s", folder, switch)
     elif "evaluate" not in then:
-        log.info("next          python evaluate.py run=%s", folder)
+        log.info("next          python evaluate.py run=%s%s", folder, switch)

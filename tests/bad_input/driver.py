@@ -103,4 +103,4 @@ def contents(folder: Path) -> dict[str, str]:
 
 def is_note(file: str) -> bool:
     """Whether a file that a command wrote is none of its results."""
-    return Path(file).suffix == ".log" or Path(file).name == ".sweep.lock" or ".hydra/" in file
+    return Path(file).suffix == ".log" or Path(file).name == ".lock" or ".hydra/" in file

@@ -6,8 +6,11 @@ from omegaconf import OmegaConf
 
 from lora_lightning.config.build import build
 from lora_lightning.config.renamed import RENAMED, earlier_names, with_current_names
+from lora_lightning.config.rules import check_config
+from lora_lightning.errors import InputError
 from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.schedules import LinearSchedule
+from tests.config.test_rules import composed
 
 LOSS = "lora_lightning.model.loss.CompletionLoss"
 SCHEDULE = "lora_lightning.model.schedules.LinearSchedule"
@@ -55,3 +58,9 @@ def test_todays_name_is_no_cause_for_a_warning(caplog):
     )  # fmt: skip
     assert isinstance(built, LinearSchedule)
     assert not caplog.messages
+
+
+def test_the_check_of_a_config_knows_earlier_names():
+    check_config(composed(f"scheduler._target_={SCHEDULE}"))
+    with pytest.raises(InputError, match=r"scheduler\.warmup_steps=-1: allowed is"):
+        check_config(composed(f"scheduler._target_={SCHEDULE}", "scheduler.warmup_steps=-1"))

@@ -96,7 +96,6 @@ def test_shards_of_other_settings_are_not_continued(tmp_path):
     ("shares", "message"),
     [
         ([[0], [1]], r"1 of 3 predictions are missing .*\(ids 2\)"),
-        ([[0, 1], [1, 2]], r"1 of 3 predictions are there twice .*\(ids 1\)"),
         ([[0, 1, 2, "x"]], r"not asked for \(ids 'x'\)"),
     ],
 )
@@ -109,6 +108,34 @@ def test_a_merge_refuses_missing_and_surplus_records_and_keeps_the_shards(
         merge_shards(tmp_path, [0, 1, 2])
     assert shard(tmp_path, 0).exists()
     assert not (tmp_path / "predictions.jsonl").exists()
+
+
+def test_a_record_that_two_processes_wrote_alike_is_taken_once_with_a_note(tmp_path, caplog):
+    write(tmp_path, 0, [0, 1])
+    write(tmp_path, 1, [1, 2])
+    assert list(finished_records(tmp_path, "settings")) == [0, 1, 2]
+    with caplog.at_level("INFO"):
+        merged = read_predictions(merge_shards(tmp_path, [0, 1, 2]))
+    assert merged == [record(0), record(1), record(2)]
+    assert "1 predictions that were written twice" in caplog.text
+
+
+def test_two_different_records_of_one_id_are_an_error_that_keeps_both_shards(tmp_path):
+    write(tmp_path, 0, [0, 1])
+    other = ShardWriter(tmp_path, 1, "settings")
+    other.write(record(1) | {"text": "another"})
+    other.close()
+    for read in (lambda: merge_shards(tmp_path, [0, 1]),
+                 lambda: finished_records(tmp_path, "settings")):  # fmt: skip
+        with pytest.raises(InputError, match=r"rank_1.* id 1 is another one than in .*rank_0"):
+            read()
+    assert shard(tmp_path, 0).exists()
+    assert shard(tmp_path, 1).exists()
+
+
+def test_shards_that_were_removed_meanwhile_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="removed meanwhile"):
+        merge_shards(tmp_path / "gone", [])
 
 
 def test_a_malformed_line_inside_a_shard_is_named(tmp_path):

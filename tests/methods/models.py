@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -17,6 +18,16 @@ from lora_lightning.methods.rslora import RSLoRA
 QV = LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"])
 METHODS = {method.choice: method for method in (LoRA, RSLoRA, DoRA)}
 TARGETS = [["q", "v"], ["k"], ["q", "k", "v"], ["c_attn"], ["q", "v", "mlp.c_fc"], ["c_proj", "k"]]
+# Settings of one adapted layer around a fused projection.
+LAYERS = st.fixed_dictionaries(
+    {
+        "linear": st.booleans(),
+        "slices": st.sampled_from([(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]),
+        "rank": st.integers(1, 8),
+        "alpha": st.sampled_from([0.5, 4, 32]),
+        "dtype": st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+    }
+)
 
 
 def small_gpt2(seed: int = 0, **settings) -> GPT2LMHeadModel:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -13,6 +12,7 @@ from transformers.pytorch_utils import Conv1D
 from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.lora import LoRALayer
 from tests.goldens import golden
+from tests.methods.models import LAYERS
 
 FIXTURE = Path(__file__).parent / "fixtures" / "layer.safetensors"
 
@@ -193,19 +193,8 @@ def test_a_merged_layer_is_its_base():
     ]
 
 
-shapes = st.fixed_dictionaries(
-    {
-        "linear": st.booleans(),
-        "slices": st.sampled_from([(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]),
-        "rank": st.integers(1, 8),
-        "alpha": st.sampled_from([0.5, 4, 32]),
-        "dtype": st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
-    }
-)
-
-
 @settings(max_examples=25, deadline=None)
-@given(shapes)
+@given(LAYERS)
 def test_merging_any_layer_equals_its_update_and_unmerging_restores_every_bit(case):
     torch.manual_seed(0)
     base = fused(linear=case["linear"]).to(case["dtype"])

@@ -13,6 +13,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lora_lightning.config.compose import composed
 from lora_lightning.data.encoding import Context
 from lora_lightning.decoding.hypotheses import NOTHING
 from lora_lightning.errors import InputError
@@ -120,13 +121,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 @pytest.fixture(scope="module")
 def decoder():
     """The bundled base with a small search."""
-    from hydra import compose, initialize_config_dir
-
-    from lora_lightning.config import resolvers
-
-    resolvers.register()
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        config = compose("generate", [*SMALL, "output_dir=unused"])
+    config = composed("generate", [*SMALL, "output_dir=unused"])
     OmegaConf.resolve(config.model)
     return load_decoder(config, None)
 
