@@ -1,7 +1,7 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
 # make faults: the tests of bad input, kills and restarts alone · make lint, types
-# make docs: docs/config.md · make doctor: what works here
+# make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -34,6 +34,7 @@ types: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.config_reference
+	$(PYTHON) -m docs.rooms
 
 doctor: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.doctor

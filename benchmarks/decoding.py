@@ -1,23 +1,26 @@
 """Decoding against its peers and its bound, on this machine's CPU.
 
-OMP_NUM_THREADS=2 python benchmarks/decoding.py speed       ours, transformers, CTranslate2
+OMP_NUM_THREADS=2 python benchmarks/decoding.py speed       ours, packed or not; two peers
 OMP_NUM_THREADS=2 python benchmarks/decoding.py speed --dtype bfloat16
 OMP_NUM_THREADS=2 python benchmarks/decoding.py reference   the reference's loop, a row at a time
 OMP_NUM_THREADS=2 python benchmarks/decoding.py test_set    distinct contexts and early stop
 OMP_NUM_THREADS=2 python benchmarks/decoding.py memory      the cache, over the contexts
 OMP_NUM_THREADS=2 python benchmarks/decoding.py growth      time per token, over the batch
 
-The model has GPT-2 small's shape and random weights, made sharp; the contexts have the lengths of
-the E2E test set's. Contestants run in turn in one process, round after round; what counts are the
-ratios within a round, given as median (least … most).
+The model has GPT-2 small's shape and random weights, made sharp, and is loaded as every command
+loads its base; the contexts have the lengths of the E2E test set's. Contestants run in turn in one
+process, round after round; what counts are the ratios within a round, given as median (least …
+most). The peers are transformers and, where it is installed, CTranslate2.
 """
 
 import argparse
+import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -38,7 +41,10 @@ from lora_lightning.decoding.runner import Batch
 from lora_lightning.decoding.schedule import entry_bytes
 from lora_lightning.decoding.settings import BeamSettings
 from lora_lightning.decoding.shared_prompt import SharedPromptModel
-from lora_lightning.gpt2.layout import PackedProjection, has_amx
+from lora_lightning.gpt2.layout import PackedProjection, lay_out, shared_copy
+from lora_lightning.gpt2.load import load_base
+from lora_lightning.gpt2.packing import PackedMatrix
+from lora_lightning.gpt2.precision import compute_dtype
 
 # Tokens of the 630 distinct contexts of the E2E test set, end token included.
 E2E_LENGTHS = [14] * 4 + [15] * 10 + [16] * 8 + [17] * 3 + [18] + [19] * 2 + [20] * 6 + [21] * 7
@@ -61,13 +67,31 @@ PAPER = BeamSettings(
     num_return=1,
 )
 FIRST_TOKEN = replace(PAPER, max_new_tokens=1, min_new_tokens=1)
+CPU = torch.device("cpu")
+FEATURES = ("avx2", "avx512_f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_int8", "amx_bf16")
 
 
-def sharp_gpt2_small(dtype: torch.dtype) -> GPT2LMHeadModel:
-    """Return GPT-2 small's shape with random weights, large enough for sharp distributions."""
+def sharp_gpt2_small(dtype: str) -> GPT2LMHeadModel:
+    """Load GPT-2 small's shape with random weights, large enough for sharp distributions."""
     torch.manual_seed(0)
-    config = GPT2Config(initializer_range=0.05, attn_implementation="sdpa")
-    return GPT2LMHeadModel(config).eval().to(dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        GPT2LMHeadModel(GPT2Config(initializer_range=0.05)).save_pretrained(folder)
+        return load_base(folder, dtype)
+
+
+def processor() -> str:
+    """Name the processor, and which of its features matter to products."""
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    features = " ".join(name for name in FEATURES if found.get(name)) or "features unknown"
+    name = found.get("cpu_name", platform.processor() or platform.machine())
+    return f"{name}: {features}; {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def packed_bytes(model: GPT2LMHeadModel) -> int:
+    """Return the memory that packing takes beside the weights as they are."""
+    matrices = [m.matrix for m in lay_out(shared_copy(model), True).modules()
+                if isinstance(m, PackedProjection)]  # fmt: skip
+    return sum(matrix.packed.numel() * matrix.dtype.itemsize for matrix in matrices)
 
 
 def e2e_queries(count: int) -> Queries:
@@ -90,8 +114,8 @@ def matmul_rate(dtype: torch.dtype, rows: int = 160) -> float:
     for features, outputs in ((768, 2304), (768, 768), (768, 3072), (3072, 768), (768, 50257)):
         layers = 12 if outputs < 50000 else 1
         x, weight = torch.randn(rows, features).to(dtype), torch.randn(outputs, features).to(dtype)
-        packed = PackedProjection(weight, None)
-        calls = [seconds(lambda x=x, packed=packed: packed(x)) for _ in range(15)]
+        packed = PackedMatrix(weight)
+        calls = [seconds(lambda x=x, packed=packed: packed.product(x)) for _ in range(15)]
         spent += layers * statistics.median(calls)
         total += layers * 2 * rows * features * outputs
     return total / spent
@@ -120,16 +144,18 @@ def ratios(over: list[float], under: list[float]) -> list[float]:
 
 def speed(given: argparse.Namespace) -> None:
     """Compare whole tasks and tokens alone with the peers, and ours with its bound."""
-    dtype = getattr(torch, given.dtype)
     queries = e2e_queries(given.contexts)
-    model = sharp_gpt2_small(dtype)
+    model = sharp_gpt2_small(given.dtype)
     with tempfile.TemporaryDirectory() as folder:
-        converted = ctranslate2_folder(sharp_gpt2_small(torch.float32), Path(folder))
-        kind = "float32" if dtype == torch.float32 else "int8"
-        peers: dict[str, Peer] = {"ours": our_engine(model)}
+        peers: dict[str, Peer] = {"ours": our_engine(model, packing=True)}
+        peers["ours, not packed"] = our_engine(model, packing=False)
         for size in given.batch_sizes:
             peers[f"transformers x{size}"] = transformers_generate(model, size)
-            peers[f"CTranslate2 {kind} x{size}"] = ctranslate2_generate(converted, kind, size)
+        if find_spec("ctranslate2"):
+            converted = ctranslate2_folder(sharp_gpt2_small("float32"), Path(folder))
+            kind = "float32" if given.dtype == "float32" else "int8"
+            for size in given.batch_sizes:
+                peers[f"CTranslate2 {kind} x{size}"] = ctranslate2_generate(converted, kind, size)
         whole: dict[str, list[float]] = {name: [] for name in peers}
         first: dict[str, list[float]] = {name: [] for name in peers}
         rates = []
@@ -137,8 +163,7 @@ def speed(given: argparse.Namespace) -> None:
             tokens = decode(queries[:2], PAPER)
             assert tokens == 2 * NEW_TOKENS, f"{name}: {tokens}, not {2 * NEW_TOKENS} tokens"
         for _ in range(given.rounds):
-            # Without AMX our engine multiplies in fp32 whatever the weights are.
-            rates.append(matmul_rate(dtype if has_amx() else torch.float32))
+            rates.append(matmul_rate(compute_dtype(model.dtype, CPU)))
             for name, decode in peers.items():
                 whole[name].append(seconds(lambda decode=decode: decode(queries, PAPER)))
                 first[name].append(seconds(lambda decode=decode: decode(queries, FIRST_TOKEN)))
@@ -154,11 +179,13 @@ def speed(given: argparse.Namespace) -> None:
     show("matmul rate, GFLOP/s", [rate / 1e9 for rate in rates])
     show("bound, s a context", [bound / len(queries) for bound in bounds])
     show("share of the bound", ratios(bounds, whole["ours"]))
+    stored = sum(parameter.numel() * parameter.itemsize for parameter in model.parameters())
+    print(f"weights {stored / 1e6:.1f} MB, packed besides {packed_bytes(model) / 1e6:.1f} MB")
 
 
 def reference(given: argparse.Namespace) -> None:
     """Compare with the reference's loop, which has one row of the data at a time."""
-    model = sharp_gpt2_small(getattr(torch, given.dtype))
+    model = sharp_gpt2_small(given.dtype)
     queries = e2e_queries(given.contexts)
     few = queries[:: max(1, len(queries) // 3)]
     ours, loop = our_engine(model), reference_loop(model)
@@ -177,7 +204,7 @@ def test_set(given: argparse.Namespace) -> None:
     context is E2E's.
     """
     sample = Path(__file__).parents[1] / "data" / "sample"
-    model = GPT2LMHeadModel.from_pretrained(sample / "gpt2_tiny").eval()
+    model = load_base(str(sample / "gpt2_tiny"))
     tokenizer = load_tokenizer(sample / "gpt2_tiny")
     contexts = dict.fromkeys(row.context for row in read_e2e(sample / "e2e" / "test.txt"))
     end = tokenizer.end_token_ids[0]
@@ -201,7 +228,7 @@ def test_set(given: argparse.Namespace) -> None:
 
 def memory(given: argparse.Namespace) -> None:
     """Compare keys and values with a copy of all for every beam, as transformers keeps them."""
-    model = sharp_gpt2_small(getattr(torch, given.dtype))
+    model = sharp_gpt2_small(given.dtype)
     settings = replace(PAPER, max_new_tokens=E2E_TEXT, min_new_tokens=E2E_TEXT)
     for contexts in (4, 8, 16):
         queries = e2e_queries(contexts)
@@ -219,7 +246,7 @@ def memory(given: argparse.Namespace) -> None:
 
 def growth(given: argparse.Namespace) -> None:
     """Measure the time of a token over the batch; it must not rise."""
-    model = SharedPromptModel(sharp_gpt2_small(getattr(torch, given.dtype)))
+    model = SharedPromptModel(sharp_gpt2_small(given.dtype))
     queries = [e2e_queries(3)[1] for _ in range(16)]
     for size in (1, 2, 4, 8, 12, 16):
         times = []
@@ -241,4 +268,5 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16], help="of the peers")
     arguments = parser.parse_args()
+    print(processor(), flush=True)
     programs[arguments.program](arguments)

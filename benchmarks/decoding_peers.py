@@ -10,17 +10,18 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from lora_lightning.decoding.runner import decode_contexts
 from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.gpt2.packing import Packing
 
 Queries = list[list[int]]
 Peer = Callable[[Queries, BeamSettings], int]
 """Decodes queries and returns how many tokens the best texts have."""
 
 
-def our_engine(model: GPT2LMHeadModel) -> Peer:
+def our_engine(model: GPT2LMHeadModel, packing: Packing = "auto") -> Peer:
     """Return our engine; its laying out of weights, which happens once, is part of a call."""
 
     def decode(queries: Queries, settings: BeamSettings) -> int:
-        results = decode_contexts(model, queries, settings)
+        results = decode_contexts(model, queries, settings, packing=packing)
         return sum(found[0].length for _, found in results)
 
     return decode

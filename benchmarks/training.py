@@ -3,7 +3,7 @@
     python benchmarks/training.py [points …] [--dtype float32|bfloat16] [--shape gpt2_small]
         [--rounds 5] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
 
-Points: reference peft bound memory growth startup gpu; default all but gpu. Contenders run in
+Points: reference peft bound packed growth startup gpu; default all but gpu. Contenders run in
 processes of their own and step in turn, so that whatever else the machine does hits all alike.
 Needs the peers: pip install -e '.[bench]'.
 """
@@ -151,6 +151,16 @@ def bound(arguments: argparse.Namespace) -> None:
     print(f"  median share {statistics.median(shares):.2f}")
 
 
+def packed(arguments: argparse.Namespace) -> None:
+    """Weights laid out for the CPU's products, which `model.packed=true` asks for."""
+    print("\n   packed weights, 8 rows a step")
+    names = ["ours, packed", "ours"]
+    measured = compare(names, rows_for(8, arguments), arguments, arguments.rounds)
+    ours, plain = measured.values()
+    line(ours, f"packed: {paired_ratio(plain, ours):.2f}x")
+    line(plain)
+
+
 def growth(arguments: argparse.Namespace) -> None:
     """5. Time per real token as rows become more, and more unequal."""
     print("\n5. time per real token (target: within 10 %)")
@@ -238,6 +248,7 @@ POINTS = {
     "reference": reference,
     "peft": peft,
     "bound": bound,
+    "packed": packed,
     "growth": growth,
     "startup": startup,
     "gpu": gpu,

@@ -71,13 +71,13 @@ class Ours(Contender):
 
     def build(self, base: GPT2LMHeadModel) -> None:
         """Put in our LoRA layers."""
-        from lora_lightning.gpt2.precision import let_precisions_mix
+        from lora_lightning.gpt2.projection import with_own_projections
         from lora_lightning.methods.lora_method import LoRA
         from lora_lightning.training.allocator import keep_freed_memory
         from lora_lightning.training.loss import CompletionLoss
 
         keep_freed_memory()
-        let_precisions_mix(base)
+        with_own_projections(base)
         LoRA(RANK, ALPHA, DROPOUT, list(self.targets)).apply(base)
         self.model = base
         self.criterion = CompletionLoss(self.label_smoothing)
@@ -99,6 +99,17 @@ class Ours(Contender):
         positions = self.criterion.positions(batch)
         hidden = packed_hidden_states(self.model.transformer, batch, positions)
         return self.criterion(hidden, self.model.lm_head.weight, batch.targets[positions])
+
+
+class OursPacked(Ours):
+    """The same with packed weights."""
+
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Pack the frozen weights."""
+        from lora_lightning.gpt2.projection import pack_for_training
+
+        super().build(base)
+        pack_for_training(base, True, self.device)
 
 
 class OursLikeTheReference(Ours):

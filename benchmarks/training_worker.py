@@ -24,6 +24,7 @@ from benchmarks.training_contenders import RANK, Contender, random_base
 PRODUCT_RUNS = 30
 CONTENDERS = {
     "ours": ("benchmarks.training_contenders", "Ours"),
+    "ours, packed": ("benchmarks.training_contenders", "OursPacked"),
     "ours, q and v": ("benchmarks.training_contenders", "OursLikeTheReference"),
     "reference": ("benchmarks.training_reference", "ReferenceArithmetic"),
     "peft padded": ("benchmarks.training_contenders", "PeftPadded"),

@@ -6,21 +6,20 @@ Decodes the test contexts of the E2E sample with the bare base, adapts the base 
 again, and prints the scores side by side. Everything that it writes lies below outputs/.
 """
 
-import json
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.files import read_json
 from lora_lightning.process import REPOSITORY, now, show_child
 
 
 def main() -> None:
     """Run the three commands as a user would, and print the table."""
-    if {"--help", "-h"} & set(sys.argv[1:]):
-        sys.stdout.write(f"{__doc__}\n")
-        return
+    ProgramArguments(__doc__).parse_args()
     name = now()
     before = REPOSITORY / "outputs" / "generate" / f"demo_{name}"
     scores_before = REPOSITORY / "outputs" / "evaluate" / f"demo_{name}"
@@ -37,7 +36,7 @@ def main() -> None:
 
 def print_table(before: Path, after: Path) -> None:
     """Print each metric before and after the adaptation."""
-    old, new = (json.loads(path.read_text(encoding="utf-8"))["scores"] for path in (before, after))
+    old, new = (read_json(path)["scores"] for path in (before, after))
     table = Table("metric", "before", "after", title="E2E sample, test contexts")
     for metric in new:
         cells = (
@@ -48,4 +47,5 @@ def print_table(before: Path, after: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -174,7 +174,21 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
         InputError: as `read_text`, or a line is no JSON; the message names the line.
     """
     for number, line in enumerate(read_lines(path), start=1):
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{number}: no JSON ({error.msg}): {line[:80]!r}") from None
+        yield number, parse_json_line(line, f"{path}:{number}")
+
+
+def parse_json_line(line: str | bytes, place: str) -> Any:
+    """Return the JSON value that a line holds.
+
+    Args:
+        line: the text, or its UTF-8 bytes.
+        place: where it stands, for messages.
+
+    Raises:
+        InputError: it is no JSON; the message begins with `place`.
+    """
+    try:
+        return json.loads(line)
+    except ValueError as error:  # no JSON, or bytes that are no text
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+        raise InputError(f"{place}: no JSON ({reason}): {line[:80]!r}") from None

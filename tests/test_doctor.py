@@ -100,12 +100,3 @@ def test_a_missing_key_of_wandb_names_the_ways_on(monkeypatch, tmp_path):
     assert finding.mark == "warning"
     for way in ("wandb login", "logger.wandb.offline=true", "logger=csv"):
         assert way in finding.mend
-
-
-def test_help_and_unknown_arguments(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["doctor", "--help"])
-    assert doctor.main() == 0
-    assert "python -m lora_lightning.doctor" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["doctor", "--fast"])
-    with pytest.raises(SystemExit, match="error: unknown argument --fast"):
-        doctor.main()

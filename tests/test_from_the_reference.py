@@ -9,8 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.keys import flat_keys
-from lora_lightning.config.rules import RULES
-from tests.config.test_rules import CONFIGS, composed
+from lora_lightning.config.rules import types_of
+from lora_lightning.ranges import accepts
+from tests.config.test_rules import CONFIGS, OPTIONS, composed
 from tests.goldens import ROOT
 
 PAGE = (ROOT / "docs" / "from-the-reference.md").read_text(encoding="utf-8")
@@ -69,6 +70,19 @@ def existing_keys() -> frozenset[str]:
     return frozenset(keys)
 
 
+@cache
+def known_types() -> dict[str, object]:
+    """The type of every key of every command and of every option of every group."""
+    types = {key: kind for c in COMMANDS for key, kind in types_of(composed(command=c)).items()}
+    for option in OPTIONS:
+        types |= types_of(composed(option))
+    return types
+
+
+def parsed(value: str) -> object:
+    return OverridesParser.create().parse_override(f"key={value}").value()
+
+
 def is_option(key: str) -> bool:
     return "=" in key and (CONFIGS / key.split("=")[0]).is_dir()
 
@@ -87,7 +101,7 @@ def test_every_key_exists_and_takes_the_value_given(row):
             assert (CONFIGS / name / f"{value}.yaml").is_file(), key
         else:
             assert name in existing_keys(), key
-            assert not value or RULES[name].accepts(value), key
+            assert not value or accepts(known_types()[name], parsed(value)), key
 
 
 @pytest.mark.parametrize(

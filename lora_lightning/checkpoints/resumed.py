@@ -14,7 +14,7 @@ from transformers import GPT2LMHeadModel
 from lora_lightning.checkpoints.loop_state import frozen_base
 from lora_lightning.checkpoints.same_run import altered_values
 from lora_lightning.data.datamodule import DataToTextModule
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tracking.metrics_file import drop_rows_after
@@ -90,19 +90,22 @@ class ResumedRun:
                 file.write(composed)
 
 
-def open_resumed(folder: str, values: dict[str, Any], may_change: bool) -> ResumedRun:
+def open_resumed(
+    folder: str, values: dict[str, Any], overrides: Iterable[str], may_change: bool
+) -> ResumedRun:
     """Return the run that `resume=` names.
 
     Args:
         folder: the run's.
         values: of the config to go on with, as `flat_values` gives them.
+        overrides: the command's, `key=value`.
         may_change: `resume_force`.
 
     Raises:
         InputError: its checkpoint is damaged, or keys that alter numbers were changed.
     """
     run = RunFolder.open(folder, "resume")
-    altered = altered_values(run, values)
+    altered = altered_values(run, values, overrides)
     refuse(run, [f"{key} {old} → {new}" for key, (old, new) in altered.items()], may_change)
     saved = read_checkpoint(run.last_checkpoint)
     resumed = ResumedRun(run, saved, may_change, is_altered=bool(altered))
@@ -135,7 +138,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise InputError(f"{path}: a damaged checkpoint ({reason}); train anew") from None
     if "random_states" not in saved:
         raise InputError(f"{path}: is of an older version, which cannot be resumed; train anew")

@@ -1,6 +1,6 @@
 """`resume=`: the command line of a stored run, and what another command line would alter in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,20 +78,34 @@ def resume_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
     yield "hydra.output_subdir=null"  # the run's own description stays
 
 
-def altered_values(run: RunFolder, values: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def altered_values(
+    run: RunFolder, values: dict[str, Any], overrides: Iterable[str]
+) -> dict[str, tuple[Any, Any]]:
     """Return key → (old, new) where other values would give other numbers than the run's own.
+
+    A key that the run's config lacks came with a later version, with the default that means what
+    the run did; it alters something only where the user gave it.
 
     Args:
         run: the training run.
         values: by dotted key, as `flat_values` gives them.
+        overrides: the command's, `key=value`.
     """
     old = run.values()
+    given = _given_keys(run, overrides)
     return {
         key: (old.get(key, ABSENT), values.get(key, ABSENT))
-        for key in [*old, *(key for key in values if key not in old)]
-        if old.get(key, ABSENT) != values.get(key, ABSENT) and not _alters_nothing(key)
+        for key in [*old, *(key for key in values if key not in old and _is_under(key, given))]
+        if old.get(key, ABSENT) != values.get(key, ABSENT) and not _is_under(key, ALTER_NOTHING)
     }
 
 
-def _alters_nothing(key: str) -> bool:
-    return any(key == harmless or key.startswith(f"{harmless}.") for harmless in ALTER_NOTHING)
+def _given_keys(run: RunFolder, overrides: Iterable[str]) -> list[str]:
+    """Return the keys, and the groups of another option than the run's, that were given."""
+    choices = run.choices
+    given = (override.lstrip("+~").partition("=") for override in overrides)
+    return [key for key, _, value in given if str(choices.get(key, ABSENT)) != value]
+
+
+def _is_under(key: str, parents: Iterable[str]) -> bool:
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)

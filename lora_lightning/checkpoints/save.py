@@ -18,6 +18,7 @@ from lora_lightning.checkpoints.loop_state import (
 from lora_lightning.checkpoints.signals import SignalWatch
 from lora_lightning.errors import Interrupted
 from lora_lightning.methods.adapter_files import save_adapter
+from lora_lightning.methods.method import Method
 from lora_lightning.training.module import FineTuning
 
 LAST = Path("checkpoints", "last.ckpt")
@@ -38,7 +39,7 @@ class SaveRun(Checkpoint):
         every: updates between two saves of `last.ckpt`; None saves after validations alone.
     """
 
-    def __init__(self, folder: Path, method: Any, base: str, every: int | None = None) -> None:
+    def __init__(self, folder: Path, method: Method, base: str, every: int | None = None) -> None:
         self.folder = folder
         self.method = method
         self.base = base

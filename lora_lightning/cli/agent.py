@@ -31,10 +31,11 @@ def overrides_of_agent(arguments: list[str], trust: Trust) -> list[str]:
     Raises:
         InputError: an agent's argument names a class or program that is not allowed.
     """
-    from lora_lightning.config.rules import RULES
+    from lora_lightning.config.files import every_key
 
-    groups = {path.name for path in (REPOSITORY / "configs").iterdir() if path.is_dir()}
-    kept = without_agents_keys(arguments, groups | set(RULES))
+    configs = REPOSITORY / "configs"
+    groups = {path.name for path in configs.iterdir() if path.is_dir()}
+    kept = without_agents_keys(arguments, groups | every_key(configs))
     advice = "name it in an option below configs/ of this machine"
     check_overrides(kept, "the W&B agent's arguments", replace(trust, otherwise=advice))
     return kept

@@ -13,7 +13,8 @@ from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
 from lora_lightning.cli.ranks import is_rank_of_this_command, shared_by_ranks
-from lora_lightning.config.keys import CONFIGS, existing_keys, unknown_key
+from lora_lightning.config.compose import CONFIGS
+from lora_lightning.config.keys import existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import TRACEBACK, InputError, presentable

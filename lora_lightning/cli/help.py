@@ -53,6 +53,8 @@ def help_lines(command: str, configs: Path, width: int) -> Iterator[str]:
 
 def _key_lines(keys: dict[str, Key], prefix: str, width: int) -> Iterator[str]:
     for name, key in keys.items():
+        if name.rpartition(".")[2].startswith("_"):
+            continue
         is_long = "${" in key.default and len(key.default) > COMPUTED
         default = "…" if is_long else key.default
         yield from _columns(f"{prefix}{name}={default}", key.comment, KEY_WIDTH, width)

@@ -3,14 +3,10 @@
 import difflib
 from collections.abc import Iterator
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from lora_lightning.process import REPOSITORY
-
-CONFIGS = REPOSITORY / "configs"
+from lora_lightning.config.compose import CONFIGS, composed
 
 
 def unknown_key(key: str, keys: list[str]) -> str:
@@ -23,13 +19,10 @@ def existing_keys(command: str, arguments: list[str]) -> list[str]:
     """Return all keys and groups of the command's config with the user's group choices."""
     groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
     chosen = [a for a in arguments if a.split("=")[0] in groups and "," not in a]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        try:
-            config = compose(command, chosen)
-        except HydraException:
-            return []
-    return [*groups, *flat_keys(config)]
+    try:
+        return [*groups, *flat_keys(composed(command, chosen))]
+    except HydraException:
+        return []
 
 
 def flat_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:

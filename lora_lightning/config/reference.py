@@ -1,30 +1,33 @@
-"""docs/config.md: every key of every config, from the configs, their rules and their targets.
+"""docs/config.md: every key of every config, from the configs and the classes that they describe.
 
-Defaults and meanings come from the config files, what is allowed from `config/rules.py`, and a
-meaning that a config file does not tell from the docstring of what the key is an argument of.
+Defaults and meanings come from the config files, what is allowed from the type of the argument that
+a key is, and a meaning that a config file does not tell from the docstring beside that argument.
 """
 
 import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import get_object
 
+from lora_lightning.config.arguments import arguments_of
+from lora_lightning.config.commands import COMMANDS
+from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.files import Key, default_options, description, keys_of, options_of
-from lora_lightning.config.rules import FREE_GROUPS, RULES
-from lora_lightning.process import REPOSITORY
+from lora_lightning.config.rules import OF_MANY, types_of_group
+from lora_lightning.config.trainer import OURS, REFUSED
+from lora_lightning.ranges import words
 
-CONFIGS = REPOSITORY / "configs"
-COMMANDS = ("train", "generate", "evaluate")
 LEFT_OUT = ("hydra", "local")  # Hydra's own documentation has its keys; local is the user's
 COMPUTED = 60  # a longer default with ${…} in it is called computed
 PRESETS = ("experiment", "debug", "hparams_search")  # their files only override others' keys
 INTRODUCTION = """\
 # Every key
 
-Made by `make docs` from `configs/`, the rules in `lora_lightning/config/` and the docstrings of
-what the keys are arguments of: change those, not this page.
+Made by `make docs` from `configs/` and from the types and docstrings of what the keys are arguments
+of: change those, not this page.
 
 A key is given as `key=value`, a group's option as `group=option`; `python train.py --help` shows
 the same in short, `--cfg job --resolve` the config that a command line gives. Where a default
@@ -91,7 +94,7 @@ def _lines() -> Iterator[str]:
     for command in COMMANDS:
         root = CONFIGS / f"{command}.yaml"
         yield f"## `{command}.py`\n"
-        yield from _table("", {command: keys_of(root)}, {})
+        yield from _table("", {command: keys_of(root)}, {}, _types_of_command(command))
         groups |= dict.fromkeys(reversed(default_options(root)))
     yield "## Groups\n"
     for group in groups:
@@ -110,7 +113,39 @@ def _group(group: str, options: dict[str, Path]) -> Iterator[str]:
     if group not in PRESETS:
         keys = {option: keys_of(file) for option, file in options.items()}
         documented = {option: _argument_docs(found) for option, found in keys.items()}
-        yield from _table(f"{group}.", keys, documented)
+        yield from _table(f"{group}.", keys, documented, _types(group, keys))
+    if group == "trainer":
+        yield from _lightning_arguments()
+
+
+def _types_of_command(command: str) -> dict[str, Any]:
+    nested = {f"evaluation.{key}": kind for key, kind in types_of_group("evaluation").items()}
+    return arguments_of(COMMANDS[command]).keys | nested
+
+
+def _types(group: str, options: dict[str, dict[str, Key]]) -> dict[str, Any]:
+    """Return the type of each key of ours that one of a group's options has."""
+    types: dict[str, Any] = {}
+    for keys in options.values():
+        for prefix in {name.rpartition("_target_")[0] for name in keys if "_target_" in name}:
+            target = keys[f"{prefix}_target_"].default
+            types |= {prefix + key: kind for key, kind in types_of_group(group, target).items()}
+        if group not in OF_MANY and "_target_" not in keys:
+            types |= types_of_group(group)
+    return types
+
+
+def _lightning_arguments() -> Iterator[str]:
+    """Yield the table of what Lightning's Trainer takes."""
+    yield "Every other argument of Lightning's Trainer is given with a plus, as in"
+    yield "`+trainer.deterministic=true`, and checked by Lightning's signature:\n"
+    yield "| argument of Lightning's Trainer | here |"
+    yield "|---|---|"
+    for name in arguments_of(get_object("lightning.pytorch.Trainer")).annotations:
+        said = f"not available: {REFUSED[name]}" if name in REFUSED else "passed on as it is"
+        said = f"ours: `trainer.{name}`, see above" if name in OURS else said
+        yield f"| `{name}` | {said} |"
+    yield ""
 
 
 def _said(file: Path) -> list[str]:
@@ -120,7 +155,10 @@ def _said(file: Path) -> list[str]:
 
 
 def _table(
-    prefix: str, options: dict[str, dict[str, Key]], documented: dict[str, dict[str, str]]
+    prefix: str,
+    options: dict[str, dict[str, Key]],
+    documented: dict[str, dict[str, str]],
+    types: dict[str, Any],
 ) -> Iterator[str]:
     """Yield one row for each key that any of the options has."""
     names = list(dict.fromkeys(name for keys in options.values() for name in keys))
@@ -134,9 +172,9 @@ def _table(
         key = prefix + name
         meanings = [key.comment for key in having.values() if key.comment]
         meanings += [documented[option].get(name, "") for option in having if option in documented]
-        rule = RULES[key].allowed if key.split(".")[0] not in FREE_GROUPS else ""
+        allowed = words(types[name]) if name in types else ""
         meaning = next((text for text in meanings if text), "") + _of(having, options)
-        cells = (f"`{key}`", _defaults(having), UNITS.get(key, ""), rule, meaning)
+        cells = (f"`{key}`", _defaults(having), UNITS.get(key, ""), allowed, meaning)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""
 

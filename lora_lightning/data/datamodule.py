@@ -1,7 +1,7 @@
 """What the data modules share: everything after the raw-file reader."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -29,10 +29,12 @@ from lora_lightning.data.example import Example, first_contexts
 from lora_lightning.data.sources import content_sha256, name_beside
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.errors import InputError
+from lora_lightning.ranges import GIVEN, Count, CountOrZero, Seed, Text, Tokens, ranged
 
 SPLITS = ("train", "valid", "test")
 
 
+@ranged("data")
 class DataToTextModule(LightningDataModule):
     """Batches, examples and contexts of a data set; a subclass says where its rows come from.
 
@@ -63,26 +65,23 @@ class DataToTextModule(LightningDataModule):
         self,
         *,
         tokenizer: Tokenizer | None,
-        seed: int,
-        batch_size: int = 8,
-        valid_batch_size: int = 4,
-        batch_tokens: int | None = None,
+        seed: Annotated[Seed, GIVEN],
+        batch_size: Count = 8,
+        valid_batch_size: Count = 4,
+        batch_tokens: Count | None = None,
         bucket_by_length: bool = False,
-        max_length: int = 512,
+        max_length: Tokens = 512,
         shuffle: bool = True,
-        limit_train: int | None = None,
-        limit_test: int | None = None,
-        cache_dir: str | Path | None = None,
+        limit_train: Count | None = None,
+        limit_test: CountOrZero | None = None,
+        cache_dir: Text | Path | None = None,
     ) -> None:
         super().__init__()
-        _require_at_least(1, batch_size=batch_size, valid_batch_size=valid_batch_size)
-        _require_at_least(1, max_length=max_length)
         if not shuffle and (bucket_by_length or batch_tokens is not None):
             raise InputError(
                 "data.shuffle=false: the order of the file has no batches by length; leave "
                 "data.batch_tokens at null and data.bucket_by_length at false"
             )
-        _require_at_least(0, limit_test=0 if limit_test is None else limit_test)
         self._tokenizer = tokenizer
         self.seed = seed
         self.batch_sizes = {"train": batch_size, "valid": valid_batch_size}
@@ -290,12 +289,6 @@ class DataToTextModule(LightningDataModule):
     def _bucket_sampler(self, world: int, rank: int) -> BucketBatchSampler:
         size, tokens = self.batch_sizes["train"], self.batch_tokens
         return BucketBatchSampler(self.lengths("train"), size, tokens, world, rank, self.seed)
-
-
-def _require_at_least(least: int, **values: int) -> None:
-    for key, value in values.items():
-        if value < least:
-            raise InputError(f"data.{key}={value}: must be at least {least}")
 
 
 def _warn_of_dropped(batches: int) -> None:

@@ -10,19 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from lora_lightning.config import resolvers
+from lora_lightning.config.build import build
+from lora_lightning.config.compose import composed
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text, encode_examples
 from lora_lightning.data.example import Example
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, one_line_errors
 from lora_lightning.files import atomic_text
-from lora_lightning.process import REPOSITORY
 
 HELP = f"""{__doc__}
 output=<file>            where to write (required)
@@ -117,22 +116,16 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _data_module(overrides: list[str]) -> DataToTextModule:
-    resolvers.register()
-    configs = str(REPOSITORY / "configs")
     try:
-        with hydra.initialize_config_dir(configs, version_base="1.3"):
-            config = hydra.compose("train", overrides)
+        config = composed("train", overrides)
         tokenizer = load_tokenizer(config.model.tokenizer)
-        return hydra.utils.instantiate(
-            config.data, tokenizer=tokenizer, seed=config.seed, _convert_="all"
-        )
+        module: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
+        return module
     except (HydraException, OmegaConfBaseException) as error:
         # Hydra wraps what a constructor raises; the cause says what was wrong.
         raise InputError(str(error.__cause__ or error)) from None
 
 
 if __name__ == "__main__":
-    try:
+    with one_line_errors():
         main(sys.argv[1:])
-    except InputError as error:
-        sys.exit(f"error: {error}")

@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.sources import RawFile, find_or_download
+from lora_lightning.ranges import Text, ranged
 
 
+@ranged("data")
 class RawFolderDataModule(DataToTextModule):
     """A public data set whose raw files have fixed names in one folder.
 
@@ -19,7 +21,7 @@ class RawFolderDataModule(DataToTextModule):
 
     files: ClassVar[dict[str, RawFile]]
 
-    def __init__(self, *, dir: str | Path, source: str | None = None, **shared: Any) -> None:
+    def __init__(self, *, dir: Text | Path, source: Text | None = None, **shared: Any) -> None:
         super().__init__(**shared)
         self.dir = Path(dir).expanduser()
         self.source = source

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lora_lightning.errors import InputError
+from lora_lightning.files import parse_json_line
 
 Kind = TypeVar("Kind")
 Rows = TypeVar("Rows", bound=list)
@@ -29,10 +30,7 @@ def parse_json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[str, Any
         if not line.strip():
             continue
         place = f"{name}:{number}"
-        try:
-            yield place, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{place}: no JSON ({error.msg}): {line[:80]!r}") from None
+        yield place, parse_json_line(line, place)
 
 
 def present(record: Any, key: str, place: str) -> Any:

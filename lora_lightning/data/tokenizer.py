@@ -8,6 +8,7 @@ from pathlib import Path
 import tokenizers
 
 from lora_lightning.errors import InputError
+from lora_lightning.gpt2.hub import base_folder
 
 END_OF_TEXT = "<|endoftext|>"
 # In a byte-level vocabulary "Ċ" is the line feed; an added token has its characters as they are.
@@ -75,18 +76,15 @@ class Tokenizer:
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """Load a tokenizer from a folder or, where there is no such folder, from the Hugging Face hub.
+    """Load a tokenizer from where `base_folder` finds it: a folder, or the Hugging Face hub.
 
     Args:
         source: a folder with `tokenizer.json`, or `vocab.json` and `merges.txt`; or a hub name.
 
     Raises:
-        InputError: no such folder and no such hub name (or no network), no tokenizer files, or
-            files that are damaged.
+        InputError: as `base_folder`, no tokenizer files, or files that are damaged.
     """
-    folder = Path(source).expanduser()
-    if not folder.exists():
-        folder = _download(str(source))
+    folder = base_folder(str(source), "model.tokenizer")
     return Tokenizer(_read_folder(folder), str(source))
 
 
@@ -111,18 +109,3 @@ def _byte_level(model: tokenizers.models.BPE) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
     return backend
-
-
-def _download(name: str) -> Path:
-    # Imported here, as it takes longer than all the rest and a local folder never needs it.
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(FILES)))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"tokenizer {name!r}: no such folder, and the Hugging Face hub did not give it"
-            f" ({reason}); put tokenizer.json into a folder and set model.tokenizer=<folder>"
-        ) from error

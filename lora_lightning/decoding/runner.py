@@ -26,6 +26,7 @@ from lora_lightning.decoding.schedule import automatic_batch_size
 from lora_lightning.decoding.settings import BeamSettings
 from lora_lightning.decoding.shared_prompt import SharedPromptModel
 from lora_lightning.errors import InputError
+from lora_lightning.gpt2.packing import Packing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,6 +43,7 @@ def decode_contexts(
     settings: BeamSettings,
     batch_size: int | Literal["auto"] = "auto",
     max_memory: int | None = None,
+    packing: Packing = "auto",
 ) -> Iterator[tuple[int, list[Hypothesis]]]:
     """Decode queries; the results do not depend on the batch size or the order.
 
@@ -54,6 +56,7 @@ def decode_contexts(
         settings: how to search.
         batch_size: queries per batch; `auto`: see `automatic_batch_size`.
         max_memory: bytes for keys, values and logits under `auto`; None: what the device has.
+        packing: whether the weights are laid out for the CPU's products.
 
     Yields:
         (index of the query, its hypotheses from best to worst), in the order in which they finish.
@@ -73,7 +76,7 @@ def decode_contexts(
         if batch_size == "auto"
         else batch_size
     )
-    shared_prompt_model = SharedPromptModel(model)
+    shared_prompt_model = SharedPromptModel(model, packing)
     while waiting:
         size = min(size, len(waiting))
         try:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lora_lightning.decoding.cache import SharedPromptCache
-from lora_lightning.gpt2.layout import decoding_copy
+from lora_lightning.gpt2.layout import lay_out, shared_copy
+from lora_lightning.gpt2.packing import Packing
+from lora_lightning.methods.inject import unwrap_merged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,13 +28,16 @@ class SharedPromptModel:
 
     Args:
         model: the model, adapters merged; it stays as it is.
+        packing: whether its weights are laid out for the CPU's products.
     """
 
-    def __init__(self, model: "PreTrainedModel") -> None:
+    def __init__(self, model: "PreTrainedModel", packing: Packing = "auto") -> None:
         from transformers import AttentionInterface
 
         AttentionInterface.register(ATTENTION, shared_prompt_attention)
-        self.model = decoding_copy(model)
+        twin = shared_copy(model)
+        unwrap_merged(twin)
+        self.model = lay_out(twin, packing)
         self.model.config._attn_implementation = ATTENTION
         self.device, self.dtype = self.model.device, self.model.dtype
 

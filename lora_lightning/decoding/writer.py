@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text, read_json_lines
+from lora_lightning.files import atomic_text, parse_json_line, read_json_lines
 
 Record = dict[str, Any]
 RecordId = int | str
@@ -132,10 +132,7 @@ def _shards(folder: Path) -> list[Path]:
 def _whole_lines(path: Path) -> Iterator[tuple[int, Record]]:
     """Yield (line number, content) of a shard, without a line that a kill left unfinished."""
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            content = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: no JSON ({error}); remove the file") from None
+        content = parse_json_line(line, f"{path}:{number}")
         expected = "settings" if number == 1 else "id"
         if not isinstance(content, dict) or expected not in content:
             raise InputError(f"{path}:{number}: no record of a prediction; remove the file")

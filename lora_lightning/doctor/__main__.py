@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.errors import InputError
+from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.process import REPOSITORY
 
 Check = Callable[[], Finding]
@@ -39,17 +39,13 @@ CHECKS: dict[str, Check] = {
 
 
 def main() -> int:
-    """Run all checks, print a line each in their order, and return the exit code."""
-    arguments = sys.argv[1:]
-    if {"--help", "-h"} & set(arguments):
-        sys.stdout.write(f"{__doc__}\n")
-        return 0
-    if arguments:
-        sys.exit(f"error: unknown argument {arguments[0]}; the command takes none but --help")
-    try:
-        load_environment(REPOSITORY / ".env")
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    """Run all checks, print a line each in their order, and return the exit code.
+
+    Raises:
+        InputError: an argument is given, or `.env` is damaged.
+    """
+    ProgramArguments(__doc__).parse_args()
+    load_environment(REPOSITORY / ".env")
     findings = []
     # At once, as the slow ones wait for processes of their own: Java and two ranks.
     with ThreadPoolExecutor() as threads:
@@ -72,4 +68,5 @@ def examine(name: str, check: Check) -> Finding:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

@@ -1,13 +1,11 @@
 """Which rows make one scored group, and which prediction belongs to it."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.text import cut_text
-
-Filter = Literal["all", "seen", "unseen"]
 
 
 class Row(Protocol):
@@ -33,9 +31,8 @@ class Group:
     Attributes:
         context: the linearised input of the group's first row.
         row_ids: numbers of its rows in the data set, from 0; the first is the group's own id.
-            Rows that the filter drops are among them: a prediction for any of them counts.
-        references: the completions of the rows that pass the filter, cut as predictions are.
-        seen: whether the category of the group's first row that passes is a seen one.
+        references: the completions of its rows, cut as predictions are.
+        seen: whether the category of its first row is a seen one.
     """
 
     context: str
@@ -44,37 +41,23 @@ class Group:
     seen: bool | None = None
 
 
-def group_rows(
-    rows: Sequence[Row], filter: Filter = "all", group_ids: Sequence[Hashable] | None = None
-) -> list[Group]:
-    """Group rows by equal context, in order of first appearance among the rows that pass.
+def group_rows(rows: Sequence[Row]) -> list[Group]:
+    """Group the rows of a split by equal context, in order of first appearance.
 
     Args:
-        rows: the rows of a split in file order.
-        filter: `seen` and `unseen` keep the rows of that kind of category.
-        group_ids: one key a row in place of its context (the reference's `ref_unique_file`).
-
-    Raises:
-        InputError: `group_ids` has another length than `rows`.
+        rows: in file order.
     """
-    if group_ids is not None and len(group_ids) != len(rows):
-        raise InputError(f"{len(group_ids)} group ids for {len(rows)} rows; give one id a row")
-    keys: Sequence[Hashable] = [row.context for row in rows] if group_ids is None else group_ids
-    row_ids: dict[Hashable, list[int]] = {}
-    for row_id, key in enumerate(keys):
-        row_ids.setdefault(key, []).append(row_id)
-    passing: dict[Hashable, list[Row]] = {}
-    for row, key in zip(rows, keys, strict=True):
-        if filter == "all" or row.seen is (filter == "seen"):
-            passing.setdefault(key, []).append(row)
+    row_ids: dict[str, list[int]] = {}
+    for row_id, row in enumerate(rows):
+        row_ids.setdefault(row.context, []).append(row_id)
     return [
         Group(
-            context=members[0].context,
-            row_ids=tuple(row_ids[key]),
-            references=tuple(cut_text(row.completion) for row in members),
-            seen=members[0].seen,
+            context=context,
+            row_ids=tuple(ids),
+            references=tuple(cut_text(rows[row_id].completion) for row_id in ids),
+            seen=rows[ids[0]].seen,
         )
-        for key, members in passing.items()
+        for context, ids in row_ids.items()
     ]
 
 
@@ -109,22 +92,6 @@ def match_predictions(groups: Sequence[Group], predictions: Iterable[tuple[int, 
             f"{missing[0]}; finish the predictions, or score fewer with data.limit_test"
         )
     return [found[position][1] for position in range(len(groups))]
-
-
-def last_predictions(groups: Sequence[Group], predictions: Iterable[tuple[int, str]]) -> list[str]:
-    """Return each group's prediction from a file with one prediction a row, as the reference does.
-
-    The last prediction of a group *in the file's order* stands, whichever row it belongs to.
-    Rows of groups that the filter dropped are passed over.
-
-    Raises:
-        InputError: a group has no prediction.
-    """
-    positions = _group_of_row(groups)
-    last = {
-        positions[row_id]: (row_id, text) for row_id, text in predictions if row_id in positions
-    }
-    return match_predictions(groups, last.values())
 
 
 def _group_of_row(groups: Sequence[Group]) -> Mapping[int, int]:

@@ -1,8 +1,6 @@
-"""A copy of a model for decoding: it shares the weights, and runs faster on its device.
+"""How a model lies in memory while it decodes: weights shared or laid out, passes over memory few.
 
-On a CPU oneDNN wants weights in a layout of its own; given plain ones it rearranges them at every
-call, which with few rows takes as long as the product. So they are laid out once. GPT-2's tanh
-GELU, five passes over memory in transformers, joins the product before it.
+GPT-2's tanh GELU, five passes over memory in transformers, joins the product before it.
 """
 
 import copy
@@ -12,77 +10,93 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from lora_lightning.gpt2.packing import PackedMatrix, Packing, packs
+from lora_lightning.gpt2.precision import compute_dtype
+
 log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=nn.Module)
 
-TANH_GELUS = ("NewGELUActivation", "FastGELUActivation", "GELUTanh")  # all the same function
-ROWS = 160  # rows that the layout is chosen for; it serves any number
-
 
 class PackedProjection(nn.Module):
-    """A projection whose weight lies as oneDNN wants it, perhaps with a GELU behind it.
+    """A projection whose weight is packed, perhaps with a GELU behind it.
 
     Args:
-        weight: (out, in).
+        matrix: the weight.
         bias: (out,) or None.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, matrix: PackedMatrix, bias: Tensor | None) -> None:
         super().__init__()
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
-        self.bias = bias
-        self.activation: tuple[str, list[float], str] = ("none", [], "")
+        self.matrix, self.bias, self.gelu = matrix, bias, False
 
     def forward(self, x: Tensor) -> Tensor:
         """Project (..., in) to (..., out)."""
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, *self.activation)
+        return self.matrix.product(x, self.bias, self.gelu)
 
 
-def decoding_copy(model: Model) -> Model:
-    """Return a copy in evaluation mode that shares the parameters but none of the modules.
+def shared_copy(model: Model) -> Model:
+    """Return a copy in evaluation mode that shares the parameters but none of the modules."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors}).eval()
 
-    A bf16 model on a CPU without AMX becomes fp32, with parameters of its own: there bf16 products
-    are slower than fp32 ones (half the rate on a Xeon of 2023).
+
+def lay_out(model: Model, packing: Packing = "auto") -> Model:
+    """Lay a model out for decoding on its device.
 
     Args:
-        model: a model of transformers, adapters merged. It stays as it is.
+        model: a causal language model of transformers, whose modules may change and whose
+            parameters may not: see `shared_copy`.
+        packing: whether projections are packed.
+
+    Returns:
+        The model, or a copy with parameters of its own where the CPU computes in another dtype.
+
+    Raises:
+        InputError: this torch cannot pack, and is told to.
     """
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    if on_cpu and next(model.parameters()).dtype == torch.bfloat16 and not has_amx():
+    parameter = next(model.parameters())
+    dtype = compute_dtype(parameter.dtype, parameter.device)
+    weights = [_matrix(module) for module in model.modules() if _is_projection(module)]
+    if packs(packing, weights, dtype):
+        _pack_projections(model, dtype)
+    if dtype != parameter.dtype:
         log.info("this CPU has no AMX: decoding the bf16 weights in fp32, which is faster here")
-        twin = copy.deepcopy(model).float()
-    else:
-        tensors = [*model.parameters(), *model.buffers()]
-        twin = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-    if on_cpu and torch.backends.mkldnn.is_available():
-        _pack_projections(twin)
-    _fuse_activations(twin)
-    return twin.eval()
+        model = copy.deepcopy(model).to(dtype)
+    _fuse_activations(model)
+    return model
 
 
-def has_amx() -> bool:
-    """Whether the CPU multiplies bf16 matrices in hardware."""
-    return torch.cpu._is_amx_tile_supported()
+def _is_projection(module: nn.Module) -> bool:
+    from transformers.pytorch_utils import Conv1D  # where it is used: it takes long
+
+    return isinstance(module, nn.Linear | Conv1D)
 
 
-def _pack_projections(model: nn.Module) -> None:
+def _matrix(projection: nn.Module) -> Tensor:
+    """Return the weight of a projection as (out, in)."""
+    weight = projection.get_parameter("weight")
+    return weight if isinstance(projection, nn.Linear) else weight.T  # a Conv1D has (in, out)
+
+
+def _pack_projections(model: nn.Module, dtype: torch.dtype) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear):
-                setattr(parent, name, PackedProjection(child.weight, child.bias))
-            elif type(child).__name__ == "Conv1D":
-                weight = child.get_parameter("weight").T  # it has (in, out)
-                setattr(parent, name, PackedProjection(weight, child.get_parameter("bias")))
+            if _is_projection(child):
+                packed = PackedMatrix(_matrix(child).to(dtype))
+                setattr(parent, name, PackedProjection(packed, getattr(child, "bias", None)))
 
 
 def _fuse_activations(model: nn.Module) -> None:
     """Let GPT-2's feed-forward layers compute their GELU in one pass, in the product if packed."""
+    from transformers.activations import FastGELUActivation, GELUTanh, NewGELUActivation
+
     for layer in model.modules():
-        if type(getattr(layer, "act", None)).__name__ not in TANH_GELUS:
-            continue
+        activation = getattr(layer, "act", None)
+        if not isinstance(activation, NewGELUActivation | FastGELUActivation | GELUTanh):
+            continue  # these are all the same function
         if isinstance(first := getattr(layer, "c_fc", None), PackedProjection):
-            first.activation = ("gelu", [], "tanh")
+            first.gelu = True
             layer.act = nn.Identity()
         else:
             layer.act = nn.GELU(approximate="tanh")

@@ -1,6 +1,7 @@
 """GPT-2 base weights, loaded completely or not at all.
 
-The model is transformers' `GPT2LMHeadModel`, with the reference's one difference: no dropout.
+The model is transformers' `GPT2LMHeadModel`, with the reference's one difference: no dropout. Its
+projections are `GPT2Projection`, which any transformers or PEFT code takes for the `Conv1D` it is.
 transformers is imported where it is used, as that takes seconds.
 """
 
@@ -36,8 +37,6 @@ def load_base(path: str, dtype: str = "float32") -> "GPT2LMHeadModel":
         InputError: the folder, its configuration or a weight file is missing, damaged or not
             GPT-2's, or the hub has no such model or is out of reach.
     """
-    from lora_lightning.gpt2.precision import let_precisions_mix
-
     if dtype not in DTYPES:
         raise InputError(f"model.dtype={dtype}: allowed is {' | '.join(DTYPES)}")
     folder = base_folder(path)
@@ -48,7 +47,6 @@ def load_base(path: str, dtype: str = "float32") -> "GPT2LMHeadModel":
     # Not strict: the tied head is no tensor of its own; all others have been checked.
     model.load_state_dict(converted, strict=False, assign=True)
     model.tie_weights()
-    let_precisions_mix(model)
     return model.eval()
 
 
@@ -80,12 +78,16 @@ def _empty_model(file: Path) -> "GPT2LMHeadModel":
         )
     from transformers.models.gpt2 import GPT2Config, GPT2LMHeadModel
 
+    from lora_lightning.gpt2.projection import with_own_projections
+
     try:
         config = GPT2Config.from_dict(settings | NO_DROPOUT, attn_implementation="sdpa")
         with torch.device("meta"):
-            return GPT2LMHeadModel(config)
+            model = GPT2LMHeadModel(config)
     except Exception as error:  # transformers has its own classes for wrong types and values
         raise InputError(f"{file}: describes no GPT-2 ({first_line(error)})") from None
+    with_own_projections(model)
+    return model
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -9,7 +9,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from transformers.activations import NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
-from transformers.pytorch_utils import Conv1D
+
+from lora_lightning.gpt2.projection import GPT2Projection
 
 TOKENS_AT_ONCE = 64
 """So few that what the activation computes on the way stays in a core's second-level cache."""
@@ -23,8 +24,7 @@ def mlp(module: GPT2MLP, x: Tensor) -> Tensor:
     if not isinstance(module.act, NewGELUActivation):
         return module.c_proj(module.act(module.c_fc(x)))
     if x.dtype == torch.float32 and x.device.type == "cpu" and _is_frozen(module):
-        up, down = module.c_fc, module.c_proj
-        result: Tensor = _FrozenMLP.apply(x, up.weight, up.bias, down.weight, down.bias)
+        result: Tensor = _FrozenMLP.apply(x, module.c_fc, module.c_proj)
         return result
     # transformers spells the activation out in eight operations.
     return module.c_proj(functional.gelu(module.c_fc(x), approximate="tanh"))
@@ -32,7 +32,7 @@ def mlp(module: GPT2MLP, x: Tensor) -> Tensor:
 
 def _is_frozen(module: GPT2MLP) -> bool:
     projections = (module.c_fc, module.c_proj)
-    return all(isinstance(p, Conv1D) for p in projections) and not any(
+    return all(isinstance(p, GPT2Projection) for p in projections) and not any(
         parameter.requires_grad for parameter in module.parameters()
     )
 
@@ -46,27 +46,25 @@ class _FrozenMLP(torch.autograd.Function):
 
     The derivative is made on the way and kept in place of u, so that the backward pass is a
     product; torch's kernels for the tanh form take half as long again.
-    Weights of another dtype are converted as they are used, and no copy of them is kept.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor
-    ) -> Tensor:
-        inner = x @ up.to(x.dtype)  # (tokens, 4 · width)
-        activated, bias = torch.empty_like(inner), up_bias.to(x.dtype)
+    def forward(ctx: Any, x: Tensor, up: GPT2Projection, down: GPT2Projection) -> Tensor:
+        inner = up.product(x, with_bias=False)  # (tokens, 4 · width)
+        activated, bias = torch.empty_like(inner), up.bias.to(x.dtype)
         for part in zip(inner.split(TOKENS_AT_ONCE), activated.split(TOKENS_AT_ONCE), strict=True):
             _activate(*part, bias)
-        ctx.save_for_backward(inner, up, down)
-        return torch.addmm(down_bias.to(x.dtype), activated, down.to(x.dtype))
+        ctx.save_for_backward(inner)
+        ctx.up, ctx.down = up, down
+        return down.product(activated)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *result_grad: Tensor) -> tuple[Tensor | None, ...]:
-        derivative, up, down = ctx.saved_tensors
-        inner_grad = result_grad[0] @ down.to(derivative.dtype).T
+        (derivative,) = ctx.saved_tensors
+        inner_grad = ctx.down.product_back(result_grad[0])
         inner_grad *= derivative
-        return inner_grad @ up.to(derivative.dtype).T, None, None, None, None
+        return ctx.up.product_back(inner_grad), None, None
 
 
 def _activate(inner: Tensor, activated: Tensor, bias: Tensor) -> None:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -117,5 +117,5 @@ def _naming(path: Path) -> Iterator[None]:
             "loaded; give a file that holds tensors alone"
         ) from None
     except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]
+        reason = first_line(error).partition(". ")[0]
         raise InputError(f"{path}: corrupt or truncated ({reason})") from None

@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lora_lightning.gpt2.projection import GPT2Projection
+
 
 def adapted_product(
-    x: Tensor, dropped: Tensor, weight: Tensor, bias: Tensor, down: Tensor, up: Tensor, scale: float
+    x: Tensor, dropped: Tensor, base: GPT2Projection, down: Tensor, up: Tensor, scale: float
 ) -> Tensor:
     """Compute x W + b + s · (x̃ Aᵀ) E in the dtype of x.
 
     The same as one product and two thin ones, but autograd would run the thin ones in orientations
-    that take three to ten times as long, and would copy the output to add the update. Weights of
-    another dtype are converted as they are used, and no copy of them is kept.
+    that take three to ten times as long, and would copy the output to add the update.
 
     Args:
         x: (tokens, in).
         dropped: x̃, (tokens, in).
-        weight: W, (in, out), frozen.
-        bias: b, (out,), frozen.
+        base: W and b, frozen.
         down: A, (rank, in), float32.
         up: E, (rank, out), float32.
         scale: s.
@@ -28,7 +28,7 @@ def adapted_product(
     Returns:
         (tokens, out); differentiable once in `x`, `dropped`, `down` and `up`.
     """
-    result: Tensor = _AdaptedProduct.apply(x, dropped, weight, bias, down, up, scale)
+    result: Tensor = _AdaptedProduct.apply(x, dropped, base, down, up, scale)
     return result
 
 
@@ -40,30 +40,29 @@ class _AdaptedProduct(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         dropped: Tensor,
-        weight: Tensor,
-        bias: Tensor,
+        base: GPT2Projection,
         down: Tensor,
         up: Tensor,
         scale: float,
     ) -> Tensor:
         low = down.to(x.dtype) @ dropped.T  # (rank, tokens)
-        product = torch.addmm(bias.to(x.dtype), x, weight.to(x.dtype))
+        product = base.product(x)
         product.addmm_(low.T, up.to(x.dtype), alpha=scale)
-        ctx.save_for_backward(dropped, low, weight, down, up)
-        ctx.scale = scale
+        ctx.save_for_backward(dropped, low, down, up)
+        ctx.base, ctx.scale = base, scale
         return product
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *product_grad: Tensor) -> tuple[Tensor | None, ...]:
-        dropped, low, weight, down, up = ctx.saved_tensors
+        dropped, low, down, up = ctx.saved_tensors
         gradient = product_grad[0]
         low_grad = (up.to(low.dtype) @ gradient.T).mul_(ctx.scale)  # (rank, tokens)
         x_grad = dropped_grad = None
         if ctx.needs_input_grad[0]:
-            x_grad = gradient @ weight.to(gradient.dtype).T
+            x_grad = ctx.base.product_back(gradient)
         if ctx.needs_input_grad[1]:
             dropped_grad = low_grad.T @ down.to(low.dtype)
         down_grad = (low_grad @ dropped).to(down.dtype)
         up_grad = (low @ gradient).to(up.dtype).mul_(ctx.scale)
-        return x_grad, dropped_grad, None, None, down_grad, up_grad, None
+        return x_grad, dropped_grad, None, down_grad, up_grad, None

@@ -23,9 +23,9 @@ from lora_lightning.methods.biases import Bias, trained_biases
 from lora_lightning.methods.dora import DoRALayer
 from lora_lightning.methods.formats import loralib, peft, whole_model
 from lora_lightning.methods.formats.weights import Weights, read_weights
-from lora_lightning.methods.full import Full
 from lora_lightning.methods.inject import adapters_merged, lora_layers
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.method import Method
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LoadReport:
         return f"loaded {' and '.join(loaded)}, 0 missing"
 
 
-def load_adapter(model: PreTrainedModel, method: LoRA | Full, path: Path | str) -> LoadReport:
+def load_adapter(model: PreTrainedModel, method: Method, path: Path | str) -> LoadReport:
     """Load what `path` holds into `model`: its adapter, its base, or both; all of it or nothing.
 
     Args:
@@ -62,8 +62,8 @@ def load_adapter(model: PreTrainedModel, method: LoRA | Full, path: Path | str) 
     with adapters_merged(model, merged=False):
         weights = _read(model, method, path)
         adapter, base = adapter_tensors(model), base_tensors(model)
-        biases = {} if isinstance(method, Full) else trained_biases(model, method.bias)
-        holds_base = isinstance(method, Full) or not weights.base.keys() <= biases.keys()
+        biases = trained_biases(model, method.bias) if isinstance(method, LoRA) else {}
+        holds_base = not isinstance(method, LoRA) or not weights.base.keys() <= biases.keys()
         require_same_tensors(adapter, weights.adapter, path)
         require_same_tensors(base if holds_base else biases, weights.base, path)
         copy_tensors(adapter, weights.adapter)
@@ -74,21 +74,21 @@ def load_adapter(model: PreTrainedModel, method: LoRA | Full, path: Path | str) 
 
 
 def save_adapter(
-    model: PreTrainedModel, method: LoRA | Full, folder: Path | str, base: str | None = None
+    model: PreTrainedModel, method: Method, folder: Path | str, base: str | None = None
 ) -> None:
     """Save what `method` trains: the adapter in PEFT's layout, or the whole model; atomically.
 
     Args:
         model: made ready by `method`, adapters merged or not.
-        method: `LoRA` writes a PEFT folder, `Full` a Hugging Face folder.
+        method: `LoRA` writes a PEFT folder, any other a Hugging Face folder.
         folder: the folder; files of the same names in it are replaced.
         base: name or path of the base that the adapter is for; null takes what transformers knows.
     """
     with adapters_merged(model, merged=False), atomic_folder(Path(folder)) as temporary:
-        if isinstance(method, Full):
-            whole_model.write_model(temporary, model)
-        else:
+        if isinstance(method, LoRA):
             peft.write_peft(temporary, model, method, base)
+        else:
+            whole_model.write_model(temporary, model)
 
 
 def export_loralib(model: PreTrainedModel, path: Path | str, bias: Bias = "none") -> None:
@@ -160,10 +160,10 @@ def is_whole_model(path: Path | str) -> bool:
     return loralib.has_base(path)
 
 
-def _read(model: PreTrainedModel, method: LoRA | Full, path: Path) -> Weights:
+def _read(model: PreTrainedModel, method: Method, path: Path) -> Weights:
     path = _located(path)
     if peft.is_peft_folder(path):
-        if isinstance(method, Full):
+        if not isinstance(method, LoRA):
             choice = peft.describe_peft(path)["method"]
             raise InputError(f"{path}: is an adapter; set method={choice}")
         return peft.read_peft(path, model, method)

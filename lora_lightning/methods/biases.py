@@ -10,7 +10,7 @@ A trained bias stays in the base, so merging does not concern it. It belongs to 
 same: it is saved with it, and does not count where one base is told from another.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ from lora_lightning.methods.base import base_tensors
 from lora_lightning.methods.inject import lora_layers
 
 Bias = Literal["none", "lora_only", "all"]
-CHOICES = ("none", "lora_only", "all")
+CHOICES = get_args(Bias)
 LEAF = "bias"
 
 

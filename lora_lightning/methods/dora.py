@@ -12,6 +12,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.methods.lora import LoRALayer, Projection
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.targets import Adaptation, find_targets
+from lora_lightning.ranges import ranged
 
 
 class DoRALayer(LoRALayer):
@@ -121,6 +122,7 @@ class DoRALayer(LoRALayer):
         return weight.float()
 
 
+@ranged("method")
 @dataclass(frozen=True)
 class DoRA(LoRA):
     """DoRA of chosen projections; attributes and errors as in `LoRA`."""

@@ -65,6 +65,14 @@ def unmerge_adapters(model: nn.Module) -> None:
         layer.unmerge()
 
 
+def unwrap_merged(model: nn.Module) -> None:
+    """Put the base of every merged layer in its place; its adapter cannot be taken out again."""
+    for name, layer in lora_layers(model).items():
+        if layer.merged:
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, layer.base)
+
+
 @contextmanager
 def adapters_merged(model: nn.Module, merged: bool) -> Iterator[None]:
     """Have all adapters merged, or none, within the block; afterwards each is as it was."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.adapted_product import adapted_product
 from lora_lightning.methods.dropout import CheapDropout
 
@@ -118,21 +119,21 @@ class LoRALayer(nn.Module):
         if self.merged:
             result: Tensor = self.base(x)
             return result
-        if not self._takes_fused_product(x):
+        base = self._base_of_fused_product(x)
+        if base is None:
             return self.add_update(self.base(x), self.dropout(x), self.expansion())
         flat, dropped = (t.reshape(-1, self.in_features) for t in (x, self.dropout(x)))
-        frozen, adapters = (self.base.weight, self.base.bias), (self.lora_A, self.expansion())
-        product = adapted_product(flat, dropped, *frozen, *adapters, self.scale)
+        adapters = self.lora_A, self.expansion()
+        product = adapted_product(flat, dropped, base, *adapters, self.scale)
         return product.view(*x.shape[:-1], self.out_features)
 
-    def _takes_fused_product(self, x: Tensor) -> bool:
-        return (
-            x.device.type == "cpu"
-            and isinstance(self.base, Conv1D)
-            and not self.base.bias.requires_grad
-            and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
-        )
+    def _base_of_fused_product(self, x: Tensor) -> GPT2Projection | None:
+        """Return the base where it and the update are one product, None where autograd sees two."""
+        if not isinstance(self.base, GPT2Projection) or x.device.type != "cpu":
+            return None
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return None
+        return None if self.base.bias.requires_grad else self.base
 
     def add_update(self, frozen: Tensor, x: Tensor, expansion: Tensor) -> Tensor:
         """Add s · (x Aᵀ) times `expansion` (slices·rank, out) to `frozen` (..., out)."""

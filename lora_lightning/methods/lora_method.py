@@ -1,20 +1,20 @@
 """The method `lora`: a frozen base and trained low-rank updates."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
-from lora_lightning.errors import InputError
-from lora_lightning.methods.biases import CHOICES, Bias, trained_biases
+from lora_lightning.methods.biases import Bias, trained_biases
 from lora_lightning.methods.inject import inject_lora, lora_layers
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.method import ParameterRow, tensor_rows
 from lora_lightning.methods.targets import SLICES, name_pattern
+from lora_lightning.ranges import Count, Positive, Probability, Texts, ranged
 
 
+@ranged("method")
 @dataclass(frozen=True)
 class LoRA:
     """Low-rank adaptation (Hu et al. 2021) of chosen projections; all else is frozen.
@@ -34,25 +34,11 @@ class LoRA:
     choice: ClassVar[str] = "lora"
     layer_type: ClassVar[type[LoRALayer]] = LoRALayer
 
-    rank: int
-    alpha: float
-    dropout: float
-    targets: Sequence[str]
+    rank: Count
+    alpha: Positive
+    dropout: Probability
+    targets: Texts
     bias: Bias = "none"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.rank, int) or self.rank < 1:
-            raise InputError(f"method.rank={self.rank} must be a whole number from 1")
-        if not isinstance(self.alpha, int | float) or not 0 < self.alpha < float("inf"):
-            raise InputError(f"method.alpha={self.alpha} must be a number above 0")
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise InputError(f"method.dropout={self.dropout} must be from 0 to below 1")
-        if isinstance(self.targets, str) or not self.targets:
-            raise InputError(
-                f"method.targets={self.targets!r} must be a list of names, such as [q,v]"
-            )
-        if self.bias not in CHOICES:
-            raise InputError(f"method.bias={self.bias} must be one of {', '.join(CHOICES)}")
 
     def apply(self, model: nn.Module) -> None:
         """Freeze `model` and put adapted layers around its targets.

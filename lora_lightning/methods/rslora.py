@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.ranges import ranged
 
 
 class RSLoRALayer(LoRALayer):
@@ -25,6 +26,7 @@ class RSLoRALayer(LoRALayer):
         return alpha / math.sqrt(rank)
 
 
+@ranged("method")
 @dataclass(frozen=True)
 class RSLoRA(LoRA):
     """LoRA whose updates are scaled by alpha / √rank; attributes and errors as in `LoRA`."""

@@ -1,16 +1,24 @@
-"""A folder belongs to one process at a time."""
+"""A folder belongs to one process at a time.
 
-import os
-import sys
+The claim is a lock on a hidden file in the folder. It ends with the process that holds it, however
+that ends; where the file system has no such locks, a second file says which process holds it.
+"""
+
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from lora_lightning.errors import InputError
 
+LOCK = ".lock"
+HOLDER = ".lock_holder"  # names the process, where the file system has no locks
+FOREVER = -1
+
 
 def is_running(folder: Path) -> bool:
-    """Whether a process trains in `folder` now, as far as the file system can tell."""
+    """Whether a process trains in `folder` now."""
+    if not (folder / LOCK).exists():
+        return False
     try:
         with claimed(folder):
             return False
@@ -25,20 +33,29 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process has it.
     """
-    if sys.platform == "win32":  # which has no locks of this kind
-        yield
-        return
-    import fcntl
+    from filelock import Timeout
 
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+        lock = _locked(folder, seconds=0)
+    except Timeout:
         raise InputError(f"{folder}: another process trains in it; wait for it or end it") from None
-    except OSError:  # a file system without locks
-        pass
-    try:
+    with lock:
         yield
-    finally:
-        os.close(descriptor)
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for `folder`, then keep others waiting."""
+    with _locked(folder, FOREVER):
+        yield
+
+
+def _locked(folder: Path, seconds: float) -> AbstractContextManager[object]:
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    try:
+        return FileLock(folder / LOCK).acquire(seconds)
+    except Timeout:
+        raise
+    except OSError:  # a file system without locks
+        return SoftFileLock(folder / HOLDER).acquire(seconds)

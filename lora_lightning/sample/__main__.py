@@ -10,11 +10,11 @@ elsewhere they are as good. The committed ones were made with OMP_NUM_THREADS=1 
 Training takes about ten minutes of one CPU core.
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.files import atomic_text
 from lora_lightning.sample import base_text, dart, restaurants, webnlg
 from lora_lightning.sample.pretrain import POSITIONS, pretrain, write_base
@@ -65,12 +65,8 @@ def vocabulary_texts(seed: int) -> Iterator[str]:
         yield from line.split("||")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m lora_lightning.sample",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> ProgramArguments:
+    parser = ProgramArguments(__doc__)
     parser.add_argument(
         "--output", type=Path, default=OUTPUT, help="folder to write into (default: data/sample)"
     )
@@ -82,4 +78,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -5,8 +5,7 @@
 Trains and scores every job, prints the table with mean ± std over seeds, and the path of the page.
 """
 
-import sys
-
+from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.process import REPOSITORY, now, show_child
 
 SETTINGS = (
@@ -18,9 +17,7 @@ SETTINGS = (
 
 def main() -> None:
     """Run the three commands as a user would."""
-    if {"--help", "-h"} & set(sys.argv[1:]):
-        sys.stdout.write(f"{__doc__}\n")
-        return
+    ProgramArguments(__doc__).parse_args()
     folder = REPOSITORY / "outputs" / "train" / f"sweep_demo_{now()}"
     show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}", folder=REPOSITORY)
     for action in ("show", "plot"):
@@ -28,4 +25,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config.keys import CONFIGS, flat_keys, unknown_key
+from lora_lightning.config.compose import CONFIGS
+from lora_lightning.config.keys import flat_keys, unknown_key
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.record import Plan
 

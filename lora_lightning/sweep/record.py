@@ -6,12 +6,12 @@ it is right whoever looks, whenever.
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lora_lightning.config.commands import COMMANDS
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
@@ -22,9 +22,6 @@ from lora_lightning.files import read_json_object, require_links_within, require
 PLAN = "sweep.json"
 JOB = "job.json"
 ERROR = "error.txt"
-LOCK = ".sweep.lock"
-COMMANDS = ("train", "generate", "evaluate")
-STATUSES = ("finished", "failed", "killed", "running", "missing")
 
 
 @dataclass(frozen=True)
@@ -155,16 +152,6 @@ class SweepFolder:
         """Return the job in `folder`, which is its name whatever the file says."""
         require_within(folder, self.path, str(folder))
         return replace(read_job(folder), job=folder.relative_to(self.path).as_posix())
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Let one process at a time write what all jobs share."""
-        from filelock import FileLock
-
-        if (self.path / LOCK).is_symlink():
-            raise InputError(f"{self.path / LOCK}: is a link, and would be emptied; remove it")
-        with FileLock(self.path / LOCK):
-            yield
 
 
 def read_job(folder: Path) -> Job:

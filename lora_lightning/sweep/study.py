@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from lora_lightning.config.study import sqlite_file
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.sweep.record import Job
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def claim_study(config: DictConfig) -> None:
     try:
         others = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
     except Exception as error:  # SQLAlchemy's and the driver's many kinds
-        reason = str(error).splitlines()[0]
-        raise InputError(f"hydra.sweeper.storage={storage}: cannot be opened ({reason})") from None
+        raise InputError(
+            f"hydra.sweeper.storage={storage}: cannot be opened ({first_line(error)})"
+        ) from None
     if path is not None and others and name not in others:
         raise InputError(
             f"hydra.sweeper.storage={storage} holds another study, {min(others)}; set "

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from lora_lightning.files import atomic_text
+from lora_lightning.runs.claim import in_turn
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
 
 TABLE = "sweep.csv"
@@ -20,7 +21,7 @@ Row = dict[str, Any]
 
 def write_table(sweep: SweepFolder) -> list[Row]:
     """Write sweep.csv, and return its rows; jobs that end at the same time wait for each other."""
-    with sweep.lock():
+    with in_turn(sweep.path):
         rows = read_rows(sweep)
         with atomic_text(sweep.path / TABLE) as file:
             writer = csv.DictWriter(file, columns(sweep.plan, rows), lineterminator="\n")

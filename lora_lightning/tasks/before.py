@@ -1,7 +1,6 @@
 """What is said, and measured, before a training starts."""
 
 import logging
-from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.gpt2.flops import measured_peak
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.precision import compute_dtype
+from lora_lightning.methods.method import Method
 from lora_lightning.training.memory import MemoryEstimate, estimate_memory
 from lora_lightning.training.plan import TrainingPlan
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def report(
     data: DataToTextModule,
     model: GPT2LMHeadModel,
-    method: Any,
+    method: Method,
     plan: TrainingPlan,
     memory: MemoryEstimate,
 ) -> None:
@@ -76,7 +76,7 @@ def peak_of(model: GPT2LMHeadModel, precision: str, device: torch.device) -> flo
     return peak
 
 
-def parameter_table(model: nn.Module, method: Any) -> str:
+def parameter_table(model: nn.Module, method: Method) -> str:
     """Return the trainable parameters by formula, and all, as lines."""
     total = sum(parameter.numel() for parameter in model.parameters())
     rows = method.parameter_table(model)

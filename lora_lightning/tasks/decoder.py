@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -10,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning.config.build import build
 from lora_lightning.data.encoding import Context, make_query
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.settings import BeamSettings, Sampling
+from lora_lightning.decoding.settings import BeamSettings, DrawingSettings, Sampling, SearchSettings
 from lora_lightning.errors import InputError
+from lora_lightning.gpt2.packing import Packing
 from lora_lightning.methods.inject import merge_adapters
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tasks.model import adapters_of_run, load_bare_base, load_model, tokenizer_of
@@ -30,6 +32,7 @@ class Decoder(NamedTuple):
     settings: BeamSettings
     batch_size: int | Literal["auto"]
     max_memory: int | None
+    packing: Packing
     token_log_probabilities: bool
     longest_query: int
     on_long_context: str
@@ -74,6 +77,7 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
         settings,
         generation.batch_size,
         generation.max_memory,
+        config.model.get("packed", "auto"),  # a run may be older than the key
         generation.token_log_probabilities,
         longest,
         generation.on_long_context,
@@ -93,17 +97,19 @@ def beam_settings(config: DictConfig, tokenizer: Tokenizer, vocabulary: int) -> 
         InputError: more beams than tokens.
     """
     keys: dict[str, Any] = OmegaConf.to_container(config.generation)  # type: ignore[assignment]
-    for key in ("batch_size", "max_memory", "token_log_probabilities", "on_long_context"):
-        del keys[key]
-    ends = keys.pop("eos_token_ids")
-    drawing = {key: keys.pop(key) for key in ("temperature", "top_k", "top_p") if key in keys}
-    sampling = Sampling(**drawing, seed=config.seed) if drawing else None
-    if keys["num_beams"] > vocabulary:
+    drawing = {
+        field.name: keys[field.name] for field in fields(DrawingSettings) if field.name in keys
+    }
+    if config.generation.num_beams > vocabulary:
         raise InputError(
-            f"generation.num_beams={keys['num_beams']}: the vocabulary has {vocabulary} tokens"
+            f"generation.num_beams={config.generation.num_beams}: the vocabulary has {vocabulary} "
+            "tokens"
         )
-    end_token_ids = tuple(ends or tokenizer.end_token_ids)
-    return BeamSettings(end_token_ids=end_token_ids, sampling=sampling, **keys)
+    return BeamSettings(
+        **{field.name: keys[field.name] for field in fields(SearchSettings)},
+        end_token_ids=tuple(config.generation.eos_token_ids or tokenizer.end_token_ids),
+        sampling=Sampling(**drawing, seed=config.seed) if drawing else None,
+    )
 
 
 def make_queries(contexts: list[Context], decoder: Decoder) -> tuple[list[list[int]], int]:

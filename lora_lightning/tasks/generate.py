@@ -148,7 +148,10 @@ def decode(
 
 def settings_key(settings: dict[str, Any]) -> str:
     """Return a short name for settings that decide the predictions."""
-    speed = ("batch_size", "max_memory")  # which decide nothing else
-    generation = {k: v for k, v in settings["generation"].items() if k not in speed}
-    plain = settings | {"generation": generation}
+    speed = ("batch_size", "max_memory", "packed")  # which decide nothing else
+    deciding = {
+        group: {k: v for k, v in settings[group].items() if k not in speed}
+        for group in ("generation", "model")
+    }
+    plain = settings | deciding
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

@@ -22,7 +22,12 @@ def decode_named(
         InputError: the model's logits for a context are no numbers; names the context's id.
     """
     results = decode_contexts(
-        decoder.model, queries, decoder.settings, decoder.batch_size, decoder.max_memory
+        decoder.model,
+        queries,
+        decoder.settings,
+        decoder.batch_size,
+        decoder.max_memory,
+        decoder.packing,
     )
     try:
         for index, hypotheses in results:

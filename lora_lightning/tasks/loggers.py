@@ -33,7 +33,7 @@ def open_loggers(
 ) -> Iterator[list[Logger]]:
     """Yield this job's loggers, not yet begun; those that keep a run are told how the job ended.
 
-    Training has them all, decoding and scoring only W&B, which can add to the training's run.
+    Training has them all, decoding and scoring those that can add to the training's run.
 
     Args:
         config: of the command.
@@ -44,7 +44,11 @@ def open_loggers(
     Raises:
         InputError: an online W&B run has no key. It is raised at once, and nothing is asked.
     """
-    loggers = training_loggers(config.logger, folder, resumed_at) if task == "train" else []
+    loggers = configured_loggers(config.logger, resumed_at)
+    if task == "train":
+        loggers = [MetricsFile(folder / "metrics.csv"), *loggers]
+    else:
+        loggers = [*run_loggers(loggers)]
     is_recorded = not config.dry_run and getattr(rank_zero_only, "rank", 0) == 0
     if "wandb" in config.logger and is_recorded:
         if config.logger.wandb.offline:
@@ -64,14 +68,13 @@ def open_loggers(
             logger.end(code)
 
 
-def training_loggers(nodes: DictConfig, folder: Path, resumed_at: int | None) -> list[Logger]:
-    """Return metrics.csv and the loggers of the config that need nothing but the run's folder."""
+def configured_loggers(nodes: DictConfig, resumed_at: int | None) -> list[Logger]:
+    """Return the loggers of the config but W&B, which needs to know what it goes on with."""
     nodes = nodes.copy()
     if resumed_at is not None and "tensorboard" in nodes:
         with open_dict(nodes):  # TensorBoard hides what it logged later
             nodes.tensorboard.purge_step = resumed_at + 1
-    others = [build(node) for name, node in nodes.items() if name != "wandb"]
-    return [MetricsFile(folder / "metrics.csv"), *others]
+    return [build(node) for name, node in nodes.items() if name != "wandb"]
 
 
 def exit_code_of(error: BaseException) -> int:

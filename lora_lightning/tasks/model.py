@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from transformers import GPT2LMHeadModel
@@ -11,6 +10,7 @@ from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.gpt2.load import check_vocabulary, load_base
 from lora_lightning.methods.adapter_files import is_whole_model, load_adapter
+from lora_lightning.methods.method import Method
 from lora_lightning.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def load_bare_base(model: DictConfig, tokenizer: Tokenizer) -> GPT2LMHeadModel:
 
 
 def load_model(
-    model: DictConfig, method: Any, tokenizer: Tokenizer, adapters: list[Path]
+    model: DictConfig, method: Method, tokenizer: Tokenizer, adapters: list[Path]
 ) -> GPT2LMHeadModel:
     """Load the base, apply the method, and load adapters over it one after another.
 

@@ -8,10 +8,14 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
-from omegaconf import DictConfig
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.checkpoints.files import AtomicCheckpoints
+from lora_lightning.config.build import build
 from lora_lightning.config.rules import check_config
+from lora_lightning.config.trainer import OURS
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.process import process_rank
 from lora_lightning.tracking.progress import progress_callback
 
@@ -46,32 +50,48 @@ def build_trainer(
     folder: Path,
     limit_val_batches: float | None = None,
 ) -> pl.Trainer:
-    """Return Lightning's Trainer for the keys that are Lightning's.
+    """Return Lightning's Trainer: our keys that are Lightning's too, and every further argument.
 
     Our own keys (accumulation, clipping, the run's length, validation within an epoch) steer the
     module: optimization is manual, and there is no sanity validation, which would use up the
     generator of the round-up rows.
+
+    Raises:
+        InputError: Lightning refuses a further argument, or a combination of them.
     """
-    progress = progress_callback(trainer.progress_every_n_seconds)
-    return pl.Trainer(
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        num_nodes=trainer.num_nodes,
-        strategy=trainer.strategy,
-        precision=trainer.precision,
-        max_epochs=trainer.max_epochs,
-        limit_val_batches=1.0 if limit_val_batches is None else limit_val_batches,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        logger=loggers or False,
-        callbacks=[*callbacks, progress],
-        plugins=[AtomicCheckpoints()],
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        enable_model_summary=False,
-        enable_progress_bar=isinstance(progress, ProgressBar),
-        default_root_dir=folder,
-        profiler=profiler(trainer.profiler, folder / "profile"),
-    )
+    added = [str(key) for key in trainer if key not in OURS]
+    further = build(OmegaConf.masked_copy(trainer, added))
+    plugins = further.pop("plugins", None) or []
+    plugins = plugins if isinstance(plugins, list) else [plugins]
+    shows_bar = further.get("enable_progress_bar")
+    progress = progress_callback(trainer.progress_every_n_seconds, shows_bar)
+    arguments: dict[str, Any] = {
+        "accelerator": trainer.accelerator,
+        "devices": trainer.devices,
+        "num_nodes": trainer.num_nodes,
+        "strategy": trainer.strategy,
+        "precision": trainer.precision,
+        "max_epochs": trainer.max_epochs,
+        "limit_val_batches": 1.0 if limit_val_batches is None else limit_val_batches,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "logger": loggers or False,
+        "callbacks": [*callbacks, progress],
+        "plugins": [AtomicCheckpoints(), *plugins],
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
+        "enable_model_summary": False,
+        "default_root_dir": folder,
+        "profiler": profiler(trainer.profiler, folder / "profile"),
+        **further,
+        "enable_progress_bar": isinstance(progress, ProgressBar),
+    }
+    if not added:
+        return pl.Trainer(**arguments)
+    try:
+        return pl.Trainer(**arguments)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        given = ", ".join(f"trainer.{key}" for key in added)
+        raise InputError(f"{given}: Lightning refuses this ({first_line(error)})") from None
 
 
 def profiler(kind: str | None, folder: Path) -> Profiler | None:

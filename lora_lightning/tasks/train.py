@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from transformers import GPT2LMHeadModel
@@ -17,10 +18,12 @@ from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, checksum
 from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.renamed import with_current_names
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
+from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.method import Method
 from lora_lightning.process import process_rank
 from lora_lightning.runs.claim import claimed
@@ -80,8 +83,9 @@ def train(config: DictConfig) -> float | None:
     start(config)
     resumed = None
     if config.resume is not None:
-        values = flat_values(config, Path.cwd())
-        resumed = open_resumed(config.resume, values, config.resume_force)
+        values = flat_values(with_current_names(config), Path.cwd())
+        overrides = HydraConfig.get().overrides.task
+        resumed = open_resumed(config.resume, values, overrides, config.resume_force)
     resumed_at = None if resumed is None else resumed.saved["update"]
     folder = output_folder()
     with (
@@ -146,6 +150,8 @@ def build_training(
 def run_training(training: Training, config: DictConfig) -> None:
     """Train, and complete the run folder: config.yaml at the start, run.json at the end."""
     record = begin_run(training, config)
+    device = training.trainer.strategy.root_device
+    pack_for_training(training.model, config.model.get("packed", "auto"), device)
     training.model.train()  # transformers loads models in evaluation mode, without dropout
     fit(training, config.trainer.validate_first)
     record |= training.saving.record() | {"throughput": training.module.median_throughput()}

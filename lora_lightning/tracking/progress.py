@@ -20,9 +20,15 @@ SHOWN = {
 }
 
 
-def progress_callback(every_n_seconds: float) -> pl.Callback:
-    """Return the progress display that suits where the output goes."""
-    return Bar() if sys.stderr.isatty() else PlainLines(every_n_seconds)
+def progress_callback(every_n_seconds: float, shows_bar: bool | None = None) -> pl.Callback:
+    """Return the progress display that was asked for, or that suits where the output goes.
+
+    Args:
+        every_n_seconds: between two plain lines.
+        shows_bar: a bar or plain lines; None: a bar on a terminal.
+    """
+    shows_bar = sys.stderr.isatty() if shows_bar is None else shows_bar
+    return Bar() if shows_bar else PlainLines(every_n_seconds)
 
 
 def shown(latest: dict[str, float]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import wandb
 from lightning.pytorch.loggers import WandbLogger
@@ -11,10 +11,12 @@ from lightning.pytorch.loggers import WandbLogger
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json, read_json_lines, write_json
 from lora_lightning.methods.method import ParameterRow
+from lora_lightning.ranges import GIVEN, CountOrZero, Text, ranged
 from lora_lightning.runs.folder import LOGGER_IDS
 from lora_lightning.tracking.run_logger import RunLogger
 
 
+@ranged("logger.wandb")
 class WandbRun(WandbLogger, RunLogger):
     """Lightning's logger with the tables and artifacts of our runs; used in rank 0 alone.
 
@@ -41,17 +43,17 @@ class WandbRun(WandbLogger, RunLogger):
     def __init__(
         self,
         *,
-        project: str,
-        save_dir: str,
-        entity: str | None = None,
-        name: str | None = None,
-        group: str | None = None,
-        job_type: str | None = None,
-        tags: Sequence[str] = (),
+        project: Text,
+        save_dir: Text,
+        entity: Text | None = None,
+        name: Text | None = None,
+        group: Text | None = None,
+        job_type: Annotated[Text | None, GIVEN] = None,
+        tags: Sequence[Text] = (),
         offline: bool = False,
         log_adapter: bool = True,
-        prediction_rows: int = 100,
-        id: str | None = None,
+        prediction_rows: CountOrZero = 100,
+        id: Annotated[Text | None, GIVEN] = None,
     ) -> None:
         # Not Lightning's own `offline`: it sets WANDB_MODE for all later jobs of this process.
         mode = "offline" if offline else None

@@ -7,23 +7,24 @@ models (section 4). Vectors, which are biases and DoRA's magnitudes, have the ra
 no decay, as in the authors' code and in PEFT. A schedule multiplies both rates.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch.nn import Parameter
 from torch.optim import AdamW
 
 from lora_lightning.errors import InputError
-from lora_lightning.training.optimizers import NamedParameters, decay_groups
+from lora_lightning.ranges import NotNegative, Positive, ranged
+from lora_lightning.training.optimizers import Betas, NamedParameters, decay_groups
 
 
+@ranged("optimizer")
 def lora_plus(
     named_parameters: NamedParameters,
-    lr: float,
-    lr_ratio: float,
-    weight_decay: float,
-    betas: Sequence[float],
-    eps: float,
+    lr: NotNegative,
+    lr_ratio: Positive,
+    weight_decay: NotNegative,
+    betas: Betas,
+    eps: Positive,
 ) -> AdamW:
     """Build torch's AdamW over the groups of LoRA+.
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lora_lightning.errors import InputError
+from lora_lightning.ranges import Share, ranged
 from lora_lightning.training.cross_entropy import linear_cross_entropy_sum
 
 COUNT_OFFSET = 1e-4  # the reference divides by the number of labels plus this
@@ -76,7 +77,7 @@ class TrainingLoss(ABC):
             up to 1e-4 it counts as 0, as in the reference.
     """
 
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
 
     @abstractmethod
     def labelled(self, batch: LabelledBatch) -> Tensor:
@@ -117,6 +118,7 @@ class TrainingLoss(ABC):
         return batch_loss(total, len(targets))
 
 
+@ranged("loss")
 @dataclass(frozen=True)
 class CompletionLoss(TrainingLoss):
     """Loss over the completion, its end token included (the reference's `clm`)."""
@@ -126,6 +128,7 @@ class CompletionLoss(TrainingLoss):
         return batch.completion_positions
 
 
+@ranged("loss")
 @dataclass(frozen=True)
 class JointLoss(TrainingLoss):
     """Loss over context and completion (the reference's `jlm`)."""

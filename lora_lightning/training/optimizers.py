@@ -1,14 +1,18 @@
 """Optimizers, each built from named parameters and the keys of its config."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MaxLen, MinLen
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 
+from lora_lightning.ranges import NotNegative, Positive, Probability, ranged
+
 NamedParameters = Sequence[tuple[str, Parameter]]
+Betas = Annotated[Sequence[Probability], MinLen(2), MaxLen(2)]
 
 
 class ReferenceAdamW(Optimizer):
@@ -135,12 +139,13 @@ def decay_groups(
     return [group for group in groups if group["params"]]
 
 
+@ranged("optimizer")
 def adamw(
     named_parameters: NamedParameters,
-    lr: float,
-    weight_decay: float,
-    betas: Sequence[float],
-    eps: float,
+    lr: NotNegative,
+    weight_decay: NotNegative,
+    betas: Betas,
+    eps: Positive,
 ) -> AdamW:
     """Build torch's AdamW; arguments as there."""
     beta1, beta2 = betas
@@ -153,12 +158,13 @@ def adamw(
     )
 
 
+@ranged("optimizer")
 def adamw_reference(
     named_parameters: NamedParameters,
-    lr: float,
-    weight_decay: float,
-    betas: Sequence[float],
-    eps: float,
+    lr: NotNegative,
+    weight_decay: NotNegative,
+    betas: Betas,
+    eps: Positive,
     correct_bias: bool,
     no_decay_bias: bool,
 ) -> ReferenceAdamW:
@@ -173,7 +179,13 @@ def adamw_reference(
     )
 
 
-def sgd(named_parameters: NamedParameters, lr: float, weight_decay: float, momentum: float) -> SGD:
+@ranged("optimizer")
+def sgd(
+    named_parameters: NamedParameters,
+    lr: NotNegative,
+    weight_decay: NotNegative,
+    momentum: Probability,
+) -> SGD:
     """Build torch's SGD; arguments as there."""
     return SGD(
         [parameter for _, parameter in named_parameters],

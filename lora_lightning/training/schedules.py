@@ -9,12 +9,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
+from annotated_types import MinLen
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lora_lightning.errors import InputError
+from lora_lightning.ranges import Count, CountOrZero, NotNegative, ranged
 
 Per = Literal["optimizer_step", "micro_step"]
 
@@ -93,7 +95,7 @@ class WarmupSchedule(ABC):
     """
 
     per: Per = "optimizer_step"
-    warmup_steps: int = 0
+    warmup_steps: CountOrZero = 0
 
     run_steps: ClassVar[None] = None
 
@@ -102,6 +104,7 @@ class WarmupSchedule(ABC):
         """Return rate / base_lr at call t of a run of `total_steps`."""
 
 
+@ranged("scheduler")
 @dataclass(frozen=True)
 class ConstantSchedule(WarmupSchedule):
     """Warm-up, then the optimizer's rate; arguments as in `WarmupSchedule`."""
@@ -111,6 +114,7 @@ class ConstantSchedule(WarmupSchedule):
         return constant_factor(t, self.warmup_steps)
 
 
+@ranged("scheduler")
 @dataclass(frozen=True)
 class LinearSchedule(WarmupSchedule):
     """Warm-up, then a straight line down to 0; further arguments as in `WarmupSchedule`.
@@ -119,13 +123,14 @@ class LinearSchedule(WarmupSchedule):
         total_steps: where the rate reaches 0; None: at the end of the run.
     """
 
-    total_steps: int | None = None
+    total_steps: Count | None = None
 
     def factor(self, t: int, base_lr: float, total_steps: int) -> float:
         """Return `linear_factor`."""
         return linear_factor(t, self.warmup_steps, self.total_steps or total_steps)
 
 
+@ranged("scheduler")
 @dataclass(frozen=True)
 class CosineSchedule(WarmupSchedule):
     """Warm-up, then half a cosine down to 0; further arguments as in `WarmupSchedule`.
@@ -134,13 +139,14 @@ class CosineSchedule(WarmupSchedule):
         total_steps: where the rate reaches 0; None: at the end of the run.
     """
 
-    total_steps: int | None = None
+    total_steps: Count | None = None
 
     def factor(self, t: int, base_lr: float, total_steps: int) -> float:
         """Return `cosine_factor`."""
         return cosine_factor(t, self.warmup_steps, self.total_steps or total_steps)
 
 
+@ranged("scheduler")
 @dataclass(frozen=True)
 class CyclicSchedule:
     """Rates given point by point; see `cyclic_rate`. They replace the optimizer's rate.
@@ -149,13 +155,24 @@ class CyclicSchedule:
         per: what the counts count, updates or micro-batches.
         steps: increasing counts; the run ends at the last one, as in the reference.
         lrs: a rate for each of them.
+
+    Raises:
+        InputError: the steps do not increase, or not each has one rate.
     """
 
     per: Per
-    steps: Sequence[int]
-    lrs: Sequence[float]
+    steps: Annotated[Sequence[CountOrZero], MinLen(1)]
+    lrs: Annotated[Sequence[NotNegative], MinLen(1)]
 
     warmup_steps: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        steps, rates = list(self.steps), list(self.lrs)
+        if len(steps) != len(rates) or sorted(set(steps)) != steps:
+            raise InputError(
+                f"scheduler.steps={steps}, scheduler.lrs={rates}: needs increasing steps and one "
+                "rate for each"
+            )
 
     @property
     def run_steps(self) -> int:

@@ -63,15 +63,6 @@ def test_an_unknown_option_lists_those_that_exist(tmp_path):
     assert "sample_e2e" in error
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
-def test_help_shows_examples_groups_and_keys(command, capsys):
-    run_command(command, "--help")
-    output = capsys.readouterr().out
-    assert f"python {command}.py" in output
-    for shown in ("Groups", "*sample_e2e", "data.max_length=512", "generation.num_beams=10"):
-        assert shown in output
-
-
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
     assert f"run={tmp_path}" in error_of("generate", f"run={tmp_path}")
     assert "no such folder" in error_of("evaluate", f"run={tmp_path / 'absent'}")

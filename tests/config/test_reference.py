@@ -1,5 +1,6 @@
 """docs/config.md and --help say of every key what the configs and rules say."""
 
+import re
 import shutil
 import sys
 
@@ -9,13 +10,15 @@ from lora_lightning import config_reference
 from lora_lightning.cli.help import help_lines
 from lora_lightning.config.files import Key, default_options, description, keys_of
 from lora_lightning.config.reference import CONFIGS, UNITS, reference
-from lora_lightning.config.rules import FREE_GROUPS, RULES
+from lora_lightning.config.rules import OF_MANY, UNCHECKED, types_of
 from lora_lightning.config_reference import PAGE
+from lora_lightning.errors import InputError
+from tests.config.test_rules import OPTIONS, composed
 
 
 @pytest.fixture(scope="module")
 def rows():
-    lines = [line for line in reference().splitlines() if line.startswith("| `")]
+    lines = [line for line in reference().splitlines() if re.match(r"\| `.*\|.*\|.*\|.*\|", line)]
     return [line.replace("\\|", "/").strip("| ").split(" | ") for line in lines]
 
 
@@ -23,8 +26,10 @@ def test_the_page_is_current():
     assert PAGE.read_text(encoding="utf-8") == reference(), "run make docs"
 
 
-def test_every_key_with_a_rule_has_a_row(rows):
-    assert set(RULES) <= {row[0].strip("`") for row in rows}
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_argument_that_a_config_may_give_has_a_row(rows, option):
+    config = composed(option)
+    assert set(types_of(config)) <= {row[0].strip("`") for row in rows}
 
 
 def test_every_row_says_what_the_key_means(rows):
@@ -32,12 +37,12 @@ def test_every_row_says_what_the_key_means(rows):
 
 
 def test_every_row_of_ours_says_what_is_allowed(rows):
-    ours = [row for row in rows if row[0].strip("`").split(".")[0] not in FREE_GROUPS]
+    ours = [row for row in rows if row[0].strip("`").split(".")[0] not in (*UNCHECKED, *OF_MANY)]
     assert [row[0] for row in ours if not row[3].strip()] == []
 
 
-def test_units_belong_to_keys_that_exist():
-    assert set(UNITS) <= set(RULES)
+def test_units_belong_to_keys_that_exist(rows):
+    assert set(UNITS) <= {row[0].strip("`") for row in rows}
 
 
 def test_a_default_that_differs_between_options_is_named_with_its_option(rows):
@@ -51,7 +56,7 @@ def test_a_page_that_is_not_current_is_an_error(monkeypatch, tmp_path):
     page.write_text("old")
     monkeypatch.setattr(config_reference, "PAGE", page)
     monkeypatch.setattr(sys, "argv", ["config_reference", "--check"])
-    with pytest.raises(SystemExit, match="make docs"):
+    with pytest.raises(InputError, match="make docs"):
         config_reference.main()
     monkeypatch.setattr(sys, "argv", ["config_reference"])
     config_reference.main()
@@ -66,6 +71,15 @@ def test_a_file_lends_its_comments_to_its_children(tmp_path):
         "rate": Key("3", "per update"),
         "size": Key("2", "rows"),
     }
+
+
+def test_a_group_may_share_a_file_beside_its_folder(tmp_path):
+    (tmp_path / "rows.yaml").write_text("size: 2 # rows\n")
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "own.yaml").write_text(
+        "defaults:\n  - /rows@_here_\n  - _self_\nsize: 3\n"
+    )
+    assert keys_of(tmp_path / "rows" / "own.yaml") == {"size": Key("3", "rows")}
 
 
 def test_an_optional_group_is_known_by_its_name():

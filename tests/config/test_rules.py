@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from lora_lightning.config import resolvers
 from lora_lightning.config.build import build
 from lora_lightning.config.keys import flat_keys
-from lora_lightning.config.rules import FREE_GROUPS, RULES, check_config
+from lora_lightning.config.rules import OF_MANY, UNCHECKED, check_config, types_of
 from lora_lightning.data.tokenizer import load_tokenizer
 from lora_lightning.errors import InputError
 from lora_lightning.tasks.decoder import beam_settings
@@ -86,14 +86,15 @@ def test_every_trainer_can_be_built(option, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
-def test_every_key_has_a_rule(command):
+def test_every_key_has_a_type(command):
     config = composed(command=command)
     ours = [
         key
         for key in flat_keys(config)
-        if key.split(".")[0] not in FREE_GROUPS and not key.split(".")[-1].startswith("_")
+        if key.split(".")[0] not in (*UNCHECKED, *OF_MANY)
+        and not key.split(".")[-1].startswith("_")
     ]
-    assert set(ours) <= set(RULES)
+    assert set(ours) <= set(types_of(config))
 
 
 @pytest.mark.parametrize(
@@ -165,3 +166,21 @@ def test_the_papers_settings_differ_from_the_readmes_in_length_penalty_and_check
         assert (config.method.rank, config.method.alpha, config.optimizer.lr) == (4, 32, 2e-4)
         assert (config.scheduler.warmup_steps, config.trainer.max_epochs) == (500, 5)
         assert config.data.batch_size == 8
+
+
+@pytest.mark.parametrize("size", ["medium", "large"])
+@pytest.mark.parametrize(
+    ("data", "dropout", "smoothing", "decay"),
+    [("e2e", 0.1, 0.1, 0.01), ("webnlg", 0.1, 0.1, 0.01), ("dart", 0.0, 0.0, 0.0)],
+)
+def test_each_data_set_has_the_papers_regularisation(data, size, dropout, smoothing, decay):
+    for config in (
+        composed(f"experiment={data}/gpt2_{size}"),
+        composed(f"experiment={data}/gpt2_{size}_readme"),
+    ):
+        assert config.data.dir.endswith({"webnlg": "webnlg_challenge_2017"}.get(data, data))
+        assert config.model.path == f"openai-community/gpt2-{size}"
+        assert (config.method.dropout, config.loss.label_smoothing) == (dropout, smoothing)
+        assert config.optimizer.weight_decay == decay
+        assert config.optimizer._target_.endswith("adamw_reference")
+        assert (config.scheduler.per, config.seed) == ("micro_step", 110)

@@ -136,10 +136,3 @@ def test_as_a_command_an_error_is_one_line_and_exit_code_1(monkeypatch, tmp_path
     # A text as the exit code is printed, and the code is then 1.
     with pytest.raises(SystemExit, match=r"^error: output=\S+: exists"):
         runpy.run_module("lora_lightning.data.export", run_name="__main__")
-
-
-def test_help_shows_every_key(capsys):
-    main(["--help"])
-    shown = capsys.readouterr().out
-    for key in ("output", "split", "format", "overwrite", "data", "model.tokenizer"):
-        assert key in shown

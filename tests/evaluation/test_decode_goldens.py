@@ -11,7 +11,7 @@ from lora_lightning.evaluation.files import (
     write_reference_files,
     write_reference_groups,
 )
-from lora_lightning.evaluation.grouping import Group, group_rows, last_predictions
+from lora_lightning.evaluation.grouping import Group, group_rows
 from lora_lightning.evaluation.text import cut_text, tokenise
 from tests.goldens import golden, shared
 
@@ -44,17 +44,21 @@ def option(options, name, default):
 
 
 def decode_run(run, decode):
-    """The groups of a golden run, and the prediction of each."""
+    """The groups of a golden run, and the prediction of each, as the reference finds them.
+
+    It may group by given ids, keep one kind of category, and of a group's predictions, one a row,
+    it takes the last in the file's order, also where that row's reference was dropped.
+    """
     records = read_jsonl(f"{run['data']}_valid_formatted.jsonl.gz")
-    rows = [Row(r["context"], r["completion"], r.get("cate")) for r in records]
-    ids_file = option(run["options"], "--ref_unique_file", None)
-    ids = None
-    if ids_file:
+    ids = [record["context"] for record in records]
+    if ids_file := option(run["options"], "--ref_unique_file", None):
         ids = gzip.decompress(golden("decode", f"{ids_file}.gz").read_bytes()).decode().split()
-    groups = group_rows(rows, option(run["options"], "--filter", "all"), ids)
+    rows = [Row(id, r["completion"], r.get("cate")) for id, r in zip(ids, records, strict=True)]
+    kind = option(run["options"], "--filter", "all")
+    groups = group_rows([row for row in rows if kind == "all" or row.seen is (kind == "seen")])
     predictions = read_jsonl(f"{run['data']}_predictions.jsonl.gz")
-    texts = [(p["id"], cut_text(decode(p["predict"]))) for p in predictions]
-    return groups, last_predictions(groups, texts)
+    last = {ids[p["id"]]: cut_text(decode(p["predict"])) for p in predictions}
+    return groups, [last[group.context] for group in groups]
 
 
 def process(text, options):

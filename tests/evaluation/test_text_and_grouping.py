@@ -7,12 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lightning.errors import InputError
-from lora_lightning.evaluation.grouping import (
-    Group,
-    group_rows,
-    last_predictions,
-    match_predictions,
-)
+from lora_lightning.evaluation.grouping import Group, group_rows, match_predictions
 from lora_lightning.evaluation.text import cut_text, lower_and_tokenise, tokenise
 
 
@@ -71,18 +66,9 @@ def test_rows_group_by_equal_context_in_order_of_first_appearance():
     assert group_rows(ROWS) == [Group("a", (0, 2), ("one", "three")), Group("b", (1,), ("two",))]
 
 
-def test_a_filter_keeps_rows_of_one_kind_and_decides_the_order():
-    rows = [Row("a", "1", False), Row("b", "2", True), Row("a", "3", True), Row("c", "4", False)]
-    assert [g.references for g in group_rows(rows, "seen")] == [("2",), ("3",)]
-    assert [g.references for g in group_rows(rows, "unseen")] == [("1",), ("4",)]
-    assert group_rows(rows, "seen")[1].row_ids == (0, 2)
-
-
-def test_given_group_ids_take_the_place_of_contexts():
-    groups = group_rows(ROWS, group_ids=["x", "x", "y"])
-    assert [group.row_ids for group in groups] == [(0, 1), (2,)]
-    with pytest.raises(InputError, match="2 group ids for 3 rows"):
-        group_rows(ROWS, group_ids=["x", "x"])
+def test_a_groups_category_is_its_first_rows():
+    rows = [Row("a", "1", False), Row("b", "2", True), Row("a", "3", True)]
+    assert [group.seen for group in group_rows(rows)] == [False, True]
 
 
 def test_predictions_are_matched_by_id_not_by_position():
@@ -104,17 +90,10 @@ def test_predictions_that_do_not_fit_are_refused(predictions, message):
         match_predictions(group_rows(ROWS), predictions)
 
 
-def test_of_a_prediction_a_row_the_last_in_the_file_stands():
-    groups = group_rows(ROWS)
-    predictions = [(2, "second"), (1, "b"), (0, "last")]
-    assert last_predictions(groups, predictions) == ["last", "b"]
-
-
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.booleans())))
-def test_every_row_is_in_one_group_and_every_passing_row_gives_a_reference(cells):
+def test_every_row_is_in_one_group_and_gives_a_reference(cells):
     rows = [Row(*cell) for cell in cells]
     groups = group_rows(rows)
     assert sorted(i for group in groups for i in group.row_ids) == list(range(len(rows)))
-    kept = [group_rows(rows, kind) for kind in ("seen", "unseen")]
-    assert sum(len(g.references) for part in kept for g in part) == len(rows)
+    assert sum(len(group.references) for group in groups) == len(rows)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lora_lightning.data.batching import collate
 from lora_lightning.data.encoding import EncodedExample, make_row
 from lora_lightning.gpt2.forward import EAGER, Execution, packed_hidden_states
-from lora_lightning.gpt2.precision import let_precisions_mix
+from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.training.loss import CompletionLoss, JointLoss
@@ -158,13 +158,26 @@ def test_checkpointed_blocks_give_the_same_with_the_same_dropout():
     assert_gradients_close(found[1], found[0], 1e-6)
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+@pytest.mark.parametrize("name", METHODS)
+def test_packed_weights_train_as_plain_ones(name):
+    model, rows = mild_adapted(METHODS[name]), make_rows([(4, 9), (7, 3), (12, 20)])
+    expected = packed_loss(model, rows)
+    expected.backward()
+    oracle = gradients(model)
+    pack_for_training(model, True, torch.device("cpu"))
+    loss = packed_loss(model, rows)
+    loss.backward()
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+    assert_gradients_close(gradients(model), oracle)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_bfloat16_base_trains_close_to_its_float32_copy(name):
     rows = make_rows([(4, 9), (7, 3), (12, 20)])
     model = mild_adapted(METHODS[name])
     adapters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     model.bfloat16()
-    let_precisions_mix(model)
     for parameter in adapters.values():
         parameter.data = parameter.data.float()
     loss = packed_loss(model, rows)

@@ -2,19 +2,37 @@
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
-from lora_lightning.gpt2 import layout
-from lora_lightning.gpt2.layout import PackedProjection, decoding_copy
-from lora_lightning.methods.inject import inject_lora, merge_adapters
+from lora_lightning.gpt2 import precision
+from lora_lightning.gpt2.layout import PackedProjection, lay_out, shared_copy
+from lora_lightning.gpt2.projection import with_own_projections
 
 TOKENS = torch.tensor([[5, 1, 7, 2, 9]])
+SIZES = {
+    "vocab_size": 30,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
 
 
 def random_gpt2(dtype=torch.float32):
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=30, n_positions=16, n_embd=32, n_layer=2, n_head=4)
-    return GPT2LMHeadModel(config).to(dtype)
+    return with_own_projections(GPT2LMHeadModel(config).to(dtype)).eval()
+
+
+def decoding_copy(model, packing="auto"):
+    return lay_out(shared_copy(model), packing)
 
 
 def modules_of(model, kind):
@@ -22,9 +40,22 @@ def modules_of(model, kind):
 
 
 @torch.no_grad()
-def test_it_computes_the_same():
-    model = random_gpt2().eval()
-    torch.testing.assert_close(decoding_copy(model)(TOKENS).logits, model(TOKENS).logits)
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize(
+    "model",
+    [
+        random_gpt2(),
+        GPT2LMHeadModel(GPT2Config(vocab_size=30, n_embd=32, n_layer=2, n_head=4)),
+        LlamaForCausalLM(LlamaConfig(**SIZES)),
+        GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES, hidden_act="gelu_fast")),
+    ],
+    ids=["the base", "plain GPT-2", "Llama", "GPT-NeoX"],
+)
+def test_it_computes_the_same(model, packing):
+    model = model.eval()
+    twin = decoding_copy(model, packing)
+    torch.testing.assert_close(twin(TOKENS).logits, model(TOKENS).logits)
+    assert bool(modules_of(twin, PackedProjection)) == packing
 
 
 def test_the_model_stays_as_it_is():
@@ -46,21 +77,25 @@ def test_parameters_are_shared_and_projections_are_laid_out_once():
 
 
 @torch.no_grad()
-def test_merged_adapters_cost_nothing():
-    model = random_gpt2().eval()
-    inject_lora(model, rank=2, alpha=8, dropout=0.0, targets=["q", "v"])
-    torch.nn.init.normal_(model.transformer.h[0].attn.c_attn.lora_B)
-    merge_adapters(model)
-    torch.testing.assert_close(decoding_copy(model)(TOKENS).logits, model(TOKENS).logits)
+def test_the_activation_is_part_of_the_packed_product():
+    twin = decoding_copy(random_gpt2())
+    with torch.autograd.profiler.profile() as profile:
+        twin(TOKENS)
+    names = [event.name for event in profile.function_events]
+    assert names.count("mkldnn::_linear_pointwise") == 2 * 4 + 1
+    assert not {"aten::tanh", "aten::gelu", "aten::addmm"} & set(names)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("amx", [True, False])
-def test_bf16_weights_are_multiplied_in_the_faster_precision(monkeypatch, amx):
-    monkeypatch.setattr(layout, "has_amx", lambda: amx)
-    model = random_gpt2(torch.bfloat16).eval()
-    twin = decoding_copy(model)
+@pytest.mark.parametrize("packing", [True, False])
+def test_bf16_weights_are_multiplied_in_the_faster_precision(monkeypatch, amx, packing):
+    monkeypatch.setattr(precision, "has_matrix_units", lambda: amx)
+    model = random_gpt2(torch.bfloat16)
+    twin = decoding_copy(model, packing)
     assert twin.dtype == (torch.bfloat16 if amx else torch.float32)
     assert model.dtype == torch.bfloat16
-    logits = twin(TOKENS).logits.float()
-    torch.testing.assert_close(logits, model.float()(TOKENS).logits, atol=2e-2, rtol=2e-2)
+    logits = twin(TOKENS).logits
+    assert logits.dtype == twin.dtype
+    expected = model.float()(TOKENS).logits
+    torch.testing.assert_close(logits.float(), expected, atol=2e-2, rtol=2e-2)

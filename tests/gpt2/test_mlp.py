@@ -6,7 +6,7 @@ from transformers import GPT2Config
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 from lora_lightning.gpt2.mlp import mlp
-from lora_lightning.gpt2.precision import let_precisions_mix
+from lora_lightning.gpt2.projection import with_own_projections
 
 
 def frozen_mlp(**settings):
@@ -14,7 +14,7 @@ def frozen_mlp(**settings):
     module = GPT2MLP(64, GPT2Config(n_embd=16, resid_pdrop=0.0, **settings))
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter)
-    return module.requires_grad_(False)
+    return with_own_projections(module.requires_grad_(False))
 
 
 def result_and_gradient(function, x):
@@ -51,7 +51,6 @@ def test_a_trained_projection_gets_its_gradient():
 
 def test_weights_in_bfloat16_are_multiplied_in_the_inputs_float32():
     module, x = frozen_mlp().bfloat16(), torch.randn(5, 16)
-    let_precisions_mix(module)
     found = result_and_gradient(lambda x: mlp(module, x), x)
     expected = result_and_gradient(module.float(), x)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
+from lora_lightning.gpt2.projection import with_own_projections
 from lora_lightning.methods.adapter_files import load_adapter
 from lora_lightning.methods.base import adapter_tensors
 from lora_lightning.methods.biases import trained_biases
@@ -16,10 +18,20 @@ from lora_lightning.methods.rslora import RSLoRA
 QV = LoRA(rank=2, alpha=6, dropout=0.0, targets=["q", "v"])
 METHODS = {method.choice: method for method in (LoRA, RSLoRA, DoRA)}
 TARGETS = [["q", "v"], ["k"], ["q", "k", "v"], ["c_attn"], ["q", "v", "mlp.c_fc"], ["c_proj", "k"]]
+# Settings of one adapted layer around a fused projection.
+LAYERS = st.fixed_dictionaries(
+    {
+        "linear": st.booleans(),
+        "slices": st.sampled_from([(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]),
+        "rank": st.integers(1, 8),
+        "alpha": st.sampled_from([0.5, 4, 32]),
+        "dtype": st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+    }
+)
 
 
 def small_gpt2(seed: int = 0, **settings) -> GPT2LMHeadModel:
-    """A random GPT-2 of 2 layers, 16 wide, without dropout."""
+    """A random GPT-2 of 2 layers, 16 wide, without dropout, of the modules that a base has."""
     sizes = {"vocab_size": 50, "n_positions": 32, "n_embd": 16, "n_layer": 2, "n_head": 2}
     ends = {"bos_token_id": 0, "eos_token_id": 0}
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -28,7 +40,7 @@ def small_gpt2(seed: int = 0, **settings) -> GPT2LMHeadModel:
     for parameter in model.parameters():
         # Wide enough that every tensor, the biases included, shows in the logits.
         nn.init.normal_(parameter, std=0.2)
-    return model
+    return with_own_projections(model)
 
 
 def randomize(model: nn.Module, bias="none", seed: int = 1) -> nn.Module:

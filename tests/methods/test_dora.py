@@ -3,14 +3,13 @@
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from lora_lightning.errors import InputError
 from lora_lightning.methods.dora import DoRA, DoRALayer
 from lora_lightning.methods.inject import lora_layers
-from tests.methods.models import fresh, logits, small_gpt2
+from tests.methods.models import LAYERS, fresh, logits, small_gpt2
 
 
 def fused(linear=False):
@@ -145,19 +144,8 @@ def test_autocast_computes_in_low_precision():
             assert layer.train(mode)(torch.randn(3, 8)).dtype == torch.bfloat16
 
 
-shapes = st.fixed_dictionaries(
-    {
-        "linear": st.booleans(),
-        "slices": st.sampled_from([(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]),
-        "rank": st.integers(1, 8),
-        "alpha": st.sampled_from([0.5, 4, 32]),
-        "dtype": st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
-    }
-)
-
-
 @settings(max_examples=25, deadline=None)
-@given(shapes)
+@given(LAYERS)
 def test_merging_any_layer_equals_its_update_and_unmerging_restores_every_bit(case):
     torch.manual_seed(0)
     base = fused(linear=case["linear"]).to(case["dtype"])

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.lora import LoRALayer
 from tests.goldens import golden
+from tests.methods.models import LAYERS
 
 FIXTURE = Path(__file__).parent / "fixtures" / "layer.safetensors"
 
@@ -29,7 +30,7 @@ class GivenMask(nn.Module):
 
 def fused(linear=False):
     """A projection of 8 features to q, k and v with random weights."""
-    base = nn.Linear(8, 24) if linear else Conv1D(24, 8)
+    base = nn.Linear(8, 24) if linear else GPT2Projection(24, 8)
     nn.init.normal_(base.weight)
     nn.init.normal_(base.bias)
     return base
@@ -49,7 +50,7 @@ def reference(request):
 
 @pytest.fixture
 def reference_layer(reference):
-    base = Conv1D(48, 16)
+    base = GPT2Projection(48, 16)
     base.load_state_dict({"weight": reference["weight"], "bias": reference["bias"]})
     layer = LoRALayer(base, rank=4, alpha=12, dropout=0.25, slices=(0, 2), num_slices=3)
     layer.load_state_dict({"lora_A": reference["lora_A"], "lora_B": reference["lora_B"]}, False)
@@ -192,19 +193,8 @@ def test_a_merged_layer_is_its_base():
     ]
 
 
-shapes = st.fixed_dictionaries(
-    {
-        "linear": st.booleans(),
-        "slices": st.sampled_from([(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]),
-        "rank": st.integers(1, 8),
-        "alpha": st.sampled_from([0.5, 4, 32]),
-        "dtype": st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
-    }
-)
-
-
 @settings(max_examples=25, deadline=None)
-@given(shapes)
+@given(LAYERS)
 def test_merging_any_layer_equals_its_update_and_unmerging_restores_every_bit(case):
     torch.manual_seed(0)
     base = fused(linear=case["linear"]).to(case["dtype"])

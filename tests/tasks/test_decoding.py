@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lora_lightning.config.compose import composed
 from lora_lightning.data.encoding import Context
 from lora_lightning.decoding.hypotheses import NOTHING
 from lora_lightning.errors import InputError
@@ -50,10 +52,20 @@ def test_the_manifest_has_the_throughput(whole):
     assert all(value > 0 for value in manifest["throughput"].values())
 
 
-@pytest.mark.parametrize("speed", ["generation.batch_size=1", "generation.max_memory=3000000"])
-def test_batch_and_memory_change_nothing_but_the_speed(whole, tmp_path, speed):
+@pytest.mark.parametrize(
+    "speed", ["generation.batch_size=1", "generation.max_memory=3000000", "model.packed=false"]
+)
+def test_batch_memory_and_packing_change_nothing_but_the_speed(whole, tmp_path, speed):
     records, _ = generate(tmp_path / "other", "data.limit_test=12", speed)
     assert_same(records, whole[0])
+
+
+def test_the_log_says_once_what_packed_weights_take(tmp_path):
+    generate(tmp_path / "packed", "data.limit_test=1", "model.packed=true")
+    log = (tmp_path / "packed" / "generate.log").read_text()
+    assert re.findall(r"packed +weights laid out .*", log) == [
+        "packed        weights laid out for this CPU, 4.2 MB"
+    ]
 
 
 def test_log_probabilities_of_tokens_are_written_on_request_only(whole, tmp_path):
@@ -109,13 +121,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 @pytest.fixture(scope="module")
 def decoder():
     """The bundled base with a small search."""
-    from hydra import compose, initialize_config_dir
-
-    from lora_lightning.config import resolvers
-
-    resolvers.register()
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        config = compose("generate", [*SMALL, "output_dir=unused"])
+    config = composed("generate", [*SMALL, "output_dir=unused"])
     OmegaConf.resolve(config.model)
     return load_decoder(config, None)
 

@@ -203,3 +203,21 @@ def test_the_cache_of_encoded_data_changes_no_number(tmp_path):
         for name in ("without", "first", "second")
     ]
     assert tensors[0] == tensors[1] == tensors[2]
+
+
+def test_texts_are_scored_where_the_base_is_gone(copy_of_run, tmp_path):
+    moved = ("model.path=./gone", "model.tokenizer=./gone", "protocol.metrics=[bleu]")
+    run_command("evaluate", f"run={copy_of_run}", *moved, "name=", "overwrite=true",
+                "data.limit_test=5")  # fmt: skip
+    scores = json.loads((copy_of_run / "evaluation" / "test" / "metrics.json").read_text())
+    assert scores["scores"]["bleu"] is not None
+
+
+def test_token_ids_cannot_be_scored_without_a_tokenizer(copy_of_run, tmp_path):
+    rows = write_rows(tmp_path / "ids.jsonl", [{"context": [5, 6], "completion": [7, 8]}])
+    predictions = write_rows(
+        tmp_path / "predictions.jsonl", [{"id": 0, "context": "", "text": "a text"}]
+    )
+    error = error_of("evaluate", "data=jsonl", f"data.test={rows}", f"predictions={predictions}",
+                     "model.path=./gone", f"output_dir={tmp_path / 'out'}")  # fmt: skip
+    assert "model.path=./gone: no such folder" in error

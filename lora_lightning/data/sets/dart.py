@@ -9,6 +9,7 @@ from lora_lightning.data.records import expect, field, require_rows
 from lora_lightning.data.sources import RawFile, find
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json
+from lora_lightning.ranges import ranged
 
 PARTIAL_TRAIN = "dart-v1.1.1-partial-train.json"
 FILES = {
@@ -53,6 +54,7 @@ def _triple(triple: Any, place: str) -> str:
     return f"{subject} : {relation.lower()} : {object_}"
 
 
+@ranged("data")
 class DARTDataModule(RawFolderDataModule):
     """DART v1.1.1: `dart-v1.1.1-full-{train,dev,test}.json`.
 

@@ -14,6 +14,7 @@ from lora_lightning.data.records import (
 )
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_lines
+from lora_lightning.ranges import Text, ranged
 
 
 def read_jsonl(path: Path) -> list[Example]:
@@ -43,6 +44,7 @@ def _optional(record: dict[str, Any], key: str, kind: type[Any], place: str) -> 
     return None if record.get(key) is None else field(record, key, kind, place)
 
 
+@ranged("data")
 class JsonlDataModule(DataToTextModule):
     """Own data, one JSON-lines file a split.
 
@@ -58,9 +60,9 @@ class JsonlDataModule(DataToTextModule):
     def __init__(
         self,
         *,
-        train: str | Path | None = None,
-        valid: str | Path | None = None,
-        test: str | Path | None = None,
+        train: Text | Path | None = None,
+        valid: Text | Path | None = None,
+        test: Text | Path | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)

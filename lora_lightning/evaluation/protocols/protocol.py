@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.measurement import Measurement
 from lora_lightning.evaluation.segment import Segment, separator_note
+from lora_lightning.ranges import Texts, ranged
 
 
 class Scorer(Protocol):
@@ -24,6 +25,7 @@ class Scorer(Protocol):
         """End whatever still runs for the scorer."""
 
 
+@ranged("protocol")
 class ScoringProtocol(ABC):
     """The scoring convention of one data set; its constructor's arguments are the config's keys.
 
@@ -42,11 +44,9 @@ class ScoringProtocol(ABC):
     # Numbers of groups, references, seen and unseen groups of the published test set.
     test_set_counts: ClassVar[dict[str, int]] = {}
 
-    def __init__(self, metrics: Sequence[str] | None = None) -> None:
+    def __init__(self, metrics: Texts | None = None) -> None:
         self.metrics = self.metric_names if metrics is None else tuple(metrics)
         allowed = f"{self.name} has {', '.join(self.metric_names)}"
-        if not self.metrics:
-            raise InputError(f"protocol.metrics is empty; {allowed}; null means all")
         for metric in self.metrics:
             if metric not in self.metric_names:
                 raise InputError(f"protocol.metrics: {metric!r} is no metric here; {allowed}")

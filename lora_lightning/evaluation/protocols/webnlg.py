@@ -17,10 +17,12 @@ from lora_lightning.evaluation.protocols.generation_eval import GenerationEvalSc
 from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol
 from lora_lightning.evaluation.segment import Segment, subset_positions
 from lora_lightning.evaluation.text import lower_and_tokenise, tokenise
+from lora_lightning.ranges import Text, Texts, ranged
 
 REFERENCE_FILES = 6
 
 
+@ranged("protocol")
 class WebNLGProtocol(ScoringProtocol):
     """Score lower-cased, tokenised texts against at most six references.
 
@@ -36,9 +38,7 @@ class WebNLGProtocol(ScoringProtocol):
     published_digits: ClassVar = {"bleu": (1, 1), "meteor": (1, 2), "ter": (1, 2)}
     test_set_counts: ClassVar = {"groups": 1862, "references": 4922, "seen": 971, "unseen": 891}
 
-    def __init__(
-        self, metrics: Sequence[str] | None = None, seen_lines: str | Path | None = None
-    ) -> None:
+    def __init__(self, metrics: Texts | None = None, seen_lines: Text | Path | None = None) -> None:
         super().__init__(metrics)
         self.seen_lines = None if seen_lines is None else Path(seen_lines)
 

@@ -1,0 +1,103 @@
+"""The keys of the commands themselves, and of groups that describe no object of their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from lora_lightning.errors import InputError
+from lora_lightning.ranges import Seed, Text, Texts
+
+Split = Literal["train", "valid", "test"]
+Checkpoint = Literal["last", "best"]
+CHAINS: tuple[list[str], ...] = ([], ["generate"], ["generate", "evaluate"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Keys of every command; what they mean says its config file."""
+
+    groups: ClassVar[tuple[str, ...]] = (
+        "data",
+        "model",
+        "method",
+        "generation",
+        "protocol",
+        "logger",
+    )
+
+    name: str | int
+    output_dir: Text
+    overwrite: bool
+    on_job_failure: Literal["skip", "raise"]
+    seed: Seed
+    dry_run: bool
+    trust: bool
+    split: Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command):
+    """Keys of `train.py`.
+
+    Raises:
+        InputError: `then` leaves out a step.
+    """
+
+    groups = (*Command.groups, "optimizer", "scheduler", "loss", "trainer", "callbacks",
+              "evaluation")  # fmt: skip
+
+    adapter: Text | None
+    resume: Text | None
+    resume_force: bool
+    then: Sequence[Literal["generate", "evaluate"]]
+    checkpoint: Checkpoint
+    optimized_metric: Text
+
+    def __post_init__(self) -> None:
+        if list(self.then) not in CHAINS:
+            raise InputError(f"then={self.then}: allowed is [generate] or [generate,evaluate]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate(Command):
+    """Keys of `generate.py`."""
+
+    groups = (*Command.groups, "trainer")
+
+    run: Text | None
+    adapter: Text | None
+    checkpoint: Checkpoint
+    text: str | None
+    inputs: Text | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Keys of `evaluate.py`."""
+
+    groups = (*Command.groups, "evaluation")
+
+    run: Text | None
+    predictions: Text | None
+    hypotheses: Text | None
+    references: Text | Texts | None
+
+
+@dataclass(frozen=True)
+class Base:
+    """Keys of `model`: the frozen base."""
+
+    path: Text
+    tokenizer: Text
+    dtype: Literal["float32", "bfloat16"]
+    packed: Literal["auto", True, False]
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Keys of `evaluation`: the programs that scorers need."""
+
+    java: Text | None
+
+
+COMMANDS: dict[str, type[Command]] = {"train": Train, "generate": Generate, "evaluate": Evaluate}
