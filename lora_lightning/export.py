@@ -19,7 +19,6 @@ from omegaconf import OmegaConf
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import run_program
 from lora_lightning.config.build import build
-from lora_lightning.config.trust import trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
@@ -53,8 +52,7 @@ def export(arguments: list[str]) -> Path:
         raise InputError(f"output={output} exists; give another path, or overwrite=true")
     outputs = REPOSITORY / "outputs" / "train"
     run = latest_run(outputs) if keys["run"] == "latest" else RunFolder.open(keys["run"])
-    with trusted_no_longer():
-        run.check(trust_of(keys["trust"] is True))
+    run.check_alone(keys["trust"] is True)
     write(run, keys["checkpoint"], keys["format"], output)
     return output
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lora_lightning.config.trust import trust_of, trusted_no_longer
 from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
@@ -27,8 +26,7 @@ class LoadedRun:
 
     def __init__(self, path: str | Path, checkpoint: str = "last", trust: bool = False) -> None:
         run = RunFolder.open(path)
-        with trusted_no_longer():
-            run.check(trust_of(trust))
+        run.check_alone(trust)
         self.config = run.resolved_config
         with named_in_errors(run.path / RESOLVED):
             self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))

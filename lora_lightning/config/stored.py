@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.allowed import is_allowed
 from lora_lightning.config.own import is_own
+from lora_lightning.config.renamed import current_name
 from lora_lightning.config.trust import Trust
 from lora_lightning.errors import InputError
 
@@ -113,7 +114,7 @@ def is_given(key: str, given: Collection[str]) -> bool:
 def _check_mapping(place: str, node: Mapping[Any, Any], source: str, trust: Trust) -> None:
     name = node.get("_target_")
     if "_target_" in node and not (
-        isinstance(name, str) and is_allowed(place, name, trust.user_folder)
+        isinstance(name, str) and is_allowed(place, current_name(name), trust.user_folder)
     ):
         where = f"{place}._target_" if place else "_target_"
         raise InputError(

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning.config.build import build
 from lora_lightning.config.compose import composed
+from lora_lightning.config.trust import import_from
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text, encode_examples
 from lora_lightning.data.example import Example
@@ -118,6 +119,7 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
 def _data_module(overrides: list[str]) -> DataToTextModule:
     try:
         config = composed("train", overrides)
+        import_from(Path(config.paths.user_dir).absolute())
         tokenizer = load_tokenizer(config.model.tokenizer)
         module: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
         return module

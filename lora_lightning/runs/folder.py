@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.stored import check_choice, check_classes, without_resolvers
-from lora_lightning.config.trust import SWITCH, Trust
+from lora_lightning.config.trust import SWITCH, Trust, trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
 from lora_lightning.files import require_links_within
 from lora_lightning.process import process_rank
@@ -87,6 +87,15 @@ class RunFolder:
         self.require_options()
         if not trust.everything:
             require_links_within(self.path, SWITCH)
+
+    def check_alone(self, trust: bool) -> None:
+        """Check as `check` does, for a caller that has no command line.
+
+        Args:
+            trust: whether whoever wrote the folder may decide which code is run.
+        """
+        with trusted_no_longer():
+            self.check(trust_of(trust))
 
     def switch(self, user_folder: Path) -> str:
         """Return what a command line that goes on with this run needs besides: nothing, mostly."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from lora_lightning.config.commands import COMMANDS
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
@@ -26,7 +27,6 @@ from lora_lightning.files import (
 PLAN = "sweep.json"
 JOB = "job.json"
 ERROR = "error.txt"
-COMMANDS = ("train", "generate", "evaluate")
 
 
 @dataclass(frozen=True)
