@@ -2,6 +2,7 @@
 
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from lora_lightning.checkpoints.loop_state import (
     restore_random_state,
 )
 from lora_lightning.checkpoints.signals import SignalWatch
-from lora_lightning.errors import Interrupted
+from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.files import require_folder, size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
 from lora_lightning.methods.method import Method
+from lora_lightning.process.ranks import missing_ranks, named
 from lora_lightning.training.module import FineTuning
+
+ANSWER = timedelta(seconds=20)  # in which a rank that does not hang says that it is there
 
 
 class SaveRun(Checkpoint):
@@ -111,9 +115,22 @@ class SaveRun(Checkpoint):
         if received:
             raise self._interrupted(received, module)
 
-    def on_exception(self, *_: Any) -> None:
-        """Leave signals to others again."""
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave signals to others again, and say which rank a collective waited for in vain.
+
+        Raises:
+            InputError: a collective's time was over, and a rank does not answer.
+        """
         self._signals.stop()
+        if "timed out" not in str(exception).lower():
+            return
+        if missing := missing_ranks("after a collective's time was over", ANSWER):
+            raise InputError(
+                f"{named(missing)} did not come to a collective in time, nor answers; look why it "
+                f"hangs, and go on with: python train.py resume={self.folder}"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""

@@ -28,7 +28,11 @@ from lora_lightning.errors import (
     presentable,
 )
 from lora_lightning.process import REPOSITORY
-from lora_lightning.process.parent import end_with_parent, let_parent_end_first
+from lora_lightning.process.parent import (
+    end_with_parent,
+    is_rank_of_lightning,
+    let_parent_end_first,
+)
 from lora_lightning.process.signals import ended_by_signals
 
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
@@ -46,6 +50,8 @@ def run(main: Callable[[], Any]) -> None:
         try:
             _run(main, Path(sys.argv[0]).stem)
         except Interrupted as interruption:
+            if is_rank_of_lightning():
+                sys.exit(0)  # rank 0 speaks for all, and is killed where a rank fails
             end_interrupted(interruption, "start it again")
         except Exception:
             let_parent_end_first()

@@ -24,9 +24,8 @@ def end_with_parent() -> None:
 
     Called as early as may be, in the main thread. What a user starts has no such parent.
     """
-    parent = os.environ.get(PARENT)
-    if parent is None and "TORCHELASTIC_RUN_ID" in os.environ:
-        parent = str(os.getppid())
+    is_of_agent = "TORCHELASTIC_RUN_ID" in os.environ
+    parent = str(os.getppid()) if is_of_agent else os.environ.get(PARENT)
     os.environ[PARENT] = str(os.getpid())  # of those that this process will start
     if parent is None or (os.getppid() != int(parent) and is_running(int(parent))):
         return  # the variable came down to a process of somebody else's

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.ranks import wait_for_ranks
 from lora_lightning.decoding.writer import finished_records, merge_shards, read_predictions
+from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.process import process_rank
+from lora_lightning.process.ranks import missing_ranks, named
 from lora_lightning.runs.folder import (
     PREDICTIONS,
     UNFINISHED,
@@ -36,6 +38,7 @@ from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
+PATIENCE = timedelta(minutes=30)  # with ranks that decode longer than this one
 
 
 def generate(config: DictConfig) -> None:
@@ -140,7 +143,11 @@ def decode(
     module = BeamDecoding(decoder, contexts, queries, folder, key)
     loader = rank_loader(module, waiting, trainer)
     trainer.predict(module, loader, return_predictions=False)
-    wait_for_ranks(folder)
+    if missing := missing_ranks(f"decoded/{folder}", PATIENCE):
+        raise InputError(
+            f"{folder}: {named(missing)} did not end within {PATIENCE} after this one; look why, "
+            "and start again: what is decoded stays"
+        )
     seconds = time.perf_counter() - module.began
     if trainer.is_global_zero:
         remove_results(folder, PREDICTIONS)

@@ -16,7 +16,8 @@ from tests.checkpoints.interrupted_runs import assert_same_run, record_rows
 from tests.commands import error_of, run_command
 from tests.tiny import DECODING, TRAINING, read_rows
 
-SAVING = (*TRAINING, "trainer.max_steps=6", "trainer.save_every_n_steps=1", "then=[]")
+SAVING = (*TRAINING, "data.batch_size=2", "trainer.max_steps=6",
+          "trainer.save_every_n_steps=1")  # fmt: skip
 
 
 @contextmanager
