@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
-from lora_lightning.cli.ranks import is_rank_of_this_command, shared_by_ranks
+from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.keys import existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
@@ -52,7 +52,9 @@ def run(main: Callable[[], Any]) -> None:
         except Interrupted as interruption:
             if is_rank_of_lightning():
                 sys.exit(0)  # rank 0 speaks for all, and is killed where a rank fails
-            end_interrupted(interruption, "start it again")
+            is_sweep = any(makes_a_multirun(argument) for argument in sys.argv[1:])
+            resume = "go on with: python -m lora_lightning.sweep resume <its folder>"
+            end_interrupted(interruption, resume if is_sweep else "start it again")
         except Exception:
             let_parent_end_first()
             raise

@@ -80,8 +80,11 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """
     sweep = SweepFolder(Path(HydraConfig.get().sweep.dir).resolve())
     folder = output_folder().resolve()
-    if process_rank() > 0:
-        return task(config)  # a task of SLURM beside rank 0, which keeps the record
+    if process_rank() > 0:  # a task of SLURM beside rank 0, which keeps the record
+        try:
+            return task(config)
+        except Interrupted as interruption:
+            sys.exit(interruption.exit_code)
     name = str(folder.relative_to(sweep.path))
     stops = config.on_job_failure == "raise"
     if stops and (failed := [job.job for job in sweep.jobs() if job.status == "failed"]):
@@ -133,7 +136,8 @@ def _run(
             status, error = "failed", last_error(folder) or str(end.code)
     except Interrupted as interruption:  # meant for the whole sweep
         error = str(interruption) or interruption.number.name
-        raise SystemExit(interruption.exit_code) from None
+        advice = f"go on with: python -m lora_lightning.sweep resume {sweep.path}"
+        end_interrupted(Interrupted("", interruption.number), advice)
     except Exception as failure:
         status = "failed"
         error = last_error(folder) or presentable(f"{type(failure).__name__}: {failure}")

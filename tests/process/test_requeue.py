@@ -23,7 +23,7 @@ def script_of_the_page(run):
     """The page's script, for a run that takes seconds."""
     page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
     [script] = [part for part in page.split("```") if "scontrol requeue" in part]
-    settings = " ".join([*TRAINING, "trainer.max_steps=40", "trainer.limit_val_batches=0",
+    settings = " ".join([*TRAINING, "trainer.max_steps=20", "trainer.limit_val_batches=0",
                          "data.batch_size=2", "trainer.val_check_interval=null"])  # fmt: skip
     return (
         script.removeprefix("bash\n")
@@ -66,5 +66,5 @@ def test_a_run_that_slurm_signals_before_its_time_is_over_goes_on_in_its_next_tu
     assert (bin_ / "asked").read_text() == "requeue 4200\n"
     record = json.loads((run / "run.json").read_text())
     [resumed_at] = record["resumed_at"]
-    assert 0 < resumed_at < 40
-    assert lines_in(run / "metrics.csv") == 41
+    assert 0 < resumed_at < 20
+    assert lines_in(run / "metrics.csv") == 21

@@ -113,6 +113,18 @@ def test_what_follows_a_training_ends_at_once_and_is_done_by_resume(tmp_path, ca
     assert len(read_rows(run / "predictions" / "test" / "predictions.jsonl")) == 5
 
 
+def test_a_sweep_ends_with_the_job_under_way_and_names_what_goes_on(tmp_path, capsys):
+    sweep = tmp_path / "sweep"
+    arguments = ("train", "-m", *TRAINING, "seed=0,1", f"output_dir={sweep}")
+    code, line = end_of(capsys, always, train, "load_model", signal.SIGINT, *arguments)
+    assert (code, line) == (
+        130,
+        f"SIGINT ended the command; go on with: python -m lora_lightning.sweep resume {sweep}",
+    )
+    assert json.loads((sweep / "0" / "job.json").read_text())["status"] == "killed"
+    assert not (sweep / "1").exists()
+
+
 @pytest.fixture(scope="module")
 def hypotheses(tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
