@@ -12,8 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
@@ -182,7 +180,7 @@ class RunFolder:
 def _load(file: Path) -> DictConfig:
     try:
         config = OmegaConf.load(file)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+    except Exception as error:  # the file system's, YAML's and OmegaConf's many kinds
         raise InputError(f"{file}: cannot be read ({first_line(error)})") from None
     if not isinstance(config, DictConfig):
         raise InputError(f"{file}: is no config that a run writes")
