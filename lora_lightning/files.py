@@ -15,6 +15,7 @@ from typing import Any, TextIO, TypeVar
 from lora_lightning.errors import DISK_FAULTS, InputError
 
 PROBE_BYTES = 1 << 20
+WANDBS_LOG = "debug-core.log"
 
 Kind = TypeVar("Kind")
 
@@ -168,6 +169,8 @@ def require_within(path: Path, root: Path, what: str) -> None:
 def require_links_within(folder: Path, switch: str) -> None:
     """Require that no link in a folder leads out of it: what is written to it would land there.
 
+    W&B links its own log into the folder of every run of its, and never writes through the link.
+
     Args:
         folder: with everything below it.
         switch: what lets such links be, for the message.
@@ -178,7 +181,9 @@ def require_links_within(folder: Path, switch: str) -> None:
     root = folder.resolve()
     for parent, folders, files in os.walk(root):
         for path in (Path(parent, name) for name in [*folders, *files]):
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            is_wandbs = path.name == WANDBS_LOG and "wandb" in path.relative_to(root).parts
+            leads_out = path.is_symlink() and not path.resolve().is_relative_to(root)
+            if leads_out and not is_wandbs:
                 raise InputError(
                     f"{path}: a link to {path.resolve()}, outside of this folder; remove it, or "
                     f"give {switch} if you trust who made it"

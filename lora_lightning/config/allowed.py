@@ -22,7 +22,7 @@ class Kind:
 
     Attributes:
         base: what they derive from, or the protocol that they follow.
-        package: where those that others made are defined; None: there are none.
+        package: where those that others made are to be had; None: there are none.
     """
 
     base: str
@@ -42,8 +42,10 @@ KINDS = (
     ("logger.*", Kind("lightning.pytorch.loggers.Logger", "lightning.pytorch.loggers")),
     ("trainer.*", Kind("lightning.pytorch.profilers.Profiler", "lightning.pytorch.profilers")),
     ("trainer.*", Kind("lightning.pytorch.strategies.Strategy", "lightning.pytorch.strategies")),
-    ("trainer.*", Kind("builtins.object", "lightning.pytorch.plugins")),
-    ("trainer.*", Kind("builtins.object", "lightning.fabric.plugins")),
+    ("trainer.*", Kind("lightning.pytorch.plugins.Precision", "lightning.pytorch.plugins")),
+    ("trainer.*", Kind("lightning.pytorch.plugins.LayerSync", "lightning.pytorch.plugins")),
+    ("trainer.*", Kind("lightning.pytorch.plugins.CheckpointIO", "lightning.pytorch.plugins")),
+    ("trainer.*", Kind("lightning.fabric.plugins.ClusterEnvironment", "lightning.pytorch.plugins")),
     ("hydra.sweeper.sampler", Kind("optuna.samplers.BaseSampler", "optuna.samplers")),
 )
 """By place: the dotted key of the mapping that holds `_target_`."""
@@ -67,7 +69,7 @@ def is_allowed(place: str, name: str, user_folder: Path) -> bool:
 
 
 def _is_of_package(name: str, kind: Kind) -> bool:
-    """Whether `name` is a class of the kind that its package defines, and no detour from there."""
+    """Whether `name` is a class of the kind that the package's makers have there."""
     if kind.package is None or not name.startswith(f"{kind.package}."):
         return False
     module, _, attribute = name.rpartition(".")
@@ -75,18 +77,15 @@ def _is_of_package(name: str, kind: Kind) -> bool:
         found = getattr(importlib.import_module(module), attribute, None)
     except ImportError:
         return False
-    return (
-        inspect.isclass(found)
-        and f"{found.__module__}.".startswith(f"{kind.package}.")
-        and _fits(found, kind.base)
-    )
+    makers = kind.package.partition(".")[0]
+    return _fits(found, kind.base) and found.__module__.partition(".")[0] == makers
 
 
 def _is_users(name: str, kind: Kind, folder: Path) -> bool:
     """Whether `name` is a class of the kind that a module in the user's folder defines."""
     module, _, attribute = name.rpartition(".")
     file = _module_file(module, folder)
-    if kind.base == "builtins.object" or file is None or not _defines(file, attribute):
+    if file is None or not _defines(file, attribute):
         return False
     imported = importlib.import_module(module)
     return Path(imported.__file__ or "").resolve() == file and _fits(
@@ -104,7 +103,9 @@ def _module_file(module: str, folder: Path) -> Path | None:
     except (ImportError, ValueError):
         return None
     root = folder.resolve()
-    if spec is None or not spec.origin or not Path(spec.origin).resolve().is_relative_to(root):
+    places = [spec.origin, *(spec.submodule_search_locations or [])] if spec else []
+    found = [Path(place).resolve() for place in places if place]
+    if not found or not all(place.is_relative_to(root) for place in found):
         return None
     path = root.joinpath(*parts)
     files = [path.with_suffix(".py"), path / "__init__.py"]

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 
 import pytest
 
@@ -52,6 +53,7 @@ def test_the_folder_must_be_this_commands(user_dir, tmp_path):
 
 @pytest.mark.parametrize(("place", "name", "allowed"), [
     ("method", "halved.Halved", True),
+    ("method", "folder.halved.Halved", True),
     ("method", "halved.Unrelated", False),
     ("method", "halved.LoRA", False),
     ("data", "halved.Halved", False),
@@ -69,6 +71,9 @@ def test_the_folder_must_be_this_commands(user_dir, tmp_path):
     ("trainer.profiler", "lightning.pytorch.profilers.SimpleProfiler", True),
     ("trainer.strategy", "lightning.pytorch.strategies.DDPStrategy", True),
     ("trainer.plugins.0", "lightning.pytorch.plugins.MixedPrecision", True),
+    ("trainer.plugins.0", "lightning.pytorch.plugins.TorchCheckpointIO", True),
+    ("trainer.plugins.0", "lightning.pytorch.plugins.environments.SLURMEnvironment", True),
+    ("trainer.plugins.0", "lightning.pytorch.Trainer", False),
     ("optimizer", "torch.optim.AdamW", True),
     ("optimizer", "torch.optim.adamw.AdamW", True),
     ("optimizer", "lora_lightning.training.optimizers.sgd", True),
@@ -80,7 +85,10 @@ def test_the_folder_must_be_this_commands(user_dir, tmp_path):
 def test_a_class_is_allowed_where_it_is_of_the_groups_kind(
     user_dir, place, name, allowed, monkeypatch
 ):
+    user_module(user_dir / "folder", "halved", METHOD)
     monkeypatch.syspath_prepend(str(user_dir))
+    sys.modules.pop("folder", None)
+    sys.modules.pop("folder.halved", None)
     assert is_allowed(place, name, user_dir) == allowed
 
 

@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 from lora_lightning.config.own import user_folder
+from lora_lightning.errors import InputError
+from lora_lightning.files import require_links_within
 from tests.commands import error_of, run_command
 from tests.tiny import DECODING
 from tests.trust.planted import CONFIGS, DOORS, planted, rewrite, running, user_module
@@ -215,3 +217,15 @@ def test_a_resolver_without_a_value_of_then_is_refused(run, tmp_path, door, monk
 def test_the_users_own_modules_lie_in_a_folder_beside_the_configs():
     assert user_folder().name == "user"
     assert user_folder("mine").is_absolute()
+
+
+def test_the_link_that_wandb_makes_is_no_way_out(tmp_path):
+    own, folder = tmp_path / "cache.log", tmp_path / "run"
+    own.touch()
+    logs = folder / "wandb" / "run-1" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "debug-core.log").symlink_to(own)
+    require_links_within(folder, "trust=true")
+    (logs / "other.log").symlink_to(own)
+    with pytest.raises(InputError, match=r"other\.log: a link to"):
+        require_links_within(folder, "trust=true")
