@@ -31,6 +31,7 @@ PICTURE = REPOSITORY / "docs" / "rooms.svg"
 GROUND = (
     "process",
     "files",
+    "checksum",
     "ranges",
     "errors",
 )  # any room may use these; no arrows to them

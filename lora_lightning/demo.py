@@ -14,7 +14,8 @@ from rich.table import Table
 
 from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.files import read_json
-from lora_lightning.process import REPOSITORY, now, show_child
+from lora_lightning.process import REPOSITORY, now
+from lora_lightning.process.children import show_child
 
 
 def main() -> None:

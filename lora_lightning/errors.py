@@ -1,12 +1,15 @@
-"""The exceptions that the commands turn into one line: bad input, and an interruption."""
+"""What the commands turn into one line: bad input, an interruption, a fault of the disk."""
 
 import argparse
+import errno
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 TRACEBACK = "LORA_LIGHTNING_TRACEBACK"  # set where the user wants tracebacks of bad input
@@ -81,13 +84,51 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class Interrupted(Exception):
-    """A signal ended training, after its state was saved.
+class Interrupted(BaseException):
+    """A signal ended the command.
 
-    The commands print the message as one line and end with the exit code that shells give to a
-    process ended by that signal, 128 + its number.
+    No `Exception`, so that no library takes it for a fault to go on after. The commands print the
+    message as one line and end with the exit code that shells give to a process ended by that
+    signal, 128 + its number.
+
+    Args:
+        message: what ended where, and how to go on; empty where the command has to say it.
+        number: of the signal.
     """
 
-    def __init__(self, message: str, signal_number: int) -> None:
+    def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signal.Signals(signal_number)
+        self.number = signal.Signals(number)
+        self.exit_code = 128 + self.number
+
+
+def end_interrupted(interruption: Interrupted, advice: str) -> NoReturn:
+    """End the process as one that the signal ended: one line, and the exit code of shells.
+
+    Args:
+        interruption: of the signal.
+        advice: how to go on.
+    """
+    message = str(interruption) or f"{interruption.number.name} ended the command"
+    sys.stderr.write(f"{message}; {advice}\n")
+    sys.exit(interruption.exit_code)
+
+
+# What a disk says without naming a file: full, over a quota, over the limit of a file's size.
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def disk_fault(error: OSError) -> str | None:
+    """Return one line for a fault of the file system: the path, the reason, and what is free.
+
+    Returns:
+        None where the error is about something else, such as a connection.
+    """
+    if error.filename is None and error.errno not in DISK_FAULTS:
+        return None
+    path = Path(os.fsdecode(error.filename or os.getcwd()))
+    existing = next(
+        (folder for folder in (path, *path.absolute().parents) if folder.exists()), path
+    )
+    free = shutil.disk_usage(existing).free / 1e6
+    return f"{path}: {error.strerror} ({free:,.0f} MB free)"

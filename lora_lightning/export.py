@@ -24,6 +24,7 @@ from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
 from lora_lightning.process import REPOSITORY
 from lora_lightning.runs.folder import RunFolder, latest_run
+from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
 KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False,
@@ -59,9 +60,10 @@ def export(arguments: list[str]) -> Path:
 def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
     """Load a run's model and write it to `output`."""
     config = run.resolved_config
-    method = build(config.method)
-    adapters = adapters_of_run(run, checkpoint)
-    model = load_model(config.model, method, tokenizer_of(config.model), adapters)
+    with named_in_errors(run.path / RESOLVED):
+        method = build(config.method)
+        adapters = adapters_of_run(run, checkpoint)
+        model = load_model(config.model, method, tokenizer_of(config.model), adapters)
     if format == "peft":
         save_adapter(model, method, output, config.model.path)
     elif format == "loralib":

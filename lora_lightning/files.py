@@ -1,5 +1,6 @@
 """Reading and writing files safely."""
 
+import errno
 import gzip
 import json
 import os
@@ -9,24 +10,92 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
-from lora_lightning.errors import InputError
+from lora_lightning.errors import DISK_FAULTS, InputError
+
+PROBE_BYTES = 1 << 20
+
+Kind = TypeVar("Kind")
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, lasting: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that takes its name when the block ends well.
 
     A reader never sees half a file, and a failed block leaves the old file as it was.
+
+    Args:
+        path: the file.
+        lasting: whether that is to hold where the machine loses its power, too; waits for the disk.
+
+    Raises:
+        OSError: of the disk, with the path's name, also where the library that writes in the block
+            says it in its own way.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        if lasting:
+            flush_to_disk(temporary)
         temporary.replace(path)
+        if lasting:
+            flush_to_disk(path.parent)
+    except Exception as error:
+        _raise_named(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_folder(folder: Path) -> None:
+    """Check that a folder that was made is still there; to make it again would hide a removal.
+
+    Raises:
+        FileNotFoundError: it was removed meanwhile.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder was removed meanwhile", str(folder))
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, would survive a loss of power."""
+    if path.is_dir() and os.name == "nt":  # which opens no folders
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_named(error: Exception, temporary: Path, path: Path) -> None:
+    """Raise what an error says of the file system as an OSError of `path`; return otherwise."""
+    number = None
+    if isinstance(error, OSError):
+        is_ours = str(error.filename).startswith(str(temporary))
+        is_unnamed = error.filename is None and error.errno in DISK_FAULTS
+        number = error.errno if is_ours or is_unnamed else None
+    elif match := re.search(r"os error (\d+)", str(error)):  # as safetensors says it
+        number = int(match[1])
+    elif temporary.is_file():
+        number = _refusal(temporary)
+    if number is not None:
+        raise OSError(number, os.strerror(number), str(path)) from None
+
+
+def _refusal(path: Path) -> int | None:
+    """Return why the system lets nobody write behind a file, as its number of the error.
+
+    So it is asked what torch, which writes files by itself, does not pass on.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.errno
+    return None
 
 
 @contextmanager
@@ -34,25 +103,44 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary sibling that takes the name of `folder` when the block ends well.
 
     Where `folder` exists, the files of the block take the place of their namesakes, one at a time
-    in the order of their names, and everything else in it stays.
+    in the order of their names, and everything else in it stays. Both hold where the machine loses
+    its power, too.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        for file in temporary.iterdir():
+            flush_to_disk(file)
         if folder.exists():
             for file in sorted(temporary.iterdir()):
                 file.replace(folder / file.name)
+            flush_to_disk(folder)
         else:
             temporary.rename(folder)
+            flush_to_disk(folder.parent)
+    except Exception as error:
+        _raise_named(error, temporary, folder)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def size_on_disk(path: Path) -> int:
+    """Return the size in bytes of a file, once it is flushed; 0 where there is none."""
+    if not path.is_file():
+        return 0
+    flush_to_disk(path)
+    return path.stat().st_size
+
+
 @contextmanager
-def atomic_text(path: Path) -> Iterator[TextIO]:
-    """Yield a UTF-8 text file with LF line ends that appears as `path` when the block ends well."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+def atomic_text(path: Path, lasting: bool = False) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file with LF line ends that appears as `path`, as `atomic_path` says."""
+    with (
+        atomic_path(path, lasting) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         yield file
 
 
@@ -89,7 +177,10 @@ def require_links_within(folder: Path, switch: str) -> None:
     """
     root = folder.resolve()
     for parent, folders, files in os.walk(root):
-        for path in (Path(parent, name) for name in [*folders, *files]):
+        paths = [Path(parent, name) for name in [*folders, *files]]
+        # W&B links its logs in its own cache; nothing is written through them.
+        folders[:] = [name for name in folders if name != "wandb"]
+        for path in paths:
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise InputError(
                     f"{path}: a link to {path.resolve()}, outside of this folder; remove it, or "
@@ -97,9 +188,9 @@ def require_links_within(folder: Path, switch: str) -> None:
                 )
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
-    with atomic_text(path) as file:
+def write_json(path: Path, content: Any, lasting: bool = False) -> None:
+    """Write `content` as indented JSON, as `atomic_path` says."""
+    with atomic_text(path, lasting) as file:
         json.dump(content, file, indent=2, ensure_ascii=False)
         file.write("\n")
 
@@ -125,7 +216,15 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: as `read_bytes`, or the file is not UTF-8; the message names the line.
     """
-    content = read_bytes(path)
+    return decoded(read_bytes(path), path)
+
+
+def decoded(content: bytes, path: Path) -> str:
+    """Return the text of what was read from `path`.
+
+    Raises:
+        InputError: it is not UTF-8; the message names the line.
+    """
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -149,10 +248,34 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: as `read_text`, or the file is no JSON; the message names the line.
     """
+    text = read_text(path)
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: no JSON ({error.msg})") from None
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{path}{line}: {_no_json(error)}") from None
+
+
+def require_kind(content: Any, kind: type[Kind], place: Path | str, mend: str) -> Kind:
+    """Return values as JSON has them as what they must be, such as a dataclass.
+
+    Args:
+        content: what was read; nothing is converted: a text is no number.
+        kind: what it must be; keys that a dataclass does not name are left out.
+        place: where it stands, for messages.
+        mend: what to do otherwise, for messages.
+
+    Raises:
+        InputError: it is not; the message names the place and the key.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        raise InputError(f"{place}: {key}{first['msg'].lower()}; {mend}") from None
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -189,6 +312,14 @@ def parse_json_line(line: str | bytes, place: str) -> Any:
     """
     try:
         return json.loads(line)
-    except ValueError as error:  # no JSON, or bytes that are no text
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8"
-        raise InputError(f"{place}: no JSON ({reason}): {line[:80]!r}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place}: {_no_json(error)}: {line[:80]!r}") from None
+
+
+def _no_json(error: Exception) -> str:
+    """Return what kept a text from being read as JSON."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON ({error.msg})"
+    if isinstance(error, RecursionError):
+        return "JSON nested too deeply"
+    return "not UTF-8" if isinstance(error, UnicodeError) else "a number of too many digits"

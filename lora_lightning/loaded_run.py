@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.decoder import load_decoder, make_queries
 from lora_lightning.tasks.hypotheses import decode_named, prediction_record
 from lora_lightning.tasks.model import adapters_of_run
@@ -19,15 +20,16 @@ class LoadedRun:
         trust: whether to take any class that its config names.
 
     Raises:
-        InputError: the folder holds no training run or no such adapter, or its config names a
-            class that is not allowed.
+        InputError: the folder holds no training run or no such adapter, it is damaged, or its
+            config names a class that is not allowed.
     """
 
     def __init__(self, path: str | Path, checkpoint: str = "last", trust: bool = False) -> None:
         run = RunFolder.open(path)
         run.check_alone(trust)
         self.config = run.resolved_config
-        self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))
+        with named_in_errors(run.path / RESOLVED):
+            self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))
 
     def generate(self, contexts: Sequence[str]) -> list[str]:
         """Return the best text for each context, by the run's own beam search settings."""

@@ -77,8 +77,14 @@ def ranged(group: str) -> Callable[[C], C]:
     return decorate
 
 
-def check(key: str, value: Any, annotation: Any) -> None:
+def check(key: str, value: Any, annotation: Any, owner: str = "") -> None:
     """Check a value.
+
+    Args:
+        key: dotted, for the message.
+        value: to check.
+        annotation: what it may be.
+        owner: the class from elsewhere that says so.
 
     Raises:
         InputError: the value is not of the range; the message names key, value and range.
@@ -87,7 +93,7 @@ def check(key: str, value: Any, annotation: Any) -> None:
         is_huge = isinstance(value, int | float) and not abs(value) <= LARGEST_COUNT
         allowed = words(annotation, whole=is_huge or isinstance(value, list | tuple))
         shown = value if isinstance(value, str) and value.isidentifier() else repr(value)
-        raise InputError(f"{key}={shown}: allowed is {allowed}")
+        raise InputError(f"{key}={shown}: allowed is {allowed}{f' (by {owner})' if owner else ''}")
 
 
 def accepts(annotation: Any, value: Any) -> bool:

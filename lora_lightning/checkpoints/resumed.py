@@ -1,40 +1,55 @@
 """A training run to go on with: what it saved, and whether it would come to the same numbers."""
 
 import logging
-import os
-import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import GPT2LMHeadModel
 
+from lora_lightning.checkpoints.files import (
+    LAST,
+    PREVIOUS,
+    copy_checkpoint,
+    read_checkpoint,
+)
 from lora_lightning.checkpoints.loop_state import frozen_base
 from lora_lightning.checkpoints.same_run import altered_values
 from lora_lightning.data.datamodule import DataToTextModule
-from lora_lightning.errors import InputError, first_line
+from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text
 from lora_lightning.runs.folder import RunFolder
-from lora_lightning.tracking.metrics_file import drop_rows_after
+from lora_lightning.tracking.csv_tables import require_whole, take_back
 from lora_lightning.training.plan import TrainingPlan
 
 log = logging.getLogger(__name__)
+FIELDS = {
+    "state_dict": dict, "optimizer_states": list, "lr_schedulers": list, "loops": dict,
+    "callbacks": dict, "random_states": list, "frozen_base": dict, "world_size": int,
+    "data_sha256": dict, "micro_step": int, "update": int, "planned_micro_steps": int,
+    "latest": dict,
+}  # fmt: skip
+FIELDS_OF_SAVE_RUN = {
+    "best_loss": float, "has_ended": bool, "started": str, "seconds": float, "resumed_at": list,
+    "metrics_bytes": int,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """A run and its last checkpoint.
+    """A run and its last checkpoint that is whole.
 
     Attributes:
         run: the folder.
+        checkpoint: the file.
         saved: the checkpoint's content.
         may_change: whether the user wants to go on with other numbers.
         is_altered: whether the config would give other numbers than the run's own.
     """
 
     run: RunFolder
+    checkpoint: Path
     saved: dict[str, Any]
     may_change: bool
     is_altered: bool
@@ -44,6 +59,14 @@ class ResumedRun:
         """What `SaveRun` keeps of a run."""
         state: dict[str, Any] = self.saved["callbacks"]["SaveRun"]
         return state
+
+    @property
+    def tables(self) -> dict[Path, int | None]:
+        """The tables beside the checkpoint, and their sizes then; None is not known."""
+        return {
+            self.run.path / f"{name}.csv": self.saved_run.get(f"{name}_bytes")
+            for name in ("metrics", "diagnostics")
+        }
 
     def has_ended(self, plan: TrainingPlan) -> bool:
         """Whether nothing is left to train, also by a plan that was lengthened since."""
@@ -79,10 +102,10 @@ class ResumedRun:
             composed: the config as YAML, interpolations alive.
         """
         (self.run.path / "result.json").unlink(missing_ok=True)  # written anew at the end
-        metrics, size = self.run.path / "metrics.csv", self.saved_run["metrics_bytes"]
-        if metrics.is_file() and metrics.stat().st_size > size:
-            os.truncate(metrics, size)
-        drop_rows_after(self.run.path / "diagnostics.csv", self.saved["update"])
+        for table, size in self.tables.items():
+            take_back(table, size, self.saved["update"])
+        if self.checkpoint != self.run.last_checkpoint:
+            copy_checkpoint(self.checkpoint, self.run.last_checkpoint)
         for remains in self.run.path.glob("checkpoints/.*.partial"):
             remains.unlink()
         if self.is_altered:
@@ -102,13 +125,16 @@ def open_resumed(
         may_change: `resume_force`.
 
     Raises:
-        InputError: its checkpoint is damaged, or keys that alter numbers were changed.
+        InputError: its checkpoints or its tables are damaged, or keys that alter numbers were
+            changed.
     """
     run = RunFolder.open(folder, "resume")
     altered = altered_values(run, values, overrides)
     refuse(run, [f"{key} {old} → {new}" for key, (old, new) in altered.items()], may_change)
-    saved = read_checkpoint(run.last_checkpoint)
-    resumed = ResumedRun(run, saved, may_change, is_altered=bool(altered))
+    checkpoint, saved = read_last(run.path)
+    resumed = ResumedRun(run, checkpoint, saved, may_change, is_altered=bool(altered))
+    for table, size in resumed.tables.items():
+        require_whole(table, size)
     log.info("resume        %s after update %d", run.path, resumed.saved["update"])
     return resumed
 
@@ -129,17 +155,35 @@ def refuse(run: RunFolder, changes: Iterable[str], may_change: bool) -> None:
         log.warning("changed       %s", listed)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running code.
+def read_last(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return a run's last checkpoint, or the one before where that is damaged, and its content.
 
     Raises:
-        InputError: it is damaged, or not of a version that can be resumed.
+        InputError: neither is whole, or of a version that can be resumed.
     """
     try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = first_line(error)
-        raise InputError(f"{path}: a damaged checkpoint ({reason}); train anew") from None
-    if "random_states" not in saved:
-        raise InputError(f"{path}: is of an older version, which cannot be resumed; train anew")
+        return folder / LAST, read_resumable(folder / LAST)
+    except InputError as error:
+        damage = error
+    try:
+        saved = read_resumable(folder / PREVIOUS)
+    except InputError:
+        raise InputError(f"{damage}; there is no {PREVIOUS} to go on from: train anew") from None
+    log.warning("%s; going on from %s, after update %d", damage, PREVIOUS, saved["update"])
+    return folder / PREVIOUS, saved
+
+
+def read_resumable(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint that has all that a resumed run needs.
+
+    Raises:
+        InputError: it is damaged, or lacks a field, as one of an older version does.
+    """
+    saved = read_checkpoint(path)
+    callbacks = saved.get("callbacks")
+    state = callbacks.get("SaveRun") if isinstance(callbacks, dict) else None
+    for holder, fields in ((saved, FIELDS), (state, FIELDS_OF_SAVE_RUN)):
+        for field, kind in fields.items():
+            if not isinstance(holder, dict) or not isinstance(holder.get(field), kind):
+                raise InputError(f"{path}: a checkpoint of another version, without its {field}")
     return saved

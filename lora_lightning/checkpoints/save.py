@@ -2,6 +2,7 @@
 
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from lora_lightning.checkpoints.files import LAST
 from lora_lightning.checkpoints.loop_state import (
     between_micro_batches,
     frozen_base,
@@ -16,12 +18,14 @@ from lora_lightning.checkpoints.loop_state import (
     restore_random_state,
 )
 from lora_lightning.checkpoints.signals import SignalWatch
-from lora_lightning.errors import Interrupted
+from lora_lightning.errors import InputError, Interrupted
+from lora_lightning.files import require_folder, size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
 from lora_lightning.methods.method import Method
+from lora_lightning.process.ranks import missing_ranks, named
 from lora_lightning.training.module import FineTuning
 
-LAST = Path("checkpoints", "last.ckpt")
+ANSWER = timedelta(seconds=20)  # in which a rank that does not hang says that it is there
 
 
 class SaveRun(Checkpoint):
@@ -66,12 +70,7 @@ class SaveRun(Checkpoint):
         """Watch for signals, and take over the random numbers of an interrupted run.
 
         Only here, as making the loaders must not count.
-
-        Raises:
-            Interrupted: SIGTERM came before, while Lightning made ready.
         """
-        if trainer.received_sigterm:
-            raise Interrupted("SIGTERM ended training before its first update", signal.SIGTERM)
         self._began = time.time()
         self._signals.start(trainer.world_size)
         if self._random_states is not None:
@@ -104,26 +103,43 @@ class SaveRun(Checkpoint):
         self._between_updates(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Save what the last update left."""
+        """Save what the last update left; a signal is obeyed afterwards."""
         assert isinstance(module, FineTuning)
-        self._signals.stop()
+        require_folder(self.folder)
         if trainer.is_global_zero:
             save_adapter(module.model, self.method, self.folder / "adapter", self.base)
         self.has_ended = True  # once the adapter is there
         trainer.save_checkpoint(self.folder / LAST)
-
-    def on_exception(self, *_: Any) -> None:
-        """Leave signals to others again."""
+        received = self._signals.agreed()
         self._signals.stop()
+        if received:
+            raise self._interrupted(received, module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Leave signals to others again, and say which rank a collective waited for in vain.
+
+        Raises:
+            InputError: a collective's time was over, and a rank does not answer.
+        """
+        self._signals.stop()
+        if "timed out" not in str(exception).lower():
+            return
+        if missing := missing_ranks("after a collective's time was over", ANSWER):
+            raise InputError(
+                f"{named(missing)} did not come to a collective in time, nor answers; look why it "
+                f"hangs, and go on with: python train.py resume={self.folder}"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
-        metrics = self.folder / "metrics.csv"
         return {
             "best_loss": self.best_loss,
             "has_ended": self.has_ended,
             **self.record(),
-            "metrics_bytes": metrics.stat().st_size if metrics.is_file() else 0,
+            "metrics_bytes": size_on_disk(self.folder / "metrics.csv"),
+            "diagnostics_bytes": size_on_disk(self.folder / "diagnostics.csv"),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -137,6 +153,7 @@ class SaveRun(Checkpoint):
     ) -> None:
         """Add every rank's random numbers, and what data and base were."""
         assert isinstance(module, FineTuning)
+        require_folder(self.folder)
         checkpoint["random_states"] = random_states()
         checkpoint["frozen_base"] = frozen_base(module.model)
         checkpoint["world_size"] = trainer.world_size
@@ -161,11 +178,11 @@ class SaveRun(Checkpoint):
             trainer.save_checkpoint(self.folder / LAST)
             self._is_due = False
         if received:
-            raise Interrupted(
-                f"{signal.Signals(received).name} ended training after update {module.update} of "
-                f"{module.plan.updates}; go on with: python train.py resume={self.folder}",
-                received,
-            )
+            raise self._interrupted(received, module)
+
+    def _interrupted(self, received: int, module: FineTuning) -> Interrupted:
+        name, update, updates = signal.Signals(received).name, module.update, module.plan.updates
+        return Interrupted(f"{name} ended training after update {update} of {updates}", received)
 
     def _save(self, trainer: pl.Trainer, module: FineTuning, checkpoint: str, adapter: str) -> None:
         trainer.save_checkpoint(self.folder / "checkpoints" / checkpoint)

@@ -2,17 +2,16 @@
 
 import logging
 import signal
-import threading
+import time
 from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed
 
+from lora_lightning.process.signals import ONE_WISH_SECONDS, heard_signals
+
 log = logging.getLogger(__name__)
-# A scheduler that takes a machine away sends SIGTERM, or what `sbatch --signal=USR1@90` asks for.
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1")
-           if hasattr(signal, name)]  # fmt: skip
 
 
 class SignalWatch:
@@ -20,11 +19,11 @@ class SignalWatch:
 
     To end at once would leave half a step. A second signal does it nevertheless, as if nobody had
     watched. Ranks get signals at different times, or only one of them does, so they agree on it.
-    What the process ignores, as a job in the background of a shell does SIGINT, stays ignored.
     """
 
     def __init__(self) -> None:
         self._received = 0
+        self._noted = 0.0  # when, by the monotonic clock
         self._earlier: dict[int, Any] = {}
         self._group: Any = None
 
@@ -33,9 +32,7 @@ class SignalWatch:
         if world_size > 1 and self._group is None:
             # On the host, whatever the gradients travel by: to ask a GPU would make the host wait.
             self._group = torch.distributed.new_group(backend="gloo")
-        if threading.current_thread() is threading.main_thread():
-            heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-            self._earlier = {number: signal.signal(number, self._note) for number in heard}
+        self._earlier = {number: signal.signal(number, self._note) for number in heard_signals()}
 
     def stop(self) -> None:
         """Leave signals to whoever had them before."""
@@ -52,11 +49,13 @@ class SignalWatch:
         return int(received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._received and time.monotonic() - self._noted < ONE_WISH_SECONDS:
+            return
         if self._received:
             self.stop()
             signal.raise_signal(number)
             return
-        self._received = number
+        self._received, self._noted = number, time.monotonic()
         log.warning(
             "%s: ends after this update, its state saved; a second signal ends at once",
             signal.Signals(number).name,

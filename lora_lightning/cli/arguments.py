@@ -7,6 +7,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lora_lightning.cli.agent import is_of_agent, overrides_of_agent
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
+from lora_lightning.config.files import options_of
+from lora_lightning.config.keys import CONFIGS
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.errors import InputError
@@ -35,6 +37,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         return arguments
     arguments, trust = _trusted(arguments)
     own = [quote_text(argument) for argument in arguments]
+    refuse_null_groups(own)
     given = _given(own)
     presets: list[str] = []
     of_adapter: list[str] = []
@@ -79,6 +82,19 @@ def _resumed(own: list[str], given: dict[str, str], trust: Trust) -> tuple[list[
     run.check(trust, given)
     own = [f"resume={quote(str(run.path))}" if a.startswith("resume=") else a for a in own]
     return own, list(resume_overrides(run, given))
+
+
+def refuse_null_groups(arguments: list[str]) -> None:
+    """Refuse a group that is set to null, which Hydra answers with a traceback.
+
+    Raises:
+        InputError: naming the group's options.
+    """
+    for argument in arguments:
+        group, _, value = argument.partition("=")
+        if value == "null" and (CONFIGS / group).is_dir():
+            options = ", ".join(options_of(CONFIGS / group))
+            raise InputError(f"{argument}: choose one of {options}, or leave it out")
 
 
 def quote_text(argument: str) -> str:

@@ -1,8 +1,10 @@
 """How the three commands start and end: help, arguments, Hydra, and every error as one line."""
 
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,63 @@ from omegaconf.errors import OmegaConfBaseException
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
-from lora_lightning.cli.ranks import is_rank_of_this_command, shared_by_ranks
+from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.keys import existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.trust import trusted_no_longer
-from lora_lightning.errors import TRACEBACK, InputError, presentable
+from lora_lightning.errors import (
+    TRACEBACK,
+    InputError,
+    Interrupted,
+    disk_fault,
+    end_interrupted,
+    presentable,
+)
 from lora_lightning.process import REPOSITORY
+from lora_lightning.process.parent import (
+    end_with_parent,
+    is_rank_of_lightning,
+    let_parent_end_first,
+)
+from lora_lightning.process.signals import ended_by_signals
 
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
 NO_TRIAL = ("No trials are completed", "Record does not exist")
 
 
 def run(main: Callable[[], Any]) -> None:
-    """Run a Hydra entry point on this process's arguments; bad input is one line, exit code 1."""
-    command = Path(sys.argv[0]).stem
+    """Run a Hydra entry point on this process's arguments.
+
+    Bad input and a fault of the disk are one line and exit code 1. A signal ends the command from
+    its first moment on, and every command ends with the one that started it.
+    """
+    end_with_parent()
+    with ended_by_signals(), quiet_logging():
+        try:
+            _run(main, Path(sys.argv[0]).stem)
+        except Interrupted as interruption:
+            if is_rank_of_lightning():
+                sys.exit(0)  # rank 0 speaks for all, and is killed where a rank fails
+            is_sweep = any(makes_a_multirun(argument) for argument in sys.argv[1:])
+            resume = "go on with: python -m lora_lightning.sweep resume <its folder>"
+            end_interrupted(interruption, resume if is_sweep else "start it again")
+        except Exception:
+            let_parent_end_first()
+            raise
+
+
+@contextmanager
+def quiet_logging() -> Iterator[None]:
+    """Context in which a log that cannot be written, on a full disk, is no traceback a line."""
+    earlier, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = earlier
+
+
+def _run(main: Callable[[], Any], command: str) -> None:
     register()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help(command, CONFIGS)
@@ -46,6 +90,10 @@ def run(main: Callable[[], Any]) -> None:
         if wants_traceback:
             raise
         sys.exit(f"error: {_explain(command, arguments, error)}")
+    except OSError as error:
+        if wants_traceback or (fault := disk_fault(error)) is None:
+            raise
+        sys.exit(f"error: {fault}")
     except ValueError as error:
         if not str(error).startswith(NO_TRIAL):
             raise

@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Callable
 
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, Interrupted, disk_fault, end_interrupted
+from lora_lightning.process.parent import end_with_parent
+from lora_lightning.process.signals import ended_by_signals
 
 
 def run_program(program: Callable[[list[str]], int | None], description: str | None) -> None:
-    """Run `program` on this process's arguments; bad input is one line, exit code 1.
+    """Run `program` on this process's arguments; bad input, or a fault of the disk, is one line.
 
     Args:
         program: takes the arguments, and returns the exit code; None is 0.
@@ -17,7 +19,15 @@ def run_program(program: Callable[[list[str]], int | None], description: str | N
     if not arguments or {"--help", "-h"} & set(arguments):
         sys.stdout.write(f"{description}\n")
         return
-    try:
-        sys.exit(program(arguments))
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    end_with_parent()
+    with ended_by_signals():
+        try:
+            sys.exit(program(arguments))
+        except InputError as error:
+            sys.exit(f"error: {error}")
+        except Interrupted as interruption:
+            end_interrupted(interruption, "start it again")
+        except OSError as error:
+            if (fault := disk_fault(error)) is None:
+                raise
+            sys.exit(f"error: {fault}")

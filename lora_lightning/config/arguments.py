@@ -10,7 +10,7 @@ from hydra.utils import get_object
 from lora_lightning.config.keys import unknown_key
 from lora_lightning.config.renamed import current_name
 from lora_lightning.errors import InputError, first_line
-from lora_lightning.ranges import accepts, annotations_of, check, is_given, is_range, words
+from lora_lightning.ranges import annotations_of, check, is_given, is_range
 
 PACKAGE = "lora_lightning"
 
@@ -63,14 +63,9 @@ class Arguments:
         """
         for name, value in given.items():
             annotation = self.annotations.get(name)
-            if annotation is None or _holds_target(value):
+            if annotation is None or _is_built_later(value):
                 continue
-            if is_ours(self.owner):
-                check(prefix + name, value, annotation)
-            elif not accepts(annotation, value):
-                raise InputError(
-                    f"{prefix}{name}={value!r}: allowed is {words(annotation)} (by {self.name})"
-                )
+            check(prefix + name, value, annotation, "" if is_ours(self.owner) else self.name)
 
     def build_cheap(self, prefix: str, given: Mapping[str, Any]) -> None:
         """Build one of our dataclasses, so that it checks its values against each other.
@@ -178,7 +173,10 @@ def check_within(key: str, value: Any) -> None:
             check_within(f"{key}[{number}]", item)
 
 
-def _holds_target(value: Any) -> bool:
+def _is_built_later(value: Any) -> bool:
+    """Whether a value is, or holds, a described object or an interpolation."""
     if isinstance(value, Mapping):
-        return "_target_" in value or any(map(_holds_target, value.values()))
-    return isinstance(value, list) and any(map(_holds_target, value))
+        return "_target_" in value or any(map(_is_built_later, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_built_later, value))
+    return isinstance(value, str) and "${" in value

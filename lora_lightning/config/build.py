@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.renamed import current_name, earlier_names, with_current_names
+from lora_lightning.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,22 @@ def build(node: DictConfig, **runtime: Any) -> Any:
         log.warning("%s; please change your config", renamed)
         node = with_current_names(node)
     return hydra.utils.instantiate(node, _convert_="all", **runtime)
+
+
+def build_each(group: str, nodes: DictConfig, kind: type[Any]) -> list[Any]:
+    """Build every object of a group that describes one under each name.
+
+    Raises:
+        InputError: what a name describes is no `kind`.
+    """
+    built = {str(name): build(node) for name, node in nodes.items()}
+    for name, found in built.items():
+        if not isinstance(found, kind):
+            raise InputError(
+                f"{group}.{name}._target_={nodes[name]._target_}: gives {type(found).__name__}, "
+                f"where a {kind.__name__} is needed; name such a class, or leave it out"
+            )
+    return list(built.values())
 
 
 def checksum(config: DictConfig) -> str:

@@ -1,7 +1,7 @@
 """What the data modules share: everything after the raw-file reader."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -52,6 +52,9 @@ class DataToTextModule(LightningDataModule):
         bucket_by_length: make training batches of `batch_size` rows of similar length.
         max_length: longer rows are cut to so many ids.
         shuffle: the reference's order with its round-up rows; false: the order of the file.
+        round_up: `reference`: random rows complete the last validation batch, other ones in every
+            validation; `none`: validation has each row once, in the order of the file, and a last
+            batch that may be short.
         limit_train: keep the first so many training rows; None keeps all.
         limit_test: keep the first so many distinct contexts of the test split, with all their
             texts; None keeps all.
@@ -72,6 +75,7 @@ class DataToTextModule(LightningDataModule):
         bucket_by_length: bool = False,
         max_length: Tokens = 512,
         shuffle: bool = True,
+        round_up: Literal["reference", "none"] = "reference",
         limit_train: Count | None = None,
         limit_test: CountOrZero | None = None,
         cache_dir: Text | Path | None = None,
@@ -89,6 +93,7 @@ class DataToTextModule(LightningDataModule):
         self.in_buckets = bucket_by_length or batch_tokens is not None
         self.max_length = max_length
         self.shuffle = shuffle
+        self.round_up = round_up
         self.limit_train = limit_train
         self.limit_test = limit_test
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
@@ -275,7 +280,7 @@ class DataToTextModule(LightningDataModule):
         training = split == "train"
         if training and self.in_buckets:
             return self._bucket_sampler(world, rank)
-        if not self.shuffle:
+        if not self.shuffle or (self.round_up == "none" and not training):
             return InOrderBatchSampler(size, batch_size, world, rank, in_step=training)
         epoch = None if training else 0
         return ReferenceBatchSampler(

@@ -109,5 +109,8 @@ def require_rows(rows: Rows, path: Path) -> Rows:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=True)
+    try:
+        text = json.dumps(value, ensure_ascii=True)
+    except RecursionError:
+        return "deeply nested values"
     return text if len(text) <= 80 else text[:77] + "..."

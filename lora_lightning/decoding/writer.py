@@ -3,22 +3,28 @@
 Each rank appends its records to a shard of its own; a run that was killed goes on with the
 contexts that no shard holds; at the end one process merges the shards.
 
-    <folder>/shards/rank_0.jsonl     first line {"settings": key}, then one record a line
+    <folder>/shards/rank_0.jsonl     first line {"settings": key}, then one record a line,
+                                     each with its checksum
     <folder>/predictions.jsonl       after `merge_shards`
 """
 
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lora_lightning.checksum import KEY, with_checksum, without_checksum
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text, parse_json_line, read_json_lines
+from lora_lightning.files import atomic_text, parse_json_line, read_json_lines, require_folder
 
 Record = dict[str, Any]
 RecordId = int | str
+SAME_FOR_ONE_ID = ("context", "text", "tokens")
+
+log = logging.getLogger(__name__)
 
 
 class ShardWriter:
@@ -43,9 +49,17 @@ class ShardWriter:
             self.write({"settings": settings_key})
 
     def write(self, record: Record) -> None:
-        """Append one record."""
-        self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-        self._file.flush()
+        """Append one record.
+
+        Raises:
+            OSError: of the disk, with the shard's name.
+        """
+        line = json.dumps(with_checksum(record), ensure_ascii=False)
+        try:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._file.name) from None
 
     def close(self) -> None:
         """Close the shard."""
@@ -58,34 +72,33 @@ def finished_records(folder: Path, settings_key: str) -> dict[RecordId, Record]:
     Ranks must all have read before the first of them writes, or they divide the rest differently.
 
     Raises:
-        InputError: a shard was written under other settings, or is malformed.
+        InputError: a shard was written under other settings or is malformed, or two records of one
+            id differ.
     """
-    records = {}
     for path in _shards(folder):
         for number, content in _whole_lines(path):
-            if number > 1:
-                records[content["id"]] = content
-            elif content != {"settings": settings_key}:
+            if number == 1 and content != {"settings": settings_key}:
                 raise InputError(
                     f"{path.parent}: unfinished predictions of other settings; "
                     "take another name= or output_dir=, or overwrite=true"
                 )
-    return records
+    return _records(folder)
 
 
 def merge_shards(folder: Path, ids: Sequence[RecordId]) -> Path:
     """Write `predictions.jsonl` from the shards, in the order of `ids`, and remove the shards.
 
     Raises:
-        InputError: the shards do not hold exactly these ids, each once, or are malformed.
+        InputError: the shards do not hold exactly these ids, are malformed, or hold two records of
+            one id that differ; the shards stay.
+        FileNotFoundError: the folder was removed since the shards were written.
     """
-    records = [
-        content for path in _shards(folder) for number, content in _whole_lines(path) if number > 1
-    ]
-    found, asked = Counter(record["id"] for record in records), Counter(ids)
+    require_folder(folder / "shards")
+    record_of = _records(folder)
+    found, asked = Counter(list(record_of)), Counter(ids)
     for problem, difference in (
         ("missing or asked twice", asked - found),
-        ("there twice or not asked for", found - asked),
+        ("not asked for", found - asked),
     ):
         if difference:
             examples = ", ".join(map(repr, list(difference)[:5]))
@@ -93,9 +106,8 @@ def merge_shards(folder: Path, ids: Sequence[RecordId]) -> Path:
                 f"{folder / 'shards'}: {difference.total()} of {len(ids)} predictions are "
                 f"{problem} (ids {examples}); start again with overwrite=true"
             )
-    record_of = {record["id"]: record for record in records}
     path = folder / "predictions.jsonl"
-    with atomic_text(path) as file:
+    with atomic_text(path, lasting=True) as file:
         for record_id in ids:
             file.write(json.dumps(record_of[record_id], ensure_ascii=False) + "\n")
     shutil.rmtree(folder / "shards", ignore_errors=True)
@@ -125,15 +137,55 @@ def read_predictions(path: Path) -> list[Record]:
     return records
 
 
+def _records(folder: Path) -> dict[RecordId, Record]:
+    """Return the records of all shards by id; one that was written twice is taken once.
+
+    Scores of two batches may differ in their last bits; texts and tokens of one model do not.
+
+    Raises:
+        InputError: two records of one id have other tokens or texts; the message names the shards.
+    """
+    records: dict[RecordId, Record] = {}
+    shard_of: dict[RecordId, Path] = {}
+    doubled = 0
+    for path in _shards(folder):
+        for record in (content for number, content in _whole_lines(path) if number > 1):
+            first = records.setdefault(record["id"], record)
+            doubled += first is not record
+            if any(first.get(key) != record.get(key) for key in SAME_FOR_ONE_ID):
+                raise InputError(
+                    f"{path}: the prediction of id {record['id']!r} is another one than in "
+                    f"{shard_of[record['id']]}; both files stay as they are: remove one of them, "
+                    "or start again with overwrite=true"
+                )
+            shard_of.setdefault(record["id"], path)
+    if doubled:
+        log.info("merged        %d predictions that were written twice, alike", doubled)
+    return records
+
+
 def _shards(folder: Path) -> list[Path]:
     return sorted((folder / "shards").glob("rank_*.jsonl"))
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, Record]]:
-    """Yield (line number, content) of a shard, without a line that a kill left unfinished."""
+    """Yield (line number, content) of a shard, without a line that a kill left unfinished.
+
+    Raises:
+        InputError: a line is damaged, or none that `ShardWriter` writes; the message names it.
+    """
+    checked = False
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        content = parse_json_line(line, f"{path}:{number}")
+        place, mend = f"{path}:{number}", "remove the line, to decode its context again"
+        try:
+            content = parse_json_line(line, place)
+        except InputError as error:
+            raise InputError(f"{error}; {mend}") from None
         expected = "settings" if number == 1 else "id"
-        if not isinstance(content, dict) or expected not in content:
-            raise InputError(f"{path}:{number}: no record of a prediction; remove the file")
-        yield number, content
+        if not isinstance(content, dict) or type(content.get(expected)) not in (int, str):
+            raise InputError(f"{place}: no record of a prediction; {mend}")
+        checked = checked or KEY in content  # a shard of an earlier version begins without
+        record = without_checksum(content)
+        if record is None or (checked and KEY not in content):
+            raise InputError(f"{place}: damaged, it does not fit its checksum; {mend}")
+        yield number, record

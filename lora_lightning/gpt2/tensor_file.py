@@ -1,16 +1,25 @@
-"""Named tensors in safetensors and `.pt` files: reading, matching against a model, writing."""
+"""Named tensors in safetensors and `.pt` files: reading, matching against a model, writing.
 
+A safetensors file that we write has a checksum of its tensors among its metadata, so that the two
+cannot be separated; one from elsewhere has none, and is taken as it is.
+"""
+
+import hashlib
+import json
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from lora_lightning.checksum import require_intact
 from lora_lightning.errors import InputError, first_line
+
+CHECKSUM = "sha256"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -23,9 +32,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         InputError: the file is missing, corrupt, or holds anything else.
     """
     if path.suffix == ".safetensors":
-        with _naming(path):
-            return load_file(path)
+        return _read_safetensors(path)
     with _naming(path):
+        require_intact(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     if isinstance(content, Mapping):
         content = content.get("model_state_dict", content)
@@ -40,15 +49,50 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file that transformers and PEFT know as PyTorch's.
 
-    Equal tensors make equal bytes. (With a second entry of metadata they would not: safetensors
-    writes the entries in a random order.)
+    Equal tensors make equal bytes.
     """
     path.touch()
     mode = path.stat().st_mode
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(on_cpu, path, {"format": "pt"})
+    metadata = {"format": "pt", CHECKSUM: checksum(on_cpu)}
+    save_file(on_cpu, path, metadata)
+    _order_metadata(path, metadata)
     # safetensors makes the file readable by its owner only, whatever the umask says.
     path.chmod(mode)
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names, dtypes, shapes and values of tensors on the CPU."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    with _naming(path), safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        expected = (file.metadata() or {}).get(CHECKSUM)
+    if expected is not None and checksum(tensors) != expected:
+        raise InputError(
+            f"{path}: damaged, its tensors do not fit their checksum; copy or write it again"
+        )
+    return tensors
+
+
+def _order_metadata(path: Path, metadata: dict[str, str]) -> None:
+    """Write the entries of a file's metadata in the given order; safetensors has a random one."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        ordered = json.dumps(
+            header | {"__metadata__": metadata}, ensure_ascii=False, separators=(",", ":")
+        )
+        content = ordered.encode().ljust(size)
+        assert len(content) == size
+        file.seek(8)
+        file.write(content)
 
 
 @torch.no_grad()

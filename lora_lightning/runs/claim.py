@@ -53,6 +53,9 @@ def in_turn(folder: Path) -> Iterator[None]:
 def _locked(folder: Path, seconds: float) -> AbstractContextManager[object]:
     from filelock import FileLock, SoftFileLock, Timeout
 
+    for name in (LOCK, HOLDER):
+        if (folder / name).is_symlink():
+            raise InputError(f"{folder / name}: is a link, and would be emptied; remove it")
     try:
         return FileLock(folder / LOCK).acquire(seconds)
     except Timeout:

@@ -14,22 +14,26 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import flat_values
-from lora_lightning.config.renamed import with_current_names
-from lora_lightning.config.stored import check_choice, check_classes, check_keys, without_resolvers
+from lora_lightning.config.stored import check_choice, check_classes, without_resolvers
 from lora_lightning.config.trust import SWITCH, Trust, trust_of, trusted_no_longer
-from lora_lightning.errors import InputError, first_line
-from lora_lightning.files import read_json, require_links_within
+from lora_lightning.errors import InputError
+from lora_lightning.files import require_links_within
 from lora_lightning.process import process_rank
+from lora_lightning.runs.stored_config import (
+    COMPOSED,
+    HYDRA,
+    RESOLVED,
+    read_composed,
+    read_resolved,
+    read_runtime,
+)
+from lora_lightning.runs.stored_results import read_scores
 
 ISOLATED_JOB = "LORA_LIGHTNING_ISOLATED_JOB"  # the folder that a multirun made for this process
 CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` goes on with
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
-COMPOSED, RESOLVED, HYDRA = (
-    Path(".hydra", "config.yaml"),
-    "config.yaml",
-    Path(".hydra", "hydra.yaml"),
-)
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
+UNFINISHED = ("shards",)
 SCORES = ("metrics.json", "sentences.jsonl")
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
@@ -104,15 +108,14 @@ class RunFolder:
     @property
     def config(self) -> DictConfig:
         """The run's config as the user composed it, its keys' references to each other alive."""
-        file = self.path / COMPOSED
-        return without_resolvers(_load_config(file), self.resolved_config, file)
+        composed = read_composed(self.path)
+        return without_resolvers(composed, self.resolved_config, self.path / COMPOSED)
 
     @property
     def resolved_config(self) -> DictConfig:
         """The run's config as it was used."""
-        file = self.path / RESOLVED
-        config = _load_config(file)
-        return without_resolvers(config, config, file)
+        config = read_resolved(self.path)
+        return without_resolvers(config, config, self.path / RESOLVED)
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
@@ -122,7 +125,7 @@ class RunFolder:
     def choices(self) -> dict[str, Any]:
         """Which option of each config group the run chose."""
         self.require_options()
-        return dict(self._runtime["choices"])
+        return read_runtime(self.path).choices
 
     def require_options(self) -> None:
         """Require that what the run chose are options, not paths to elsewhere.
@@ -130,25 +133,13 @@ class RunFolder:
         Raises:
             InputError: naming the group.
         """
-        for group, option in self._runtime["choices"].items():
+        for group, option in read_runtime(self.path).choices.items():
             check_choice(group, option, str(self.path / HYDRA))
 
     @property
     def started_in(self) -> Path:
         """The folder that the run's relative paths are relative to."""
-        return Path(self._runtime["cwd"])
-
-    @property
-    def _runtime(self) -> dict[str, Any]:
-        file = self.path / HYDRA
-        content: Any = OmegaConf.to_container(_load(file), resolve=False)
-        try:
-            runtime: dict[str, Any] = content["hydra"]["runtime"]
-            if isinstance(runtime["choices"], dict) and isinstance(runtime["cwd"], str):
-                return runtime
-        except (KeyError, TypeError):
-            pass
-        raise InputError(f"{file}: does not say what the run chose, or where it was started")
+        return Path(read_runtime(self.path).cwd)
 
     @property
     def last_checkpoint(self) -> Path:
@@ -173,24 +164,8 @@ class RunFolder:
 
     def scores(self, split: str) -> dict[str, float]:
         """Return `<split>/<metric>` → score of the run's evaluation, without what it lacks."""
-        scores = read_json(self.path / "evaluation" / split / "metrics.json")["scores"]
+        scores = read_scores(self.path / "evaluation" / split / "metrics.json").scores
         return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
-
-
-def _load(file: Path) -> DictConfig:
-    try:
-        config = OmegaConf.load(file)
-    except Exception as error:  # the file system's, YAML's and OmegaConf's many kinds
-        raise InputError(f"{file}: cannot be read ({first_line(error)})") from None
-    if not isinstance(config, DictConfig):
-        raise InputError(f"{file}: is no config that a run writes")
-    return config
-
-
-def _load_config(file: Path) -> DictConfig:
-    config = with_current_names(_load(file))
-    check_keys(config, file)
-    return config
 
 
 def latest_run(root: Path) -> RunFolder:

@@ -7,7 +7,6 @@ with this job's own overrides has neither fault. Where SLURM started one task a 
 left to start, and the tasks train together as they are.
 """
 
-import json
 import os
 import sys
 from typing import Any
@@ -18,8 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError
-from lora_lightning.process import LAUNCH_TIME, REPOSITORY, run_child, slurm_tasks
+from lora_lightning.process import LAUNCH_TIME, REPOSITORY, slurm_tasks
+from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
+from lora_lightning.runs.stored_results import read_value
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
                   "MASTER_ADDR", "MASTER_PORT", "HYDRA_FULL_ERROR", LAUNCH_TIME)  # fmt: skip
@@ -79,4 +80,4 @@ def run_isolated(command: str, overrides: list[str] | None = None) -> float | No
     if code:
         raise InputError(f"the job in {folder} ended with exit code {code}; its error stands above")
     result = folder / "result.json"
-    return json.loads(result.read_text())["value"] if result.is_file() else None
+    return read_value(result) if result.is_file() else None

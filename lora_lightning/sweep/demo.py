@@ -6,7 +6,8 @@ Trains and scores every job, prints the table with mean ± std over seeds, and t
 """
 
 from lora_lightning.errors import ProgramArguments, one_line_errors
-from lora_lightning.process import REPOSITORY, now, show_child
+from lora_lightning.process import REPOSITORY, now
+from lora_lightning.process.children import show_child
 
 SETTINGS = (
     "hparams_search=rank_grid", "method.rank=1,4,16", "seed=0,1", "experiment=quickstart",

@@ -21,9 +21,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lora_lightning.config.trust import import_from
-from lora_lightning.errors import TRACEBACK, InputError, Interrupted, presentable
+from lora_lightning.errors import (
+    TRACEBACK,
+    InputError,
+    Interrupted,
+    disk_fault,
+    end_interrupted,
+    presentable,
+)
 from lora_lightning.process import process_rank
-from lora_lightning.runs.folder import ISOLATED_JOB, RunFolder, output_folder
+from lora_lightning.process.parent import end_with_command
+from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
+from lora_lightning.runs.going_on import how_to_go_on
 from lora_lightning.runs.isolation import own_overrides, run_isolated
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table import write_table
@@ -35,11 +44,13 @@ ENDS_WELL = (None, 0, 3)  # exit codes; 3: an evaluation in which a score could 
 def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Call a command's task; bad input ends it at once, before Hydra prints all overrides.
 
-    So does a training that a signal ended; it exits as if the signal had ended the process. A job
-    of a multirun is recorded, and leaves its traceback in its folder.
+    So do a signal, which it exits from as if it had ended the process, and a fault of the disk. A
+    job of a multirun is recorded, and leaves its traceback in its folder.
     """
-    import_from(Path(config.paths.user_dir).absolute())
+    user_folder = Path(config.paths.user_dir).absolute()
+    import_from(user_folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        end_with_command()
         return run_job(task, config)
     try:
         with isolated_job():
@@ -51,16 +62,11 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     except Interrupted as interruption:
         if process_rank() > 0:
             sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
-        print(last_words(interruption, config), file=sys.stderr)
-        sys.exit(interruption.exit_code)
-
-
-def last_words(interruption: Interrupted, config: DictConfig) -> str:
-    """Return an interruption's message; the command in it that goes on gets what it needs."""
-    message = str(interruption)
-    if "resume=" not in message:
-        return message
-    return message + RunFolder(output_folder()).switch(Path(config.paths.user_dir))
+        end_interrupted(interruption, how_to_go_on(user_folder))
+    except OSError as error:
+        if TRACEBACK in os.environ or (fault := disk_fault(error)) is None:
+            raise
+        sys.exit(f"error: {fault}; {how_to_go_on(user_folder)}")
 
 
 def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
@@ -74,8 +80,11 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """
     sweep = SweepFolder(Path(HydraConfig.get().sweep.dir).resolve())
     folder = output_folder().resolve()
-    if process_rank() > 0:
-        return task(config)  # a task of SLURM beside rank 0, which keeps the record
+    if process_rank() > 0:  # a task of SLURM beside rank 0, which keeps the record
+        try:
+            return task(config)
+        except Interrupted as interruption:
+            sys.exit(interruption.exit_code)
     name = str(folder.relative_to(sweep.path))
     stops = config.on_job_failure == "raise"
     if stops and (failed := [job.job for job in sweep.jobs() if job.status == "failed"]):
@@ -126,8 +135,9 @@ def _run(
         else:
             status, error = "failed", last_error(folder) or str(end.code)
     except Interrupted as interruption:  # meant for the whole sweep
-        error = str(interruption)
-        raise SystemExit(interruption.exit_code) from None
+        error = str(interruption) or interruption.number.name
+        advice = f"go on with: python -m lora_lightning.sweep resume {sweep.path}"
+        end_interrupted(Interrupted("", interruption.number), advice)
     except Exception as failure:
         status = "failed"
         error = last_error(folder) or presentable(f"{type(failure).__name__}: {failure}")
@@ -168,7 +178,7 @@ def leave_traceback(folder: Path) -> Iterator[None]:
 def last_error(folder: Path) -> str | None:
     """Return the last line of the traceback that a job left, None where it left none."""
     path = folder / ERROR
-    lines = path.read_text("utf-8").strip().splitlines() if path.is_file() else []
+    lines = path.read_text("utf-8", "replace").strip().splitlines() if path.is_file() else []
     return lines[-1].removeprefix("lora_lightning.errors.InputError: ") if lines else None
 
 

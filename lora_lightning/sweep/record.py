@@ -9,7 +9,6 @@ import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lora_lightning.config.commands import COMMANDS
 from lora_lightning.config.stored import check_choice
@@ -17,7 +16,13 @@ from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
 from lora_lightning.config.trust import SWITCH, Trust
 from lora_lightning.errors import InputError
-from lora_lightning.files import read_json_object, require_links_within, require_within, write_json
+from lora_lightning.files import (
+    read_json,
+    require_kind,
+    require_links_within,
+    require_within,
+    write_json,
+)
 
 PLAN = "sweep.json"
 JOB = "job.json"
@@ -102,11 +107,7 @@ class SweepFolder:
             InputError: sweep.json is damaged, or names another command or a job elsewhere.
         """
         file = self.path / PLAN
-        content = read_json_object(file)
-        try:
-            plan = Plan(**content)
-        except TypeError as error:
-            raise InputError(f"{file}: not what a sweep writes ({error})") from None
+        plan = require_kind(read_json(file), Plan, file, "put it back, or begin a new sweep")
         if plan.command not in COMMANDS:
             raise InputError(f"{file}: {plan.command!r} is no command; allowed is train | generate "
                              "| evaluate")  # fmt: skip
@@ -160,11 +161,8 @@ def read_job(folder: Path) -> Job:
     Raises:
         InputError: its job.json is damaged.
     """
-    content: dict[str, Any] = read_json_object(folder / JOB)
-    try:
-        job = Job(**content)
-    except TypeError as error:
-        raise InputError(f"{folder / JOB}: not what a job writes ({error})") from None
+    path = folder / JOB
+    job = require_kind(read_json(path), Job, path, "remove it, to have the job run again")
     return replace(job, status="killed") if job.status == "running" and _is_dead(job) else job
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.trust import trust_of, trusted_no_longer, without_trust
 from lora_lightning.errors import InputError
-from lora_lightning.process import REPOSITORY, run_child
+from lora_lightning.process import REPOSITORY
+from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder

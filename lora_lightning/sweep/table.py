@@ -4,14 +4,15 @@ A score that is computed later, by `evaluate.py run=<job's folder>`, therefore j
 """
 
 import csv
-import json
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from lora_lightning.files import atomic_text
 from lora_lightning.runs.claim import in_turn
+from lora_lightning.runs.stored_results import read_scores, read_trainable
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
+from lora_lightning.tracking.csv_tables import read_metrics
 
 TABLE = "sweep.csv"
 FIRST = ("job", "status")
@@ -85,8 +86,7 @@ def _row(folder: Path, job: Job, plan: Plan) -> Row:
     if job.status == "finished":
         row |= _validation(folder) | _scores(folder)
     if (folder / "run.json").is_file():
-        parameters = json.loads((folder / "run.json").read_text("utf-8"))["parameters"]
-        row["trainable_parameters"] = parameters["trainable"]
+        row["trainable_parameters"] = read_trainable(folder / "run.json")
     return row
 
 
@@ -95,10 +95,9 @@ def _validation(folder: Path) -> Row:
     path = folder / "metrics.csv"
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("val/loss")]
-    last = rows[-1] if rows else {}
-    return {name: float(value) for name, value in last.items() if name[:4] == "val/" and value}
+    validations = [row for row in read_metrics(path) if "val/loss" in row]
+    last = validations[-1] if validations else {}
+    return {name: value for name, value in last.items() if name.startswith("val/")}
 
 
 _PLAIN = ("bleu", "nist", "meteor", "rouge_l", "cider", "ter")  # of evaluate.py's own sweeps
@@ -110,10 +109,10 @@ def _scores(folder: Path) -> Row:
     holes: list[str] = []
     for path in [folder / "metrics.json", *sorted(folder.glob("evaluation/*/metrics.json"))]:
         if path.is_file():
-            content = json.loads(path.read_text("utf-8"))
+            content = read_scores(path)
             prefix = "" if path.parent == folder else f"{path.parent.name}/"
-            row |= {prefix + metric: value for metric, value in content["scores"].items()}
-            holes += [prefix + metric for metric in content["not_computed"]]
+            row |= {prefix + metric: value for metric, value in content.scores.items()}
+            holes += [prefix + metric for metric in content.not_computed]
     return row | ({"not_computed": " ".join(holes)} if holes else {})
 
 

@@ -40,7 +40,8 @@ def report(
         *(size / 1e6 for size in (memory.peak, memory.weights, memory.training)),
         memory.activations / 1e6,
     )
-    log.info("checkpoint    %.1f MB", memory.training / 1e6)
+    kept = 3 if data.has_validation else 2  # the last, the one before it, the best
+    log.info("checkpoint    %.1f MB, %d are kept", memory.training / 1e6, kept)
     if not data.has_validation:
         log.info("validation    none: data.valid is null")
     if cut:

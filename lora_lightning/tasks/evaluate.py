@@ -30,6 +30,7 @@ from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.files import atomic_text, folder_name, write_json
 from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
+from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import tokenizer_of
 from lora_lightning.tracking.run_logger import run_loggers
@@ -64,7 +65,10 @@ def evaluate(config: DictConfig) -> None:
     check_config(config)
     folder = output_folder()
     scoring = build_scoring(config)
-    with open_loggers(config, folder, "evaluate") as loggers:
+    with (
+        held_by_this_command(folder, writes=not config.dry_run),
+        open_loggers(config, folder, "evaluate") as loggers,
+    ):
         if config.hypotheses is not None:
             segments = read_files(config.hypotheses, config.references, scoring.protocol)
         else:
@@ -94,7 +98,8 @@ def score_run(
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
     segments = segments_of(data, config, scoring.protocol, predictions)
     folder = run.path / "evaluation" / config.split
-    score_into(scoring, segments, folder)
+    with held_by_this_command(folder):
+        score_into(scoring, segments, folder)
     for logger in run_loggers(loggers):
         logger.log_evaluation(folder, config.split)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,18 @@ from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.writer import finished_records, merge_shards, read_predictions
+from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
-from lora_lightning.runs.folder import PREDICTIONS, RunFolder, output_folder, remove_results
+from lora_lightning.process import process_rank
+from lora_lightning.process.ranks import missing_ranks, named
+from lora_lightning.runs.folder import (
+    PREDICTIONS,
+    UNFINISHED,
+    RunFolder,
+    output_folder,
+    remove_results,
+)
+from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.loggers import label_of, open_loggers
@@ -27,6 +38,7 @@ from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
+PATIENCE = timedelta(minutes=30)  # with ranks that decode longer than this one
 
 
 def generate(config: DictConfig) -> None:
@@ -40,7 +52,12 @@ def generate(config: DictConfig) -> None:
         return
     start(config)
     folder = output_folder()
-    with open_loggers(config, folder, "generate") as loggers:
+    with (
+        held_by_this_command(folder, writes=not config.dry_run),
+        open_loggers(config, folder, "generate") as loggers,
+    ):
+        if config.overwrite and not config.dry_run and process_rank() == 0:
+            remove_results(folder, UNFINISHED)
         pl.seed_everything(config.seed, workers=True, verbose=False)
         decoder = load_decoder(config, chosen_adapters(config))
         contexts, checksums = contexts_of(config, decoder.tokenizer)
@@ -72,7 +89,8 @@ def decode_run(
     decoder = load_decoder(config, adapters_of_run(run, config.checkpoint))
     folder = run.path / "predictions" / config.split
     contexts = data.contexts(config.split)
-    decode(decoder, contexts, data.checksums(config.split), config.split, folder, trainer)
+    with held_by_this_command(folder):
+        decode(decoder, contexts, data.checksums(config.split), config.split, folder, trainer)
     for logger in run_loggers(trainer.loggers):
         logger.log_predictions(folder, config.split, config.checkpoint)
 
@@ -125,7 +143,11 @@ def decode(
     module = BeamDecoding(decoder, contexts, queries, folder, key)
     loader = rank_loader(module, waiting, trainer)
     trainer.predict(module, loader, return_predictions=False)
-    trainer.strategy.barrier("all shards are written")
+    if missing := missing_ranks(f"decoded/{folder}", PATIENCE):
+        raise InputError(
+            f"{folder}: {named(missing)} did not end within {PATIENCE} after this one; look why, "
+            "and start again: what is decoded stays"
+        )
     seconds = time.perf_counter() - module.began
     if trainer.is_global_zero:
         remove_results(folder, PREDICTIONS)

@@ -13,10 +13,11 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lora_lightning.config.build import build
+from lora_lightning.config.build import build, build_each
 from lora_lightning.errors import InputError
-from lora_lightning.files import folder_name, read_json
+from lora_lightning.files import folder_name
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
+from lora_lightning.runs.stored_results import read_logger_ids
 from lora_lightning.tracking.metrics_file import MetricsFile
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.tracking.wandb_account import require_key, send_nothing
@@ -74,7 +75,8 @@ def configured_loggers(nodes: DictConfig, resumed_at: int | None) -> list[Logger
     if resumed_at is not None and "tensorboard" in nodes:
         with open_dict(nodes):  # TensorBoard hides what it logged later
             nodes.tensorboard.purge_step = resumed_at + 1
-    return [build(node) for name, node in nodes.items() if name != "wandb"]
+    others = OmegaConf.masked_copy(nodes, [str(name) for name in nodes if name != "wandb"])
+    return build_each("logger", others, Logger)
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -110,10 +112,11 @@ def continued_id(config: DictConfig, folder: Path, task: str) -> str | None:
         source = folder if config.get("resume") else None
     else:
         source = None if config.run is None else RunFolder.open(config.run).path
-    ids = source and source / LOGGER_IDS
-    id = read_json(ids).get("wandb") if ids and ids.is_file() else None
-    if id is not None and folder_name(str(id)) != id:  # W&B makes a folder's name of it
-        raise InputError(f"{ids}: {id!r} is no id of a W&B run; remove it")
+    if source is None:
+        return None
+    id = read_logger_ids(source / LOGGER_IDS).get("wandb")
+    if id is not None and folder_name(id) != id:  # W&B makes a folder's name of it
+        raise InputError(f"{source / LOGGER_IDS}: {id!r} is no id of a W&B run; remove it")
     return id
 
 

@@ -85,13 +85,18 @@ def build_trainer(
         **further,
         "enable_progress_bar": isinstance(progress, ProgressBar),
     }
-    if not added:
-        return pl.Trainer(**arguments)
     try:
-        return pl.Trainer(**arguments)
+        made = pl.Trainer(**arguments)
     except (MisconfigurationException, ValueError, TypeError) as error:
+        if not added:
+            raise
         given = ", ".join(f"trainer.{key}" for key in added)
         raise InputError(f"{given}: Lightning refuses this ({first_line(error)})") from None
+    # Lightning's handlers swallow SIGTERM, and tell ranks by a collective in the midst of others;
+    # under SLURM they requeue the job behind our back.
+    connector: Any = made._signal_connector
+    connector.register_signal_handlers = lambda: None
+    return made
 
 
 def profiler(kind: str | None, folder: Path) -> Profiler | None:

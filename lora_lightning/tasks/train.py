@@ -2,7 +2,6 @@
 
 import json
 import logging
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
-from lora_lightning.config.build import build, checksum
+from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.data.datamodule import DataToTextModule
@@ -25,9 +24,8 @@ from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.method import Method
-from lora_lightning.process import process_rank
-from lora_lightning.runs.claim import claimed
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
+from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
@@ -89,7 +87,7 @@ def train(config: DictConfig) -> float | None:
     resumed_at = None if resumed is None else resumed.saved["update"]
     folder = output_folder()
     with (
-        claimed_by_rank_zero(folder, config.dry_run),
+        held_by_this_command(folder, writes=not config.dry_run),
         open_loggers(config, folder, "train", resumed_at) as loggers,
     ):
         training = build_training(config, folder, loggers, resumed)
@@ -110,14 +108,6 @@ def train(config: DictConfig) -> float | None:
         return value
 
 
-def claimed_by_rank_zero(folder: Path, dry_run: bool) -> AbstractContextManager[None]:
-    """Keep other commands from training in the folder meanwhile."""
-    if process_rank() > 0 or dry_run:
-        return nullcontext()
-    folder.mkdir(parents=True, exist_ok=True)
-    return claimed(folder)
-
-
 def build_training(
     config: DictConfig, folder: Path, loggers: list[Logger], resumed: ResumedRun | None
 ) -> Training:
@@ -130,7 +120,7 @@ def build_training(
     adapters = [Path(config.adapter)] if config.adapter else []
     model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
-    callbacks = [*build(config.callbacks).values(), saving]
+    callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
@@ -199,13 +189,13 @@ def fit(training: Training, validate_first: bool) -> None:
         module.latest = resumed.saved["latest"]
         log.info("training      ended after update %d; nothing is left", resumed.saved["update"])
     else:
-        trainer.fit(module, datamodule=data, ckpt_path=str(resumed.run.last_checkpoint))
+        trainer.fit(module, datamodule=data, ckpt_path=str(resumed.checkpoint))
 
 
 def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> None:
     """Write run.json and loss.png, unless they are there and nothing was trained since."""
     if has_trained or not (folder / "run.json").is_file():
-        write_json(folder / "run.json", record)
+        write_json(folder / "run.json", record, lasting=True)
         draw_losses(folder / "metrics.csv", folder / "loss.png")
 
 

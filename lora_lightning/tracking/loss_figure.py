@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lora_lightning.files import atomic_path
-from lora_lightning.tracking.metrics_file import read_metrics
+from lora_lightning.tracking.csv_tables import read_metrics
 
 
 def draw_losses(metrics: Path, figure: Path) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lora_lightning.files import atomic_text
-
 COLUMNS = (
     "step",
     "epoch",
@@ -62,17 +60,6 @@ class MetricsFile(Logger):
         """Do nothing: the run folder holds config.yaml."""
 
 
-def drop_rows_after(path: Path, step: int) -> None:
-    """Remove the rows of a CSV file that are of later updates than `step`; it need not exist."""
-    if not path.is_file():
-        return
-    header, *rows = path.read_text(encoding="utf-8").splitlines()
-    # A row that a killed process left unfinished has no line end, and is the last.
-    kept = [row for row in rows if int(row.partition(",")[0] or step + 1) <= step]
-    with atomic_text(path) as file:
-        file.writelines(f"{line}\n" for line in [header, *kept])
-
-
 def _header(path: Path) -> tuple[str, ...]:
     """Return the columns of a CSV file; none where it does not exist."""
     if not path.is_file():
@@ -88,12 +75,3 @@ def _append(path: Path, columns: Sequence[str], row: dict[str, Any]) -> None:
         if is_new:
             writer.writeheader()
         writer.writerow(row)
-
-
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a metrics.csv, each without its empty cells."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {key: float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]

@@ -6,7 +6,6 @@ jobs of `sweep` the first failed. Their paths are placeholders.
 """
 
 import json
-import shutil
 
 import pytest
 from omegaconf import OmegaConf
@@ -16,25 +15,16 @@ from lora_lightning import load_run
 from lora_lightning.export import export
 from lora_lightning.sweep.__main__ import sweep
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.tracking.metrics_file import read_metrics
+from lora_lightning.tracking.csv_tables import read_metrics
 from tests.commands import error_of, run_command
-from tests.goldens import ROOT
+from tests.recorded import copy_recorded
 from tests.tiny import read_rows
-
-RECORDED = ROOT / "tests" / "fixtures" / "recorded_runs"
-BINARY = (".ckpt", ".safetensors")
 
 
 @pytest.fixture
 def recorded(tmp_path):
     """A copy of the recorded runs, in which every path is one of this machine."""
-    folder = shutil.copytree(RECORDED, tmp_path / "recorded")
-    for path in folder.rglob("*"):
-        if path.is_file() and path.suffix not in BINARY:
-            text = path.read_text(encoding="utf-8")
-            text = text.replace("<repository>", str(ROOT)).replace("<folder>", str(folder))
-            path.write_text(text, encoding="utf-8")
-    return folder
+    return copy_recorded(tmp_path / "recorded")
 
 
 def losses(folder):
@@ -42,12 +32,13 @@ def losses(folder):
     return [{k: v for k, v in row.items() if k == "step" or "loss" in k} for row in rows]
 
 
-def without_key(path, dotted):
+def without_key(run, dotted):
     """Take a key out of a stored config, as a version would have it that did not know the key."""
-    config = OmegaConf.load(path)
-    group, key = dotted.split(".")
-    del config[group][key]
-    OmegaConf.save(config, path)
+    for path in (run / ".hydra" / "config.yaml", run / "config.yaml"):
+        config = OmegaConf.load(path)
+        group, key = dotted.split(".")
+        del config[group][key]
+        OmegaConf.save(config, path)
 
 
 def test_a_recorded_run_is_decoded_and_scored_without_a_word_about_names(recorded, caplog):
@@ -82,13 +73,13 @@ def test_a_recorded_run_that_was_killed_ends_as_the_whole_one_did(recorded):
 
 def test_a_key_that_a_recorded_run_did_not_have_is_no_alteration(recorded):
     run = recorded / "interrupted"
-    without_key(run / ".hydra" / "config.yaml", "data.bucket_by_length")
+    without_key(run, "data.bucket_by_length")
     run_command("train", f"resume={run}", "dry_run=true")
 
 
 def test_a_key_that_a_recorded_run_did_not_have_is_one_where_it_is_given(recorded):
     run = recorded / "interrupted"
-    without_key(run / ".hydra" / "config.yaml", "data.bucket_by_length")
+    without_key(run, "data.bucket_by_length")
     error = error_of("train", f"resume={run}", "data.bucket_by_length=true")
     assert "data.bucket_by_length absent → True" in error
 

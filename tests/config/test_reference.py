@@ -82,6 +82,29 @@ def test_a_group_may_share_a_file_beside_its_folder(tmp_path):
     assert keys_of(tmp_path / "rows" / "own.yaml") == {"size": Key("3", "rows")}
 
 
+def test_a_hash_in_quotes_begins_no_comment_and_nested_keys_keep_their_names(tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "# What it is.\n"
+        "colour: '#fff # not' # of the line\n"
+        "outer:\n"
+        "  # above the key\n"
+        "  inner:\n"
+        "    rate: 1 # per update\n"
+        "  size: [1, 2] # rows\n"
+        "plain: a#b\n"
+        "empty: {}\n"
+        "none:\n"
+    )
+    assert keys_of(tmp_path / "own.yaml") == {
+        "colour": Key("'#fff # not'", "of the line"),
+        "outer.inner.rate": Key("1", "per update"),
+        "outer.size": Key("[1, 2]", "rows"),
+        "plain": Key("a#b", ""),
+        "empty": Key("{}", ""),
+        "none": Key("null", ""),
+    }
+
+
 def test_an_optional_group_is_known_by_its_name():
     assert default_options(CONFIGS / "train.yaml")["local"] == "default"
 

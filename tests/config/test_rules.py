@@ -7,17 +7,22 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import get_object
-from omegaconf import DictConfig
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
 from torch.nn import Parameter
 
 from lora_lightning.config import resolvers
-from lora_lightning.config.build import build
+from lora_lightning.config.build import build, build_each
 from lora_lightning.config.keys import flat_keys
 from lora_lightning.config.rules import OF_MANY, UNCHECKED, check_config, types_of
 from lora_lightning.data.tokenizer import load_tokenizer
 from lora_lightning.errors import InputError
+from lora_lightning.ranges import accepts
 from lora_lightning.tasks.decoder import beam_settings
 from lora_lightning.tasks.setup import build_trainer
+from lora_lightning.training.schedules import CyclicSchedule
+from tests.decoding.search import make_settings
 from tests.goldens import ROOT
 
 TOKENIZER = load_tokenizer(ROOT / "data" / "sample" / "gpt2_tiny")
@@ -184,3 +189,83 @@ def test_each_data_set_has_the_papers_regularisation(data, size, dropout, smooth
         assert config.optimizer.weight_decay == decay
         assert config.optimizer._target_.endswith("adamw_reference")
         assert (config.scheduler.per, config.seed) == ("micro_step", 110)
+
+
+def integer_keys(command, *overrides):
+    """The keys that take whole numbers and no other ones."""
+    types = types_of(composed(*overrides, command=command))
+    return [key for key, kind in types.items() if accepts(kind, 3) and not accepts(kind, 0.5)
+            and not accepts(kind, "x")]  # fmt: skip
+
+
+OPTIONS_WITH_COUNTS = {
+    "train": ((), ("scheduler=cyclic",), ("generation=sample",)),
+    "generate": ((), ("generation=sample",)),
+    "evaluate": ((),),
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS_WITH_COUNTS)
+@pytest.mark.parametrize("value", ["1.5", "1.0", "true", "99999999999999999999"])
+def test_every_integer_key_refuses_what_is_no_whole_number(command, value):
+    for overrides in OPTIONS_WITH_COUNTS[command]:
+        keys = integer_keys(command, *overrides)
+        assert "seed" in keys
+        right = composed(*overrides, command=command)
+        for key in keys:
+            config = right.copy()
+            OmegaConf.update(config, key, yaml_value(value), force_add=True)
+            with pytest.raises(InputError, match=f"{key}="):
+                check_config(config)
+
+
+def yaml_value(text):
+    return OmegaConf.create(f"value: {text}").value
+
+
+NUMBERS = ("optimizer.lr", "optimizer.weight_decay", "optimizer.eps", "method.alpha",
+           "method.dropout", "loss.label_smoothing", "generation.length_penalty",
+           "generation.repetition_penalty", "trainer.gradient_clip_val",
+           "trainer.progress_every_n_seconds")  # fmt: skip
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e308"])
+def test_every_number_is_finite_also_as_float32(key, value):
+    with pytest.raises(InputError, match=key):
+        check_config(composed(f"{key}={value}"))
+
+
+CONTRADICTIONS = {
+    "generation": ({"min_new_tokens": 9, "max_new_tokens": 8}, r"generation\.min_new_tokens=9"),
+    "scheduler": ({"steps": [10, 0], "lrs": [0.1, 0.2]}, r"scheduler\.steps=\[10, 0\]"),
+}
+
+
+def test_values_contradict_each_other_in_python_as_in_a_config():
+    keys, message = CONTRADICTIONS["scheduler"]
+    with pytest.raises(InputError, match=message):
+        CyclicSchedule("optimizer_step", **keys)
+    keys, message = CONTRADICTIONS["generation"]
+    with pytest.raises(InputError, match=message):
+        make_settings(**keys)
+
+
+def test_an_unknown_group_or_key_is_named_with_the_nearest_one():
+    for override, known in (("+trainr.max_steps=3", "trainer"), ("+splitt=test", "split"),
+                            ("+generation.num_beam=3", "generation.num_beams")):  # fmt: skip
+        with pytest.raises(InputError, match=f"nearest one is {known}"):
+            check_config(composed(override))
+
+
+def test_a_text_to_decode_is_checked_without_what_only_files_need():
+    config = composed("text=x", "data.max_length=1", command="generate")
+    with pytest.raises(InputError, match=r"data\.max_length=1"):
+        check_config(config)
+
+
+@pytest.mark.parametrize(("group", "kind"), [("logger", Logger), ("callbacks", Callback)])
+def test_an_object_of_another_kind_is_refused_under_its_name(group, kind):
+    config = composed(f"+{group}.x._target_=os.getcwd")
+    with pytest.raises(InputError, match=rf"{group}\.x\._target_=os\.getcwd: gives str"):
+        build_each(group, config[group], kind)

@@ -151,6 +151,20 @@ def test_without_shuffle_batches_are_in_the_order_of_the_file(make_e2e):
         assert row_ids(data.val_dataloader()) == [[0, 1, 2, 3], [4, 5, 6]]
 
 
+def test_without_round_up_rows_every_validation_has_each_row_once(make_e2e):
+    data = make_e2e(batch_size=3, valid_batch_size=4, round_up="none")
+    for _ in range(2):
+        assert row_ids(data.val_dataloader()) == [[0, 1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_without_round_up_rows_the_ranks_share_each_row_once(make_e2e, world_size):
+    data = make_e2e(valid_batch_size=2, round_up="none")
+    shares = [data._make_sampler("valid", world_size, rank) for rank in range(world_size)]
+    rows = [row for share in shares for batch in share for row in batch]
+    assert sorted(rows) == list(range(7))
+
+
 @pytest.mark.parametrize(
     ("shuffle", "world_size", "expected"), [(True, 1, 15), (True, 2, 8), (False, 2, 5)]
 )

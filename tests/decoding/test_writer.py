@@ -1,8 +1,12 @@
 """Every context exactly once, in order, whatever ranks and restarts do."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lora_lightning.decoding.writer import (
     ShardWriter,
@@ -92,7 +96,6 @@ def test_shards_of_other_settings_are_not_continued(tmp_path):
     ("shares", "message"),
     [
         ([[0], [1]], r"1 of 3 predictions are missing .*\(ids 2\)"),
-        ([[0, 1], [1, 2]], r"1 of 3 predictions are there twice .*\(ids 1\)"),
         ([[0, 1, 2, "x"]], r"not asked for \(ids 'x'\)"),
     ],
 )
@@ -107,6 +110,34 @@ def test_a_merge_refuses_missing_and_surplus_records_and_keeps_the_shards(
     assert not (tmp_path / "predictions.jsonl").exists()
 
 
+def test_a_record_that_two_processes_wrote_alike_is_taken_once_with_a_note(tmp_path, caplog):
+    write(tmp_path, 0, [0, 1])
+    write(tmp_path, 1, [1, 2])
+    assert list(finished_records(tmp_path, "settings")) == [0, 1, 2]
+    with caplog.at_level("INFO"):
+        merged = read_predictions(merge_shards(tmp_path, [0, 1, 2]))
+    assert merged == [record(0), record(1), record(2)]
+    assert "1 predictions that were written twice" in caplog.text
+
+
+def test_two_different_records_of_one_id_are_an_error_that_keeps_both_shards(tmp_path):
+    write(tmp_path, 0, [0, 1])
+    other = ShardWriter(tmp_path, 1, "settings")
+    other.write(record(1) | {"text": "another"})
+    other.close()
+    for read in (lambda: merge_shards(tmp_path, [0, 1]),
+                 lambda: finished_records(tmp_path, "settings")):  # fmt: skip
+        with pytest.raises(InputError, match=r"rank_1.* id 1 is another one than in .*rank_0"):
+            read()
+    assert shard(tmp_path, 0).exists()
+    assert shard(tmp_path, 1).exists()
+
+
+def test_shards_that_were_removed_meanwhile_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="removed meanwhile"):
+        merge_shards(tmp_path / "gone", [])
+
+
 def test_a_malformed_line_inside_a_shard_is_named(tmp_path):
     write(tmp_path, 0, [0])
     with shard(tmp_path, 0).open("a") as file:
@@ -115,6 +146,41 @@ def test_a_malformed_line_inside_a_shard_is_named(tmp_path):
         finished_records(tmp_path, "settings")
     with pytest.raises(InputError, match=r"rank_0\.jsonl:3"):
         merge_shards(tmp_path, [0, 2])
+
+
+@settings(deadline=None, max_examples=100)
+@given(share=st.floats(0, 1), noise=st.binary(min_size=16, max_size=16))
+def test_sixteen_bytes_of_a_shard_overwritten_never_make_another_record(share, noise):
+    with TemporaryDirectory() as folder:
+        write(Path(folder), 0, [0, 1, 2])
+        path = shard(Path(folder), 0)
+        whole = path.read_bytes()
+        place = round(share * (len(whole) - 16))
+        path.write_bytes(whole[:place] + noise + whole[place + 16 :])
+        try:
+            found = finished_records(Path(folder), "settings")
+        except InputError as error:
+            assert str(path.parent) in str(error)  # noqa: PT017
+        else:
+            assert all(found[record_id] == record(record_id) for record_id in found)
+
+
+def test_a_damaged_record_is_decoded_again_once_its_line_is_removed(tmp_path):
+    write(tmp_path, 0, [0, 1])
+    content = shard(tmp_path, 0).read_text(encoding="utf-8")
+    shard(tmp_path, 0).write_text(content.replace("name : 1", "name : 7"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"rank_0\.jsonl:3: damaged.*remove the line"):
+        finished_records(tmp_path, "settings")
+    shard(tmp_path, 0).write_text("\n".join(content.split("\n")[:2]) + "\n", "utf-8")
+    assert list(finished_records(tmp_path, "settings")) == [0]
+
+
+def test_a_shard_of_an_earlier_version_without_checksums_is_continued(tmp_path):
+    write(tmp_path, 0, [])
+    lines = [{"settings": "settings"}, record(0)]
+    shard(tmp_path, 0).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write(tmp_path, 0, [1])
+    assert finished_records(tmp_path, "settings") == {0: record(0), 1: record(1)}
 
 
 @pytest.mark.parametrize(

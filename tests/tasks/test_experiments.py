@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lightning.tracking.metrics_file import read_metrics
+from lora_lightning.tracking.csv_tables import read_metrics
 from tests.commands import run_command
 from tests.goldens import ROOT
 from tests.tiny import TRAINING

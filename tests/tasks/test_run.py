@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from lora_lightning import load_run
-from lora_lightning.tracking.metrics_file import COLUMNS, read_metrics
+from lora_lightning.tracking.csv_tables import read_metrics
+from lora_lightning.tracking.metrics_file import COLUMNS
 from tests.commands import error_of, run_command
 from tests.tiny import DECODING, TRAINING, read_rows, write_rows
 

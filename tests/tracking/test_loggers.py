@@ -3,12 +3,8 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lora_lightning.tracking.metrics_file import (
-    COLUMNS,
-    MetricsFile,
-    drop_rows_after,
-    read_metrics,
-)
+from lora_lightning.tracking.csv_tables import read_metrics, take_back
+from lora_lightning.tracking.metrics_file import COLUMNS, MetricsFile
 from tests.commands import run_command
 from tests.tiny import TRAINING
 
@@ -49,9 +45,9 @@ def test_a_validation_writes_no_diagnostics(tmp_path):
 def test_rows_of_updates_that_a_resumed_run_does_again_are_dropped(tmp_path):
     path = tmp_path / "diagnostics.csv"
     path.write_text("step,epoch,a\n1,0,1.0\n2,0,2.0\n3,0,3.0\n3,")
-    drop_rows_after(path, 2)
+    take_back(path, None, 2)
     assert [row["step"] for row in read_metrics(path)] == [1, 2]
-    drop_rows_after(tmp_path / "absent.csv", 2)
+    take_back(tmp_path / "absent.csv", None, 2)
 
 
 def test_a_run_that_goes_on_keeps_the_columns_of_its_diagnostics(tmp_path):

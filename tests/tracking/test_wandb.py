@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lora_lightning.tasks.loggers import exit_code_of
-from lora_lightning.tracking.metrics_file import read_metrics
+from lora_lightning.tracking.csv_tables import read_metrics
 from lora_lightning.tracking.wandb_run import sample_by_id
 from tests.commands import error_of, run_command, run_process
 from tests.goldens import ROOT

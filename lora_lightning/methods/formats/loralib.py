@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from lora_lightning.checksum import append_checksum
 from lora_lightning.files import atomic_path
 from lora_lightning.gpt2.tensor_file import read_tensors
 from lora_lightning.methods.base import adapter_tensors
@@ -23,6 +24,7 @@ def write_loralib(path: Path, model: PreTrainedModel, bias: Bias) -> None:
     state = {f"module.{name}": tensor.detach().cpu() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         torch.save({"model_state_dict": state}, temporary)
+        append_checksum(temporary)
 
 
 def find_rank(path: Path) -> int | None:

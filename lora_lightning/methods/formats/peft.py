@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from lora_lightning.checksum import with_checksum, without_checksum
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json_object, write_json
 from lora_lightning.gpt2.tensor_file import read_tensors, write_tensors
@@ -57,7 +58,8 @@ def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | N
     biases = trained_biases(model, method.bias)
     write_json(folder / CONFIG, make_config(model, method, base))
     write_tensors(folder / TENSORS, {file_name(name, model): t for name, t in tensors.items()})
-    write_json(folder / OWN, settings | {"base": {"name": base} | fingerprint(model, biases)})
+    settings |= {"base": {"name": base} | fingerprint(model, biases)}
+    write_json(folder / OWN, with_checksum(settings))
 
 
 def read_peft(folder: Path, model: PreTrainedModel, method: LoRA) -> Weights:
@@ -115,7 +117,9 @@ def _own_settings(folder: Path) -> dict[str, Any] | None:
     path = folder / OWN
     if not path.exists():
         return None
-    own = read_json_object(path)
+    own = without_checksum(read_json_object(path))
+    if own is None:
+        raise InputError(f"{path}: damaged, it does not fit its checksum; save the adapter again")
     for key in (*OWN_KEYS, "base"):
         if key not in own or (key == "base" and not isinstance(own[key], dict)):
             raise InputError(f"{path}: {key} is missing or wrong; save the adapter again")

@@ -1,0 +1,73 @@
+"""SIGTERM, SIGUSR1 and Ctrl-C end a command in order, from its first moment to its last."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from lora_lightning.errors import Interrupted
+from lora_lightning.process.parent import is_rank_of_lightning
+
+# A scheduler that takes a machine away sends SIGTERM, or what `sbatch --signal=USR1@90` asks for.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1")
+           if hasattr(signal, name)]  # fmt: skip
+# A terminal, `timeout` and a launcher signal a process and its group, so one wish comes twice.
+ONE_WISH_SECONDS = 2.0
+ONCE_MORE_SECONDS = 0.01
+
+
+def heard_signals() -> list[int]:
+    """Return the signals to obey; what a job in the background of a shell ignores stays ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Context in which a signal raises `Interrupted` wherever the main thread stands.
+
+    A second one ends the process at once. A rank that Lightning started passes the signal on to the
+    process that started it, as all ranks end together.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    received = 0.0  # when, by the monotonic clock
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        if received and time.monotonic() - received < ONE_WISH_SECONDS:
+            return
+        if received:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        received = time.monotonic()
+        if is_rank_of_lightning():
+            os.kill(os.getppid(), number)
+        raise Interrupted("", number)
+
+    def raise_again(unraisable: Any) -> None:
+        """Raise the interruption once more where it fell into code that drops exceptions."""
+        nonlocal received
+        if isinstance(unraisable.exc_value, Interrupted):
+            received = 0.0
+            number = unraisable.exc_value.number
+            threading.Timer(ONCE_MORE_SECONDS, os.kill, (os.getpid(), number)).start()
+        else:
+            report(unraisable)
+
+    report = sys.unraisablehook
+    earlier = {number: signal.signal(number, interrupt) for number in heard_signals()}
+    sys.unraisablehook = raise_again if earlier else report
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
