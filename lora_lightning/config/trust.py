@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,20 @@ class Trust:
     everything: bool
     user_folder: Path
     otherwise: str = f"give it anew, or {SWITCH} if you trust who wrote this"
+
+
+def switch_for(check: Callable[[Trust], None], user_folder: Path) -> str:
+    """Return what a command line needs besides to take a folder: nothing, or ` trust=true`.
+
+    Args:
+        check: of the folder; it raises where the folder is not taken.
+        user_folder: where the user's own modules lie.
+    """
+    try:
+        check(Trust(False, user_folder.absolute()))
+    except InputError:
+        return f" {SWITCH}"
+    return ""
 
 
 def trust_of(everything: bool, user_dir: str | None = None) -> Trust:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.stored import check_choice, check_classes, without_resolvers
-from lora_lightning.config.trust import SWITCH, Trust, trust_of, trusted_no_longer
+from lora_lightning.config.trust import SWITCH, Trust, switch_for, trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
 from lora_lightning.files import require_links_within
 from lora_lightning.process import process_rank
@@ -99,11 +99,7 @@ class RunFolder:
 
     def switch(self, user_folder: Path) -> str:
         """Return what a command line that goes on with this run needs besides: nothing, mostly."""
-        try:
-            self.check(Trust(False, user_folder.absolute()))
-        except InputError:
-            return f" {SWITCH}"
-        return ""
+        return switch_for(self.check, user_folder)
 
     @property
     def config(self) -> DictConfig:

@@ -42,7 +42,8 @@ class RecordSweep(Callback):
         """Say where the table is; exit code 1 where a job failed."""
         from lora_lightning.sweep.job import end_of_sweep
 
-        end_of_sweep(SweepFolder(Path(config.hydra.sweep.dir).resolve()))
+        sweep = SweepFolder(Path(config.hydra.sweep.dir).resolve())
+        end_of_sweep(sweep, Path(config.paths.user_dir))
 
 
 def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:

@@ -136,7 +136,7 @@ def _run(
             status, error = "failed", last_error(folder) or str(end.code)
     except Interrupted as interruption:  # meant for the whole sweep
         error = str(interruption) or interruption.number.name
-        advice = f"go on with: python -m lora_lightning.sweep resume {sweep.path}"
+        advice = f"go on with: {sweep.how_to_resume(Path(config.paths.user_dir))}"
         end_interrupted(Interrupted("", interruption.number), advice)
     except Exception as failure:
         status = "failed"
@@ -182,8 +182,13 @@ def last_error(folder: Path) -> str | None:
     return lines[-1].removeprefix("lora_lightning.errors.InputError: ") if lines else None
 
 
-def end_of_sweep(sweep: SweepFolder) -> None:
-    """Say where the table is; end with exit code 1 where jobs failed, naming them."""
+def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
+    """Say where the table is; end with exit code 1 where jobs failed, naming them.
+
+    Args:
+        sweep: the folder.
+        user_folder: where the user's own modules lie.
+    """
     jobs = sweep.jobs()
     write_table(sweep)
     log.info("sweep         %s: python -m lora_lightning.sweep show %s", sweep.path / "sweep.csv",
@@ -192,6 +197,5 @@ def end_of_sweep(sweep: SweepFolder) -> None:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)
         sys.exit(
             f"error: {len(failed)} of {len(jobs)} jobs did not finish: {names}; each folder's "
-            f"{ERROR} says why, and `python -m lora_lightning.sweep resume {sweep.path}` runs "
-            "them again"
+            f"{ERROR} says why, and `{sweep.how_to_resume(user_folder)}` runs them again"
         )

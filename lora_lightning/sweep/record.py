@@ -14,7 +14,7 @@ from lora_lightning.config.commands import COMMANDS
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
-from lora_lightning.config.trust import SWITCH, Trust
+from lora_lightning.config.trust import SWITCH, Trust, switch_for
 from lora_lightning.errors import InputError
 from lora_lightning.files import (
     read_json,
@@ -137,6 +137,15 @@ class SweepFolder:
                 f"{self.path / PLAN}: storage={plan.storage} is no file of SQLite that exists; "
                 f"{trust.otherwise}"
             )
+
+    def how_to_resume(self, user_folder: Path) -> str:
+        """Return the command that runs again what did not finish.
+
+        Args:
+            user_folder: where the user's own modules lie.
+        """
+        switch = switch_for(self.check, user_folder)
+        return f"python -m lora_lightning.sweep resume {self.path}{switch}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""

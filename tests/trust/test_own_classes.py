@@ -131,3 +131,11 @@ def test_a_command_that_needs_trust_to_go_on_says_so(tmp_path, caplog, capsys):
     assert "PlainLines" in error_of("train", f"resume={run}")
     run_command("train", f"resume={run}", "trust=true")
     assert f"python generate.py run={run} trust=true" in capsys.readouterr().out
+
+
+def test_a_sweep_that_needs_trust_to_go_on_says_so(tmp_path):
+    error = error_of("train", "-m", *TRAINING, "method.rank=999,998",
+                     "+callbacks.x._target_=lora_lightning.tracking.progress.PlainLines",
+                     "+callbacks.x.every_n_seconds=5",
+                     f"output_dir={tmp_path / 'sweep'}")  # fmt: skip
+    assert f"lora_lightning.sweep resume {tmp_path / 'sweep'} trust=true" in error
