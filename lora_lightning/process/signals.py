@@ -5,8 +5,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -19,6 +19,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1")
 # A terminal, `timeout` and a launcher signal a process and its group, so one wish comes twice.
 ONE_WISH_SECONDS = 2.0
 ONCE_MORE_SECONDS = 0.01
+STUCK_SECONDS = 10.0  # in which the main thread comes back from any computation
 
 
 def heard_signals() -> list[int]:
@@ -32,8 +33,9 @@ def heard_signals() -> list[int]:
 def ended_by_signals() -> Iterator[None]:
     """Context in which a signal raises `Interrupted` wherever the main thread stands.
 
-    A second one ends the process at once. A rank that Lightning started passes the signal on to the
-    process that started it, as all ranks end together.
+    A second one ends the process at once, and so does the first where the main thread does not come
+    back to Python, as in a collective that waits for a rank that is gone. A rank that Lightning
+    started passes the signal on to the process that started it, as all ranks end together.
 
     Raises:
         Interrupted: a signal came.
@@ -62,12 +64,43 @@ def ended_by_signals() -> Iterator[None]:
         else:
             report(unraisable)
 
+    def end_stuck(number: int) -> None:
+        """End the process, unless the main thread has heard the signal or obeys it later."""
+        time.sleep(STUCK_SECONDS)
+        if not received and signal.getsignal(number) is interrupt:
+            name = signal.Signals(number).name
+            sys.stderr.write(f"{name} ended the command while it waited; start it again\n")
+            sys.stderr.flush()
+            os._exit(128 + number)
+
     report = sys.unraisablehook
     earlier = {number: signal.signal(number, interrupt) for number in heard_signals()}
     sys.unraisablehook = raise_again if earlier else report
     try:
-        yield
+        with told_by_thread(end_stuck) if earlier else nullcontext():
+            yield
     finally:
         sys.unraisablehook = report
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def told_by_thread(tell: Callable[[int], None]) -> Iterator[None]:
+    """Context in which a thread calls `tell` with each of our signals, whatever the others do."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def listen() -> None:
+        while numbers := os.read(reading, 1):
+            if numbers[0] in SIGNALS:
+                tell(numbers[0])
+        os.close(reading)
+
+    earlier = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=listen, name=told_by_thread.__name__, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(earlier)
+        os.close(writing)

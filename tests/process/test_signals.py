@@ -211,6 +211,27 @@ def test_an_interruption_that_falls_into_code_that_drops_exceptions_comes_again(
         collect_and_go_on()
 
 
+STUCK = """
+import ctypes, sys, threading
+from lora_lightning.process import signals
+signals.STUCK_SECONDS = 0.2
+with signals.ended_by_signals():
+    mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
+    threading.Timer(0.3, lambda: print("ready", flush=True)).start()
+    lock(mutex)
+    lock(mutex)  # for ever
+"""
+
+
+def test_a_command_that_waits_outside_of_python_ends_all_the_same():
+    with started("-c", STUCK) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert said == "SIGTERM ended the command while it waited; start it again\n"
+
+
 def send(*numbers):
     """Raise signals, each whatever the one before did."""
     first, *further = numbers
