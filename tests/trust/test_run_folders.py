@@ -7,7 +7,6 @@ import pytest
 from lora_lightning.config.own import user_folder
 from lora_lightning.errors import InputError
 from lora_lightning.files import require_links_within
-from lora_lightning.runs.folder import RunFolder
 from tests.commands import error_of, run_command
 from tests.tiny import DECODING
 from tests.trust.planted import CONFIGS, DOORS, planted, rewrite, running, user_module
@@ -137,13 +136,6 @@ def test_a_damaged_description_is_named(run, tmp_path, door, text):
     for name in (".hydra/hydra.yaml", ".hydra/config.yaml"):
         (folder / name).write_bytes(text.encode("latin-1"))
     assert f"{folder / '.hydra'}" in DOORS[door](folder, tmp_path / "output")
-
-
-def test_links_that_wandb_makes_to_its_own_logs_are_let_be(run, tmp_path):
-    folder = shutil.copytree(run, tmp_path / "run")
-    (folder / "wandb" / "offline-run-1" / "logs").mkdir(parents=True)
-    (folder / "wandb" / "offline-run-1" / "logs" / "debug-core.log").symlink_to("/tmp/core.log")
-    RunFolder(folder).check_alone(trust=False)
 
 
 def test_an_id_that_would_become_a_path_is_refused(run, tmp_path):
