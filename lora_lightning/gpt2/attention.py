@@ -6,23 +6,13 @@ without padding; `time` is the length of one row. Queries, keys and values arriv
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-
-class RowLayout(Protocol):
-    """Where each row of a packed micro-batch stands."""
-
-    @property
-    def boundaries(self) -> Tensor:
-        """Where each row begins and the last one ends, (rows + 1,) int32."""
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Number of tokens of each row."""
+from lora_lightning.gpt2.rows import RowLayout
 
 
 def packed_attention(fused: Tensor, layout: RowLayout, heads: int, scale: float) -> Tensor:

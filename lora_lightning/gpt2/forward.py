@@ -8,28 +8,16 @@ block that computes only what the loss will look at, and an MLP of few passes ov
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2Model
 
-from lora_lightning.gpt2.attention import RowLayout, packed_attention
+from lora_lightning.gpt2.attention import packed_attention
 from lora_lightning.gpt2.mlp import mlp
 from lora_lightning.gpt2.precision import compute_dtype, mixed_layer_norm
-
-
-class PackedRows(RowLayout, Protocol):
-    """Rows of tokens, end to end."""
-
-    @property
-    def input_ids(self) -> Tensor:
-        """Token ids, (tokens,) int64."""
-
-    @property
-    def position_ids(self) -> Tensor:
-        """Place of each token in its row, (tokens,) int64."""
+from lora_lightning.gpt2.rows import PackedRows
 
 
 @dataclass(frozen=True)

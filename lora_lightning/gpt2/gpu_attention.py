@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from lora_lightning.gpt2.attention import RowLayout
+    from lora_lightning.gpt2.rows import RowLayout
 
 HALF = (torch.float16, torch.bfloat16)
 

@@ -16,7 +16,8 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.flops import training_flops
-from lora_lightning.gpt2.forward import EAGER, Execution, PackedRows, packed_hidden_states
+from lora_lightning.gpt2.forward import EAGER, Execution, packed_hidden_states
+from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.training.accumulation import AccumulationGroup, gradient_norm
 from lora_lightning.training.diagnostics import diagnostics
 from lora_lightning.training.finite import FiniteWatch
