@@ -51,12 +51,20 @@ def wait_until(happened, process):
 
 def ranks_of(process):
     """The further ranks that a command started."""
-    return [child for child in family(process)[1:] if "hydra.run.dir" in " ".join(child.cmdline())]
+    return [child for child in family(process)[1:] if "hydra.run.dir" in command_of(child)]
+
+
+def command_of(process):
+    """The command line of a process, nothing where it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def all_end(processes):
-    """Whether processes end within seconds."""
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    """Whether processes end within seconds, or what a loaded machine makes of them."""
+    _, alive = psutil.wait_procs(processes, timeout=30)
     return not alive
 
 

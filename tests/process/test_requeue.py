@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from tests.goldens import ROOT
-from tests.process.commands import lines_in, wait_until
+from tests.process.commands import command_of, lines_in, wait_until
 from tests.sweep import slurm
 from tests.tiny import TRAINING
 
@@ -54,7 +54,7 @@ def test_a_run_that_slurm_signals_before_its_time_is_over_goes_on_in_its_next_tu
     [task] = [
         process
         for process in psutil.Process(first.pid).children(recursive=True)
-        if "train.py" in process.cmdline()[1:2]
+        if command_of(process).split()[1:2] == ["train.py"]
     ]
     task.send_signal(signal.SIGUSR1)
     said, _ = first.communicate(timeout=100)
