@@ -9,9 +9,9 @@ among them in their flat form, and the rest follows from the command itself.
 import os
 from dataclasses import replace
 
+from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.trust import Trust
-from lora_lightning.process import REPOSITORY
 
 AGENTS_OWN = ("wandb_", "_wandb")
 SWEEP = "WANDB_SWEEP_ID"  # set by an agent for the commands that it starts
@@ -33,9 +33,8 @@ def overrides_of_agent(arguments: list[str], trust: Trust) -> list[str]:
     """
     from lora_lightning.config.files import every_key
 
-    configs = REPOSITORY / "configs"
-    groups = {path.name for path in configs.iterdir() if path.is_dir()}
-    kept = without_agents_keys(arguments, groups | every_key(configs))
+    groups = {path.name for path in CONFIGS.iterdir() if path.is_dir()}
+    kept = without_agents_keys(arguments, groups | every_key(CONFIGS))
     advice = "name it in an option below configs/ of this machine"
     check_overrides(kept, "the W&B agent's arguments", replace(trust, otherwise=advice))
     return kept

@@ -7,10 +7,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.resolvers import register
-from lora_lightning.process import REPOSITORY
 
-CONFIGS = REPOSITORY / "configs"
 PACKAGE = "# @package "
 YAML = "*.yaml"
 

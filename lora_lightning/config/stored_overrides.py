@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
 from hydra.errors import HydraException
 
-from lora_lightning.config.own import CONFIGS
+from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.stored import check_choice, check_classes, is_run
 from lora_lightning.config.trust import Trust
 from lora_lightning.errors import InputError
