@@ -15,6 +15,7 @@ from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
+from lora_lightning.config.typed import for_shell
 from lora_lightning.errors import InputError
 from lora_lightning.files import (
     read_json,
@@ -145,7 +146,8 @@ class SweepFolder:
             user_folder: where the user's own modules lie.
         """
         switch = switch_for(self.check, user_folder)
-        return f"python -m lora_lightning.sweep resume {self.path}{switch}"
+        command = for_shell("python", "-m", "lora_lightning.sweep", "resume", str(self.path))
+        return f"{command}{switch}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""

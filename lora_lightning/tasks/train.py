@@ -18,6 +18,7 @@ from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
+from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
@@ -264,7 +265,7 @@ def end_run(folder: Path, metric: str, value: float | None, then: list[str], swi
     with atomic_text(folder / "result.json") as file:
         json.dump({"metric": metric, "value": value}, file)
     log.info("run folder    %s", folder)
-    if "generate" not in then:
-        log.info("next          python generate.py run=%s%s", folder, switch)
-    elif "evaluate" not in then:
-        log.info("next          python evaluate.py run=%s%s", folder, switch)
+    following = [step for step in ("generate", "evaluate") if step not in then]
+    if following:
+        line = for_shell("python", f"{following[0]}.py", as_typed("run", str(folder)))
+        log.info("next          %s%s", line, switch)
