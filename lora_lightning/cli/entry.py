@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
-from lora_lightning.cli.explain import explain
 from lora_lightning.cli.help import print_help
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
@@ -89,10 +87,10 @@ def _run(main: Callable[[], Any], command: str) -> None:
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
             with nothing_left_behind():
                 main()
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except (InputError, *COMPOSING) as error:
         if wants_traceback:
             raise
-        sys.exit(f"error: {explain(command, arguments, error)}")
+        sys.exit(f"error: {explain(error, lambda: existing_keys(command, arguments))}")
     except OSError as error:
         if wants_traceback or (fault := disk_fault(error)) is None:
             raise

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.compose import CONFIGS, composed
 from lora_lightning.config.files import default_options, keys_of, options_of
@@ -72,6 +72,12 @@ def existing_keys(command: str, arguments: list[str]) -> list[str]:
         return [*groups, *flat_keys(composed(command, chosen))]
     except HydraException:
         return []
+
+
+def own_keys(config: DictConfig) -> list[str]:
+    """Return the dotted keys of a composed config without those of Hydra."""
+    own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    return list(flat_keys(own))
 
 
 def flat_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:

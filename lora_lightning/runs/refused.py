@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
+from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.label import label_of_folder
 from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.process import process_rank
@@ -74,7 +73,7 @@ def nothing_left_behind() -> Iterator[None]:
     BEFORE.set(None)
     try:
         yield
-    except (InputError, HydraException, OmegaConfBaseException, OSError):
+    except (InputError, *COMPOSING, OSError):
         _remove_what_was_made()
         raise
     except SystemExit as end:
@@ -132,14 +131,12 @@ class RefuseResults(Callback):
                 require_no_results(config, folder)
             if not _writes_nothing(config):
                 note_what_is_there(folder)
-        except InputError as error:
-            sys.exit(f"error: {error}")
+        except (InputError, *COMPOSING) as error:
+            sys.exit(f"error: {explain(error)}")
         except OSError as error:
             if (fault := disk_fault(error)) is None:
                 raise
             sys.exit(f"error: {fault}")
-        except OmegaConfBaseException:
-            return  # Hydra comes to the same place next
 
 
 def require_no_results(config: DictConfig, folder: Path) -> None:

@@ -7,14 +7,14 @@ import traceback
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.keys import own_keys
 from lora_lightning.config.own import user_folder
 from lora_lightning.config.typed import for_shell
-from lora_lightning.errors import InputError, disk_fault, one_line
+from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import CONTINUES
@@ -35,8 +35,8 @@ class RecordSweep(Callback):
         HydraConfig.instance().set_config(config)
         try:
             begin_sweep(sweep, config)
-        except (InputError, HydraException, OmegaConfBaseException) as error:
-            sys.exit(f"error: {one_line(str(error))}")
+        except (InputError, *COMPOSING) as error:
+            sys.exit(f"error: {explain(error, lambda: own_keys(config))}")
         except OSError as error:
             sys.exit(f"error: {disk_fault(error) or error}")
         except Exception:  # Hydra would go on without a record

@@ -19,8 +19,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
+from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
 from lora_lightning.config.typed import for_shell
@@ -30,7 +30,6 @@ from lora_lightning.errors import (
     Interrupted,
     disk_fault,
     end_interrupted,
-    one_line,
     presentable,
 )
 from lora_lightning.process import process_rank
@@ -53,8 +52,8 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """
     try:
         expand_homes(config)
-    except OmegaConfBaseException as error:
-        sys.exit(f"error: {presentable(one_line(str(error)))}")
+    except COMPOSING as error:
+        sys.exit(f"error: {explain(error)}")
     user_folder = Path(config.paths.user_dir).absolute()
     import_from(user_folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -63,10 +62,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     try:
         with isolated_job():
             return task(config)
-    except InputError as error:
+    except (InputError, *COMPOSING) as error:
         if TRACEBACK in os.environ:
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error)}")
     except Interrupted as interruption:
         if process_rank() > 0:
             sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing

@@ -123,6 +123,8 @@ def build_training(
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
+    if validation == 0:
+        require_no_validation(config.checkpoint, callbacks)
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
@@ -160,8 +162,6 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
             remove_results(folder, TRAINING)
         else:
             resumed.prepare_folder(OmegaConf.to_yaml(config))
-        with atomic_text(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     rows = training.method.parameter_table(training.model)
     total = sum(parameter.numel() for parameter in training.model.parameters())
@@ -169,6 +169,9 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
         logger.log_hyperparams(plain)
     for logger in run_loggers(trainer.loggers):
         logger.begin_training(folder, rows, total)
+    if trainer.is_global_zero:  # only once the loggers have begun, as they may be refused
+        with atomic_text(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
     return {
         "seed": config.seed,
         **environment(),
@@ -223,6 +226,24 @@ def plan_training(
         val_check_interval=trainer.val_check_interval,
         log_every_n_steps=trainer.log_every_n_steps,
     )
+
+
+def require_no_validation(checkpoint: str, callbacks: list[pl.Callback]) -> None:
+    """Check that nothing goes by what a run without validation never has.
+
+    Raises:
+        InputError: naming what does.
+    """
+    waiting = ["checkpoint=best"] if checkpoint == "best" else []
+    for callback in callbacks:
+        monitor = str(getattr(callback, "monitor", ""))
+        if monitor.startswith("val/"):
+            waiting.append(f"callbacks: {type(callback).__name__}, which goes by {monitor},")
+    if waiting:
+        raise InputError(
+            f"{waiting[0]} needs validation, and this run has none; give rows to validate "
+            "(data.valid=…) and no trainer.limit_val_batches=0, or leave it out"
+        )
 
 
 def check_length(data: DataToTextModule, positions: int) -> None:
