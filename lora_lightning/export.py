@@ -40,7 +40,7 @@ def export(arguments: list[str]) -> Path:
         InputError: a key or value is wrong, or `output` exists.
     """
     keys, overrides = _divide(arguments)
-    if keys["run"] is None or keys["output"] is None:
+    if {keys["run"], keys["output"]} & {None, "null"}:
         raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
     if keys["format"] not in FORMATS:
         raise InputError(f"format={keys['format']}: allowed is {' | '.join(FORMATS)}")

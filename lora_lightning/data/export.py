@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
         print(HELP)
         return
     own, overrides = _divide(arguments)
-    if own["output"] is None:
+    if own["output"] in (None, "null"):
         raise InputError("output=<file> is missing; --help lists the keys")
     output = Path(expanduser(own["output"]))
     if output.exists() and not is_true("overwrite", own["overwrite"]):

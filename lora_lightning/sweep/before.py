@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
 from lora_lightning.config.compose import CONFIGS
@@ -34,6 +34,31 @@ def check_options(overrides: list[Override]) -> None:
                         f"{group}.{key}: {group}={option} has no such key; sweep that option by "
                         f"itself, or leave out {group}.{key}"
                     )
+
+
+def one_axis_at_a_time(overrides: list[Override]) -> list[list[str]]:
+    """Return jobs that between them have every value of each axis, of an interval both ends.
+
+    For what is drawn, and so has no list of jobs.
+    """
+    lines = {
+        o.get_key_element(): _lines(o) if o.is_sweep_override() else [str(o.input_line)]
+        for o in overrides
+    }
+    first = {key: values[0] for key, values in lines.items() if values}
+    return [
+        list((first | {key: line}).values()) for key, values in lines.items() for line in values
+    ]
+
+
+def _lines(override: Override) -> list[str]:
+    """Return an override for each value that a swept one has, as far as they can be listed."""
+    key, value = override.get_key_element(), override.value()
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}", f"{key}={value.end}"]
+    if isinstance(value, ChoiceSweep | RangeSweep | Glob):
+        return [f"{key}={text}" for text in override.sweep_string_iterator()]
+    return []
 
 
 def check_jobs(config: DictConfig, jobs: list[list[str]]) -> None:

@@ -59,13 +59,15 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
             one of a job's is taken.
     """
     from lora_lightning.sweep.plan import make_plan
+    from lora_lightning.sweep.study import check_study, claim_study
 
     plan = make_plan(config)
-    if plan.sweeper == "optuna":
-        from lora_lightning.sweep.study import claim_study
-
-        claim_study(config)
+    has_study = plan.sweeper == "optuna"
+    if has_study:
+        check_study(config)
     take_folder(sweep, plan, config.overwrite)
+    if has_study:
+        claim_study(config)
     sweep.write_plan(plan)
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.keys import own_keys, unknown_key
 from lora_lightning.errors import InputError
-from lora_lightning.sweep.before import check_jobs, check_options
+from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
 from lora_lightning.sweep.record import Plan
 
 # Where hydra.sweep.subdir is something else, a job's folder is known only once it runs.
@@ -40,7 +40,7 @@ def make_plan(config: DictConfig) -> Plan:
     is_grid = choices["hydra/sweeper"] == "basic"
     is_numbered = config.hydra.sweep._get_node("subdir")._value() == NUMBERED
     jobs = grid(overrides) if is_grid else []
-    check_jobs(config, jobs)
+    check_jobs(config, jobs or one_axis_at_a_time(overrides))
     if not is_numbered or command != "train":
         jobs = []
     return Plan(

@@ -13,8 +13,8 @@ from lora_lightning.config.typed import as_typed, for_shell, text_of
 from lora_lightning.errors import InputError
 from tests.commands import error_of
 
-PATHS = ("/a/我的 项目 (v2), x=1", "it's", "a\\'b", "${x}", "$HOME", 'a"b`!', "~/x", "", " a", "1e-3",
-         "null", "[x]", "a,b", "ends\\", "'q'", "{a: b}", "#1", "C:\\x y\\")  # fmt: skip
+PATHS = ("/a/我的 项目 (v2), x=1", "it's", "a\\'b", "${x}", "$HOME", 'a"b`!', "~/x", "", " a",
+         "1e-3", "null", "[x]", "a,b", "ends\\", "'q'", "{a: b}", "#1", "C:\\x y\\")  # fmt: skip
 
 
 def value_of(argument):
@@ -91,7 +91,7 @@ def test_only_a_line_with_wandbs_own_keys_is_cleaned_and_says_of_what(capsys):
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        (["--method.rank=4"], "method.rank=4 (in a W&B sweep let `command:` have ${args_no_hyphens}"),
+        (["--method.rank=4"], "method.rank=4 (in a W&B sweep let "),
         (["--optimizer={'lr': 0.005}"], "${args_no_hyphens}"),
         (["--experiment", "quickstart"], "experiment=quickstart"),
         (["--lr", "1e-3"], "lr=1e-3"),
