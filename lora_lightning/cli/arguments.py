@@ -18,6 +18,8 @@ from lora_lightning.cli.grammar import (
     sweeps,
 )
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.config.typed import text_of
@@ -142,7 +144,11 @@ def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
 
 
 def _training_outputs(command: str, arguments: list[str]) -> Path:
-    """Return where `latest` looks: as the command's own config has it, this machine's included."""
+    """Return where `latest` looks: as the command's own config has it, this machine's included.
+
+    Raises:
+        InputError: the config cannot be composed.
+    """
     fixed = [
         argument
         for argument in overrides_among(arguments)
@@ -152,7 +158,10 @@ def _training_outputs(command: str, arguments: list[str]) -> Path:
     if flags.config_dir is not None:
         folder = Path(flags.config_dir).absolute().as_uri()
         fixed.append(f"hydra.searchpath=[{quote(folder)}]")
-    return training_outputs(command, fixed)
+    try:
+        return training_outputs(command, fixed)
+    except COMPOSING as error:
+        raise InputError(explain(error, lambda: existing_keys(command, fixed))) from None
 
 
 def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:

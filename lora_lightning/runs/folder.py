@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class RunFolder:
         Raises:
             InputError: the folder is missing or holds no training run.
         """
-        folder = Path(path)
+        folder = Path(expanduser(path))
         if (
             not (folder / ".hydra" / "config.yaml").is_file()
             or not (folder / "config.yaml").is_file()

@@ -123,10 +123,10 @@ class RefuseResults(Callback):
     def _begin(self, config: DictConfig, mode: Literal["run", "sweep"]) -> None:
         HydraConfig.instance().set_config(config)  # Hydra sets it later; folder names refer to it
         try:
-            label_of_folder(config.name)
             folder = Path(config.hydra[mode].dir)
             if _is_made_for_this(config, folder):
                 return
+            label_of_folder(config.name)
             if not (config.hydra.mode == RunMode.MULTIRUN and _command(config) != "train"):
                 require_no_results(config, folder)
             if not _writes_nothing(config):

@@ -18,6 +18,8 @@ from lora_lightning.errors import InputError
 from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
 from lora_lightning.sweep.record import Plan
 
+# Launchers whose jobs find the devices that are here; elsewhere there may be others.
+ON_THIS_MACHINE = ("basic", "joblib", "submitit_local")
 # Where hydra.sweep.subdir is something else, a job's folder is known only once it runs.
 NUMBERED = "${job_folder:${hydra.job.config_name},${hydra.job.num},${hydra.job.override_dirname}}"
 
@@ -40,7 +42,8 @@ def make_plan(config: DictConfig) -> Plan:
     is_grid = choices["hydra/sweeper"] == "basic"
     is_numbered = config.hydra.sweep._get_node("subdir")._value() == NUMBERED
     jobs = grid(overrides) if is_grid else []
-    check_jobs(config, jobs or one_axis_at_a_time(overrides))
+    if choices["hydra/launcher"] in ON_THIS_MACHINE:
+        check_jobs(config, jobs or one_axis_at_a_time(overrides))
     if not is_numbered or command != "train":
         jobs = []
     return Plan(

@@ -8,6 +8,7 @@ import os
 import socket
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from os.path import expanduser
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
@@ -94,7 +95,7 @@ class SweepFolder:
         Raises:
             InputError: there is none.
         """
-        folder = Path(path)
+        folder = Path(expanduser(path))
         if not (folder / PLAN).is_file():
             what = "holds no sweep" if folder.is_dir() else "no such folder"
             raise InputError(f"{path}: {what}; give the folder that `train.py -m …` wrote")

@@ -93,6 +93,7 @@ def train(config: DictConfig) -> float | None:
     ):
         training = build_training(config, folder, loggers, resumed)
         if config.dry_run:
+            log.info("run folder    %s, which a dry run does not write", config.output_dir)
             return None
         run_training(training, config)
         scores = {k: v for k, v in training.module.latest.items() if k.startswith("val/")}
