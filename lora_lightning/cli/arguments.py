@@ -167,6 +167,9 @@ def _training_outputs(command: str, arguments: list[str]) -> Path:
 def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:
     """Return the command line without what is not for Hydra, and whom it trusts."""
     is_agents = is_of_agent(arguments)
+    if is_agents:
+        trust = trust_of(everything=False)
+        check_agents_overrides([a for a in arguments if a.startswith("-") and a[1:2] != "-"], trust)
     if is_resumed_by_agent(arguments):
         arguments = overrides_of_agent(arguments)
     overrides = set(overrides_among(arguments))
@@ -176,7 +179,6 @@ def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:
         for converted in (in_grammar(argument) if argument in overrides else [argument])
     ]
     if is_agents:
-        trust = trust_of(everything=False)
         check_agents_overrides(arguments, trust)
         return arguments, trust
     own, everything = without_trust(arguments)
