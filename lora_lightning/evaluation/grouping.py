@@ -1,6 +1,6 @@
 """Which rows make one scored group, and which prediction belongs to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,8 +81,8 @@ class Prediction:
 def match_predictions(groups: Sequence[Group], predictions: Sequence[Prediction]) -> list[str]:
     """Return the text of each group: the one that was generated for its context.
 
-    The number of a row says nothing where the rows stand in another order than those that were
-    decoded, so ids only name what does not fit.
+    Ids cannot tell: the rows may stand in another order than those that were decoded. One that is
+    no row at all belongs to other data.
 
     Args:
         groups: the groups to score; their contexts differ.
@@ -93,11 +93,17 @@ def match_predictions(groups: Sequence[Group], predictions: Sequence[Prediction]
             none; the message names the first difference.
     """
     by_context = {group.context: i for i, group in enumerate(groups)}
+    context_of: dict[int | str, str] = {
+        row_id: group.context for group in groups for row_id in group.row_ids
+    }
     found: dict[int, Prediction] = {}
     for prediction in predictions:
         position = by_context.get(prediction.context)
-        if position is None:
-            raise InputError(_difference(prediction, groups))
+        if position is None or prediction.id not in context_of:
+            raise InputError(
+                f"{_difference(prediction, context_of)}; score the predictions with the data, "
+                "split and limit they were made from"
+            )
         if position in found:
             other = found[position].id
             same = other == prediction.id
@@ -113,16 +119,12 @@ def match_predictions(groups: Sequence[Group], predictions: Sequence[Prediction]
     return [found[position].text for position in range(len(groups))]
 
 
-def _difference(prediction: Prediction, groups: Sequence[Group]) -> str:
-    """Return what is wrong with a prediction whose context is none of the data's."""
-    mend = "score the predictions with the data, split and limit they were made from"
-    group = next((group for group in groups if prediction.id in group.row_ids), None)
-    if group is None:
-        return f"prediction id {prediction.id!r} is no row of the data; {mend}"
-    return (
-        f"prediction id {prediction.id!r} is for the context {_shown(prediction.context)}, but "
-        f"that row of the data has {_shown(group.context)}; {mend}"
-    )
+def _difference(prediction: Prediction, context_of: Mapping[int | str, str]) -> str:
+    """Return how a prediction differs from the row of the data that it names."""
+    if prediction.id not in context_of:
+        return f"prediction id {prediction.id!r} is no row of the data"
+    found, expected = (_shown(c) for c in (prediction.context, context_of[prediction.id]))
+    return f"prediction id {prediction.id} is for the context {found}, but that row has {expected}"
 
 
 def _shown(context: str) -> str:

@@ -76,7 +76,7 @@ def test_a_groups_category_is_its_first_rows():
     assert [group.seen for group in group_rows(rows)] == [False, True]
 
 
-@pytest.mark.parametrize("ids", [(1, 0), (0, 1), ("x", "y")])
+@pytest.mark.parametrize("ids", [(1, 0), (0, 1), (2, 1)])
 def test_predictions_are_matched_by_context_whatever_their_order_and_ids(ids):
     predictions = [Prediction(ids[0], "b", "of b"), Prediction(ids[1], "a", "of a")]
     assert match_predictions(group_rows(ROWS), predictions) == ["of a", "of b"]
@@ -87,7 +87,8 @@ def test_predictions_are_matched_by_context_whatever_their_order_and_ids(ids):
     [
         ([(0, "a")], "1 of 2 contexts have no prediction, the first with id 1"),
         ([(0, "a"), (1, "b"), (7, "c")], "id 7 is no row"),
-        ([(0, "a"), (1, "c")], "id 1 is for the context 'c', but that row of the data has 'b'"),
+        ([(0, "a"), ("x", "b")], "id 'x' is no row"),
+        ([(0, "a"), (1, "c")], "id 1 is for the context 'c', but that row has 'b'"),
         ([(0, "a"), (1, "b"), (1, "b")], "id 1 twice"),
         ([(0, "a"), (1, "b"), (2, "a")], "ids 0 and 2"),
     ],
