@@ -16,6 +16,7 @@ from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.source import register_source
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
     TRACEBACK,
@@ -72,6 +73,7 @@ def quiet_logging() -> Iterator[None]:
 
 def _run(main: Callable[[], Any], command: str) -> None:
     register()
+    register_source()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help(command, CONFIGS)
         return
