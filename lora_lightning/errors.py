@@ -128,7 +128,7 @@ def disk_fault(error: OSError) -> str | None:
         return None
     path = Path(os.fsdecode(error.filename or os.getcwd()))
     existing = next(
-        (folder for folder in (path, *path.absolute().parents) if folder.exists()), path
+        (folder for folder in (path, *path.absolute().parents) if os.path.exists(folder)), path
     )
     free = shutil.disk_usage(existing).free / 1e6
     return f"{path}: {error.strerror} ({free:,.0f} MB free)"

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lora_lightning.cli.agent import is_of_agent, overrides_of_agent
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
 from lora_lightning.config.files import options_of
 from lora_lightning.config.keys import CONFIGS
-from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.overrides import plain_override, quote, require_grammar
+from lora_lightning.config.stored_overrides import FLAGS
 from lora_lightning.config.trust import Trust, trust_of, without_trust
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, ProgramArguments
 from lora_lightning.process import REPOSITORY
 from lora_lightning.runs.folder import RunFolder, latest_run
 
@@ -37,6 +39,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         return arguments
     arguments, trust = _trusted(arguments)
     own = [quote_text(argument) for argument in arguments]
+    own = _overrides_last(own)
     refuse_null_groups(own)
     given = _given(own)
     presets: list[str] = []
@@ -61,6 +64,21 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         presets += WRITE_NOTHING
     first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
     return own[:first] + presets + own[first:]
+
+
+def _overrides_last(arguments: list[str]) -> list[str]:
+    """Return the command line with `-m` before all overrides: Hydra takes it nowhere else.
+
+    Raises:
+        InputError: an argument is no option of Hydra's, and no override.
+    """
+    flags = [argument for argument in arguments if argument in FLAGS]
+    own = [*flags, *(argument for argument in arguments if argument not in FLAGS)]
+    parser = get_args_parser()
+    parser.__class__ = ProgramArguments
+    for override in parser.parse_args(own).overrides:
+        require_grammar(override)
+    return own
 
 
 def _short_label(presets: list[str], given: dict[str, str]) -> list[str]:

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
+from lora_lightning.config.explained import ConfigError, explanation
 from lora_lightning.config.keys import existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.trust import trusted_no_longer
@@ -86,7 +84,7 @@ def _run(main: Callable[[], Any], command: str) -> None:
         with trusted_no_longer():
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
             main()
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except (InputError, *ConfigError) as error:
         if wants_traceback:
             raise
         sys.exit(f"error: {_explain(command, arguments, error)}")
@@ -112,5 +110,4 @@ def _explain(command: str, arguments: list[str], error: Exception) -> str:
         key = argument.lstrip("+~").split("=", 1)[0]
         if keys and "=" in argument and key not in keys and not key.startswith("hydra"):
             return unknown_key(key, keys)
-    cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return presentable(f"{error}{cause}")
+    return presentable(explanation(error))

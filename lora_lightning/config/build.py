@@ -5,8 +5,10 @@ import logging
 from typing import Any
 
 import hydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from lora_lightning.config.explained import of_building
 from lora_lightning.config.renamed import current_name, earlier_names, with_current_names
 from lora_lightning.errors import InputError
 
@@ -17,12 +19,18 @@ def build(node: DictConfig, **runtime: Any) -> Any:
     """Build the object that a config node describes, with plain Python containers as arguments.
 
     A name of an earlier version is taken as today's, with a warning.
+
+    Raises:
+        InputError: its constructor refuses the arguments.
     """
     if names := earlier_names(node):
         renamed = ", ".join(f"{name} is now {current_name(name)}" for name in names)
         log.warning("%s; please change your config", renamed)
         node = with_current_names(node)
-    return hydra.utils.instantiate(node, _convert_="all", **runtime)
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **runtime)
+    except InstantiationException as error:
+        raise InputError(of_building(error)) from error
 
 
 def build_each(group: str, nodes: DictConfig, kind: type[Any]) -> list[Any]:

@@ -3,7 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lora_lightning.config.explained import explained
 from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.rules import check_folders
 from lora_lightning.config.stored import check_choice, check_classes, without_resolvers
 from lora_lightning.config.trust import SWITCH, Trust, switch_for, trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
@@ -209,12 +212,16 @@ class RefuseResults(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check the run's folder."""
         HydraConfig.instance().set_config(config)  # Hydra sets it later; folder names refer to it
-        self._check(config, Path(config.hydra.run.dir))
+        with ended_by_errors():
+            check_folders(config)
+            self._check(config, Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check the sweep's folder."""
         HydraConfig.instance().set_config(config)
-        self._check(config, Path(config.hydra.sweep.dir))
+        with ended_by_errors():
+            check_folders(config)
+            self._check(config, Path(config.hydra.sweep.dir))
 
     def _check(self, config: DictConfig, folder: Path) -> None:
         command = config.hydra.job.config_name
@@ -235,6 +242,16 @@ class RefuseResults(Callback):
                 f"error: {folder} already holds results ({found}); give this one a label with "
                 "name=…, another output_dir=…, or replace them with overwrite=true"
             )
+
+
+@contextmanager
+def ended_by_errors() -> Iterator[None]:
+    """Context of a Hydra callback: what is wrong ends the command, where Hydra would only warn."""
+    try:
+        with explained():
+            yield
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 def _writes_nothing(config: DictConfig) -> bool:

@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lora_lightning.config.explained import explained
 from lora_lightning.config.trust import import_from
 from lora_lightning.errors import (
     TRACEBACK,
@@ -49,6 +50,7 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """
     user_folder = Path(config.paths.user_dir).absolute()
     import_from(user_folder)
+    task = explained()(task)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         end_with_command()
         return run_job(task, config)

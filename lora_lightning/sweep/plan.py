@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.keys import flat_keys, unknown_key
+from lora_lightning.config.rules import check_optimized
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.record import Plan
 
@@ -28,12 +29,14 @@ def make_plan(config: DictConfig) -> Plan:
         config: the composed config, `hydra` included, before any job's overrides.
 
     Raises:
-        InputError: a swept key does not exist.
+        InputError: a swept key does not exist, or no run will have the metric.
     """
     overrides = sweep_overrides(config)
     swept = [override for override in overrides if override.is_sweep_override()]
     for override in swept:
         check_key(config, override)
+    if config.hydra.job.config_name == "train" and not _decides_metrics(swept):
+        check_optimized(config)
     command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
     is_grid = choices["hydra/sweeper"] == "basic"
     is_numbered = config.hydra.sweep._get_node("subdir")._value() == NUMBERED
@@ -51,6 +54,13 @@ def make_plan(config: DictConfig) -> Plan:
         study=config.hydra.sweeper.get("study_name"),
         jobs={str(number): job for number, job in enumerate(jobs)},
     )
+
+
+def _decides_metrics(swept: list[Override]) -> bool:
+    """Whether jobs of a sweep may measure something else than the command without it."""
+    keys = {override.key_or_group for override in swept}
+    decisive = {"then", "split", "optimized_metric", "protocol.metrics"}
+    return bool(keys & decisive) or any((CONFIGS / key).is_dir() for key in keys)
 
 
 def sweep_overrides(config: DictConfig) -> list[Override]:
