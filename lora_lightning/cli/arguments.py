@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -40,7 +42,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     arguments, trust = _trusted(arguments)
     own = [quote_text(argument) for argument in arguments]
     own = _overrides_last(own)
-    refuse_null_groups(own)
+    refuse_no_options(own)
     given = _given(own)
     presets: list[str] = []
     of_adapter: list[str] = []
@@ -102,16 +104,17 @@ def _resumed(own: list[str], given: dict[str, str], trust: Trust) -> tuple[list[
     return own, list(resume_overrides(run, given))
 
 
-def refuse_null_groups(arguments: list[str]) -> None:
-    """Refuse a group that is set to null, which Hydra answers with a traceback.
+def refuse_no_options(arguments: list[str]) -> None:
+    """Refuse a group that is set to null or a number, which Hydra answers with a traceback.
 
     Raises:
         InputError: naming the group's options.
     """
     for argument in arguments:
         group, _, value = argument.partition("=")
-        if value == "null" and (CONFIGS / group).is_dir():
-            options = ", ".join(options_of(CONFIGS / group))
+        is_group = bool(value) and (CONFIGS / group.lstrip("+")).is_dir()
+        if is_group and isinstance(_value(value), int | float | NoneType):
+            options = ", ".join(options_of(CONFIGS / group.lstrip("+")))
             raise InputError(f"{argument}: choose one of {options}, or leave it out")
 
 
@@ -180,4 +183,8 @@ def _given(arguments: list[str]) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
-    return str(OverridesParser.create().parse_override(f"key={value}").value())
+    return str(_value(value))
+
+
+def _value(text: str) -> Any:
+    return OverridesParser.create().parse_override(f"key={text}").value()
