@@ -19,7 +19,7 @@ from lora_lightning.checkpoints.files import read_checkpoint
 from lora_lightning.checkpoints.same_run import find_resumable, resume_overrides
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.config.compose import composed
-from lora_lightning.config.explained import explained
+from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.rules import check_config
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.sets.dart import read_dart
@@ -68,10 +68,9 @@ def taken_or_refused(read):
     """Read; a refusal is one line, and memory stays bounded."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        with explained():
-            read()
-    except InputError as error:
-        assert "\n" not in str(error)  # noqa: PT017
+        read()
+    except (InputError, *COMPOSING) as error:
+        assert "\n" not in explain(error)  # noqa: PT017
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10 < MEMORY
 
 
