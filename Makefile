@@ -1,13 +1,14 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
-# make faults: the tests of bad input, kills and restarts alone · make lint, types
+# make faults: the tests of bad input, kills and restarts alone; LORA_LIGHTNING_FUZZ=5000 tries more
+# make lint, types
 # make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 DECODING_BENCHMARKS := speed reference test_set memory growth
-FAULTS := tests/tasks/test_bad_input.py tests/tasks/test_resume.py tests/sweep/test_refusals.py
+FAULTS := tests/bad_input tests/checkpoints/test_resume.py tests/sweep/test_refusals.py
 
 .PHONY: demo sweep-demo test lint faults types docs doctor bench clean
 

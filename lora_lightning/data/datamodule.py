@@ -221,6 +221,10 @@ class DataToTextModule(LightningDataModule):
             return number_of_batches(max_epochs * self.batches_per_epoch, world_size)
         return max_epochs * (self.batches_per_epoch // world_size)
 
+    def validation_batches(self, world_size: int) -> int:
+        """Return the validation batches of the rank that has the fewest."""
+        return len(self._make_sampler("valid", world_size, rank=world_size - 1))
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches of this rank; each pass over it is the next epoch.
 

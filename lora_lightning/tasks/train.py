@@ -32,7 +32,7 @@ from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
-from lora_lightning.tasks.setup import build_trainer, start
+from lora_lightning.tasks.setup import build_trainer, check_monitored, start
 from lora_lightning.tasks.then import do_what_follows
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
@@ -120,13 +120,15 @@ def build_training(
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
     adapters = [Path(config.adapter)] if config.adapter else []
-    model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
+    check_monitored(callbacks)
     validation = config.trainer.limit_val_batches if data.has_validation else 0
     if validation == 0:
         require_no_validation(config.checkpoint, callbacks)
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
+    check_share(data, validation, trainer.world_size)
+    model = load_model(config.model, method, tokenizer, adapters)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     if resumed is not None:
@@ -259,6 +261,21 @@ def check_length(data: DataToTextModule, positions: int) -> None:
             f"data.max_length={data.max_length}: the longest training row has {longest} tokens, "
             f"the model {positions} positions; lower data.max_length to {positions}"
         )
+
+
+def check_share(data: DataToTextModule, limit: float | None, world_size: int) -> None:
+    """Check that a share of the validation batches is at least one of them.
+
+    Raises:
+        InputError: naming `trainer.limit_val_batches`.
+    """
+    if isinstance(limit, float) and limit > 0:
+        batches = data.validation_batches(world_size)
+        if int(batches * limit) == 0:
+            raise InputError(
+                f"trainer.limit_val_batches={limit}: is less than one of {batches} batches of "
+                "validation; give a number of batches, a larger share, or 0 for no validation"
+            )
 
 
 def gather_ranks(config_sha256: str, trainer: pl.Trainer) -> list[dict[str, Any]]:
