@@ -2,6 +2,9 @@
 
 import json
 import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remov
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
-from lora_lightning.tasks.before import largest_step, peak_of, report
+from lora_lightning.tasks.before import largest_step, peak_of, report, report_unlabelled
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.setup import build_trainer, start
@@ -36,8 +39,11 @@ from lora_lightning.tasks.then import do_what_follows
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
+from lora_lightning.training.finite import NotFiniteError
+from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
-from lora_lightning.training.plan import TrainingPlan, plan_micro_steps
+from lora_lightning.training.plan import TrainingPlan, micro_batches_between, plan_micro_steps
+from lora_lightning.training.validation import objectives
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +99,9 @@ def train(config: DictConfig) -> float | None:
         training = build_training(config, folder, loggers, resumed)
         if config.dry_run:
             return None
-        run_training(training, config)
-        scores = {k: v for k, v in training.module.latest.items() if k.startswith("val/")}
+        with failure_recorded(folder, config.optimized_metric, training.trainer):
+            run_training(training, config)
+        scores = objectives(training.module.latest)
         trainer = training.trainer
         trainer.strategy.barrier("the run folder is complete")
         for logger in run_loggers(loggers):
@@ -103,8 +110,11 @@ def train(config: DictConfig) -> float | None:
         run = RunFolder.open(folder)
         scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
         value = scores.get(config.optimized_metric)
+        with failure_recorded(folder, config.optimized_metric, trainer):
+            require_finite_objective(config.optimized_metric, value)
         if trainer.is_global_zero:
-            end_run(folder, config.optimized_metric, value, config.then, switch_of(config, folder))
+            write_result(folder, config.optimized_metric, value)
+            say_next(folder, config.then, switch_of(config, folder))
         return value
 
 
@@ -121,8 +131,8 @@ def build_training(
     model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
-    validation = config.trainer.limit_val_batches if data.has_validation else 0
-    trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
+    limit = config.trainer.limit_val_batches if data.has_validation else 0
+    trainer = build_trainer(config.trainer, loggers, callbacks, folder, limit)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     if resumed is not None:
@@ -130,6 +140,10 @@ def build_training(
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
     device = trainer.strategy.root_device
     report(data, model, method, plan, largest_step(model, data, execution, device))
+    if isinstance(loss, CompletionLoss):
+        report_unlabelled(data, "train")
+    if limit != 0:
+        report_unlabelled(data, "valid")
     peak = None
     if config.trainer.measure_peak and not config.dry_run:
         peak = peak_of(model, config.trainer.precision, device)
@@ -219,7 +233,9 @@ def plan_training(
         ),
         accumulate_grad_batches=trainer.accumulate_grad_batches,
         gradient_clip_val=trainer.gradient_clip_val or 0.0,
-        val_check_interval=trainer.val_check_interval,
+        val_check_interval=micro_batches_between(
+            trainer.val_check_interval, data.batches_per_epoch // world_size
+        ),
         log_every_n_steps=trainer.log_every_n_steps,
     )
 
@@ -259,10 +275,38 @@ def switch_of(config: DictConfig, folder: Path) -> str:
     return RunFolder(folder).switch(Path(config.paths.user_dir))
 
 
-def end_run(folder: Path, metric: str, value: float | None, then: list[str], switch: str) -> None:
-    """Write result.json, and say what comes next."""
+@contextmanager
+def failure_recorded(folder: Path, metric: str, trainer: pl.Trainer) -> Iterator[None]:
+    """Context in which a run that comes to no numbers leaves a result.json that says why."""
+    try:
+        yield
+    except NotFiniteError as error:
+        if trainer.is_global_zero:
+            write_result(folder, metric, None, str(error))
+        raise
+
+
+def require_finite_objective(metric: str, value: float | None) -> None:
+    """Check what a sweeper gets.
+
+    Raises:
+        NotFiniteError: it is no number.
+    """
+    if value is not None and not math.isfinite(value):
+        raise NotFiniteError(
+            f"optimized_metric={metric} is {value}; lower optimizer.lr, or optimize val/loss"
+        )
+
+
+def write_result(folder: Path, metric: str, value: float | None, reason: str | None = None) -> None:
+    """Write result.json; where the metric has no value, and it is known why, with the reason."""
+    result = {"metric": metric, "value": value} | ({"reason": reason} if reason else {})
     with atomic_text(folder / "result.json") as file:
-        json.dump({"metric": metric, "value": value}, file)
+        json.dump(result, file)
+
+
+def say_next(folder: Path, then: list[str], switch: str) -> None:
+    """Say what comes next."""
     log.info("run folder    %s", folder)
     if "generate" not in then:
         log.info("next          python generate.py run=%s%s", folder, switch)
