@@ -5,8 +5,8 @@
     python -m lora_lightning.export run=latest format=merged output=gpt2_adapted
 
 peft: the PEFT folder · loralib: the reference's adapter-only .pt · merged: a Hugging Face folder
-of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false, trust=false
-(true: take any class that the run's config names).
+of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false,
+model.path=<where the base lies now>, trust=false (true: take any class that the config names).
 """
 
 import shutil
@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import run_program
 from lora_lightning.config.build import build
+from lora_lightning.config.keys import flat_keys
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
@@ -28,7 +29,7 @@ from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
 KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False,
-        "trust": False}  # fmt: skip
+        "model.path": None, "trust": False}  # fmt: skip
 FORMATS = ("peft", "loralib", "merged")
 
 
@@ -39,10 +40,10 @@ def export(arguments: list[str]) -> Path:
         InputError: a key or value is wrong, or `output` exists.
     """
     given = OmegaConf.from_dotlist(arguments)
-    for key in map(str, given):
+    for key in flat_keys(given):
         if key not in KEYS:
             raise InputError(f"unknown key {key}; the keys are {', '.join(KEYS)}")
-    keys: dict[str, Any] = {**KEYS, **OmegaConf.to_container(given)}  # type: ignore[dict-item]
+    keys: dict[str, Any] = {key: OmegaConf.select(given, key, default=KEYS[key]) for key in KEYS}
     if keys["run"] is None or keys["output"] is None:
         raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
     if keys["format"] not in FORMATS:
@@ -53,13 +54,15 @@ def export(arguments: list[str]) -> Path:
     outputs = REPOSITORY / "outputs" / "train"
     run = latest_run(outputs) if keys["run"] == "latest" else RunFolder.open(keys["run"])
     run.check_alone(keys["trust"] is True)
-    write(run, keys["checkpoint"], keys["format"], output)
+    write(run, keys["checkpoint"], keys["format"], output, keys["model.path"])
     return output
 
 
-def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
-    """Load a run's model and write it to `output`."""
-    config = run.resolved_config
+def write(
+    run: RunFolder, checkpoint: str, format: str, output: Path, base: str | None = None
+) -> None:
+    """Load a run's model, on a base that may have moved, and write it to `output`."""
+    config = run.with_base(base)
     with named_in_errors(run.path / RESOLVED):
         method = build(config.method)
         adapters = adapters_of_run(run, checkpoint)

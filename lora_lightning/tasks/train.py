@@ -19,13 +19,14 @@ from transformers import GPT2LMHeadModel
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, build_each, checksum
-from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
+from lora_lightning.methods.adapter_files import locate_adapter
 from lora_lightning.methods.method import Method
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
@@ -84,6 +85,7 @@ def train(config: DictConfig) -> float | None:
     """
     if needs_isolation(config):
         return run_isolated("train")
+    config = with_absolute_paths(config, Path.cwd())
     start(config)
     resumed = None
     if config.resume is not None:
@@ -127,7 +129,7 @@ def build_training(
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
-    adapters = [Path(config.adapter)] if config.adapter else []
+    adapters = [locate_adapter(config.adapter)] if config.adapter else []
     model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
@@ -168,14 +170,17 @@ def run_training(training: Training, config: DictConfig) -> None:
 def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
     """Write config.yaml, once nothing can be wrong any more, and return the start of run.json."""
     folder, trainer, resumed = training.folder, training.trainer, training.resumed
+    resolved = config.copy()
+    OmegaConf.resolve(resolved)
+    used = with_absolute_paths(resolved, Path.cwd())  # what `${…}` gave may be relative, too
     if trainer.is_global_zero:
         if resumed is None:
             remove_results(folder, TRAINING)
         else:
             resumed.prepare_folder(OmegaConf.to_yaml(config))
         with atomic_text(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+            file.write(OmegaConf.to_yaml(used))
+    plain: Any = OmegaConf.to_container(used)
     rows = training.method.parameter_table(training.model)
     total = sum(parameter.numel() for parameter in training.model.parameters())
     for logger in trainer.loggers:

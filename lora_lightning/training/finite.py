@@ -68,8 +68,8 @@ class FiniteWatch:
             model: run again on the rows of an update that is not finite.
 
         Raises:
-            NotFiniteError: an update's loss or gradient is not finite; names the update, its rows and
-                the module with the largest activation.
+            NotFiniteError: an update's loss or gradient is not finite; names the update, its rows
+                and the module with the largest activation.
         """
         updates, self._unseen = self._unseen, []
         if not updates:

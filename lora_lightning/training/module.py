@@ -169,9 +169,7 @@ class FineTuning(pl.LightningModule):
         # (batches, 3): batch loss, sum of negative log-likelihoods, labels
         each = torch.stack(self._validated).cpu().double()
         labelled = int((each[:, 2] > 0).sum())
-        sums = ValidationSums(
-            *self._sum_over_ranks([len(each), labelled, *each.sum(0).tolist()])
-        )
+        sums = ValidationSums(*self._sum_over_ranks([len(each), labelled, *each.sum(0).tolist()]))
         metrics = sums.metrics()
         self.latest[LABELLED_SHARE] = sums.labelled / sums.batches
         self._log_row(metrics)
