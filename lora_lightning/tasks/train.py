@@ -1,10 +1,6 @@
 """Train: from raw data to a run folder."""
 
-import json
 import logging
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from transformers import GPT2LMHeadModel
 
@@ -22,7 +19,7 @@ from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.data.datamodule import DataToTextModule
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
@@ -33,14 +30,15 @@ from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report, report_unlabelled
+from lora_lightning.tasks.callbacks import check_callbacks
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
+from lora_lightning.tasks.result import failure_recorded, require_finite_objective, write_result
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.then import do_what_follows
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
-from lora_lightning.training.finite import NotFiniteError
 from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
 from lora_lightning.training.plan import TrainingPlan, micro_batches_between, plan_micro_steps
@@ -101,7 +99,7 @@ def train(config: DictConfig) -> float | None:
         training = build_training(config, folder, loggers, resumed)
         if config.dry_run:
             return None
-        with failure_recorded(folder, config.optimized_metric, training.trainer):
+        with failure_recorded(folder, config.optimized_metric, training.trainer.is_global_zero):
             run_training(training, config)
         scores = objectives(training.module.latest)
         trainer = training.trainer
@@ -112,7 +110,7 @@ def train(config: DictConfig) -> float | None:
         run = RunFolder.open(folder)
         scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
         value = scores.get(config.optimized_metric)
-        with failure_recorded(folder, config.optimized_metric, trainer):
+        with failure_recorded(folder, config.optimized_metric, trainer.is_global_zero):
             require_finite_objective(config.optimized_metric, value)
         if trainer.is_global_zero:
             write_result(folder, config.optimized_metric, value)
@@ -127,14 +125,20 @@ def build_training(
     pl.seed_everything(config.seed, workers=True, verbose=False)
     tokenizer = tokenizer_of(config.model)
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
+    limit = config.trainer.limit_val_batches if data.has_validation else 0
+    callbacks = build_each("callbacks", config.callbacks, pl.Callback)
+    check_callbacks(callbacks, is_validated=limit != 0)
+    if config.checkpoint == "best" and limit == 0:
+        raise InputError(
+            "checkpoint=best, but the run has no validation to tell it by; set checkpoint=last, or "
+            "data.valid and trainer.limit_val_batches"
+        )
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
     model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
-    callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
-    limit = config.trainer.limit_val_batches if data.has_validation else 0
-    trainer = build_trainer(config.trainer, loggers, callbacks, folder, limit)
+    trainer = build_trainer(config.trainer, loggers, [*callbacks, saving], folder, limit)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     if resumed is not None:
@@ -196,19 +200,28 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
 
 
 def fit(training: Training, validate_first: bool) -> None:
-    """Train from the start, or from where a resumed run stands if anything is left."""
+    """Train from the start, or from where a resumed run stands if anything is left.
+
+    Raises:
+        InputError: Lightning finds that a callback or a plugin does not go with the rest.
+    """
     trainer, module, data = training.trainer, training.module, training.data
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
-    if (resumed := training.resumed) is None:
-        if validate_first:
-            trainer.validate(module, datamodule=data, verbose=False)
-        trainer.fit(module, datamodule=data)
-    elif resumed.has_ended(module.plan):
+    resumed = training.resumed
+    if resumed is not None and resumed.has_ended(module.plan):
         module.latest = resumed.saved["latest"]
         log.info("training      ended after update %d; nothing is left", resumed.saved["update"])
-    else:
-        trainer.fit(module, datamodule=data, ckpt_path=str(resumed.checkpoint))
+        return
+    try:
+        if resumed is None and validate_first:
+            trainer.validate(module, datamodule=data, verbose=False)
+        checkpoint = None if resumed is None else str(resumed.checkpoint)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    except MisconfigurationException as error:
+        raise InputError(
+            f"callbacks, logger or trainer: Lightning refuses this ({first_line(error)})"
+        ) from None
 
 
 def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> None:
@@ -278,36 +291,6 @@ def gather_ranks(config_sha256: str, trainer: pl.Trainer) -> list[dict[str, Any]
 def switch_of(config: DictConfig, folder: Path) -> str:
     """Return what a command line that goes on with the run in `folder` needs besides."""
     return RunFolder(folder).switch(Path(config.paths.user_dir))
-
-
-@contextmanager
-def failure_recorded(folder: Path, metric: str, trainer: pl.Trainer) -> Iterator[None]:
-    """Context in which a run that comes to no numbers leaves a result.json that says why."""
-    try:
-        yield
-    except NotFiniteError as error:
-        if trainer.is_global_zero:
-            write_result(folder, metric, None, str(error))
-        raise
-
-
-def require_finite_objective(metric: str, value: float | None) -> None:
-    """Check what a sweeper gets.
-
-    Raises:
-        NotFiniteError: it is no number.
-    """
-    if value is not None and not math.isfinite(value):
-        raise NotFiniteError(
-            f"optimized_metric={metric} is {value}; lower optimizer.lr, or optimize val/loss"
-        )
-
-
-def write_result(folder: Path, metric: str, value: float | None, reason: str | None = None) -> None:
-    """Write result.json; where the metric has no value, and it is known why, with the reason."""
-    result = {"metric": metric, "value": value} | ({"reason": reason} if reason else {})
-    with atomic_text(folder / "result.json") as file:
-        json.dump(result, file)
 
 
 def say_next(folder: Path, then: list[str], switch: str) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from lora_lightning.errors import InputError
 from lora_lightning.training.finite import NotFiniteError
 
+METRICS = ("val/loss", "val/perplexity", "val/loss_per_token", "val/perplexity_per_token")
+"""What a validation gives, and callbacks may watch."""
+
 LABELLED_SHARE = "labelled_share"
 """Share of the last validation's batches that have a label; kept beside its metrics."""
 
@@ -44,12 +47,8 @@ class ValidationSums:
             )
         loss = self.losses / self.batches
         per_token = self.negative_log_likelihood / self.labels
-        return {
-            "val/loss": loss,
-            "val/perplexity": perplexity(loss),
-            "val/loss_per_token": per_token,
-            "val/perplexity_per_token": perplexity(per_token),
-        }
+        values = (loss, perplexity(loss), per_token, perplexity(per_token))
+        return dict(zip(METRICS, values, strict=True))
 
 
 def objectives(latest: Mapping[str, float]) -> dict[str, float]:
