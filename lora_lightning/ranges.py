@@ -37,6 +37,7 @@ PositiveShare = Annotated[float, Gt(0), Le(1)]
 Text = Annotated[str, MinLen(1)]
 Texts = Annotated[Sequence[Text], MinLen(1)]
 TokenIds = Annotated[Sequence[CountOrZero], MinLen(1)]
+DeviceNumbers = Annotated[Sequence[CountOrZero], MinLen(1)]
 
 GIVEN = "given by the command"
 """Marks, in an `Annotated`, an argument that the commands give, and that is no key of a config."""

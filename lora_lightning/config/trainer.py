@@ -3,9 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from annotated_types import MinLen
+from typing import Any, Literal
 
 from lora_lightning.config.arguments import arguments_of, check_within, target_of
 from lora_lightning.config.keys import unknown_key
@@ -13,13 +11,12 @@ from lora_lightning.errors import InputError
 from lora_lightning.ranges import (
     Count,
     CountOrZero,
+    DeviceNumbers,
     NotNegative,
     Positive,
     PositiveShare,
     Share,
 )
-
-Devices = Annotated[Sequence[CountOrZero], MinLen(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +30,7 @@ class TrainerSettings:
     """
 
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
-    devices: Literal["auto"] | Count | Devices
+    devices: Literal["auto"] | Count | DeviceNumbers
     num_nodes: Count
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "16-mixed", "bf16-mixed"]
