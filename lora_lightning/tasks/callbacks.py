@@ -26,14 +26,13 @@ REFUSED: dict[tuple[type[pl.Callback], ...], str] = {
 }
 
 
-def check_callbacks(callbacks: Sequence[pl.Callback], is_validated: bool) -> None:
+def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
     """Check that Lightning's callbacks can do with this loop what they are for.
 
     What the user's own class does, or logs for another to watch, is not judged.
 
     Args:
         callbacks: of the group `callbacks`.
-        is_validated: whether the run validates.
 
     Raises:
         InputError: one cannot, or watches a metric that there is not.
@@ -45,15 +44,29 @@ def check_callbacks(callbacks: Sequence[pl.Callback], is_validated: bool) -> Non
             if isinstance(callback, classes):
                 raise InputError(f"callbacks: {name} cannot work here: {reason}")
         monitor = getattr(callback, "monitor", None)
-        if not isinstance(monitor, str):
-            continue
-        if monitor in METRICS and not is_validated:
-            raise InputError(
-                f"callbacks: {name} watches {monitor}, but the run has no validation; set "
-                "data.valid and trainer.limit_val_batches, or leave it out"
-            )
-        if monitor not in METRICS and not has_own:
+        if isinstance(monitor, str) and monitor not in METRICS and not has_own:
             raise InputError(
                 f"callbacks: {name}.monitor={monitor}: there is no such metric; allowed is "
                 f"{' | '.join(METRICS)}"
             )
+
+
+def require_no_validation(checkpoint: str, callbacks: Sequence[pl.Callback]) -> None:
+    """Check that nothing goes by what a run without validation never has.
+
+    Args:
+        checkpoint: `last` or `best`.
+        callbacks: of the group `callbacks`.
+
+    Raises:
+        InputError: naming what does.
+    """
+    waiting = ["checkpoint=best"] if checkpoint == "best" else []
+    for callback in callbacks:
+        if (monitor := getattr(callback, "monitor", None)) in METRICS:
+            waiting.append(f"callbacks: {type(callback).__name__}, which goes by {monitor},")
+    if waiting:
+        raise InputError(
+            f"{waiting[0]} needs validation, and this run has none; give rows to validate "
+            "(data.valid=…) and no trainer.limit_val_batches=0, or leave it out"
+        )

@@ -18,6 +18,7 @@ from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
+from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
@@ -30,7 +31,7 @@ from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report, report_unlabelled
-from lora_lightning.tasks.callbacks import check_callbacks
+from lora_lightning.tasks.callbacks import check_callbacks, require_no_validation
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.result import failure_recorded, require_finite_objective, write_result
@@ -98,6 +99,7 @@ def train(config: DictConfig) -> float | None:
     ):
         training = build_training(config, folder, loggers, resumed)
         if config.dry_run:
+            log.info("run folder    %s, which a dry run does not write", config.output_dir)
             return None
         with failure_recorded(folder, config.optimized_metric, training.trainer.is_global_zero):
             run_training(training, config)
@@ -127,12 +129,9 @@ def build_training(
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
     limit = config.trainer.limit_val_batches if data.has_validation else 0
     callbacks = build_each("callbacks", config.callbacks, pl.Callback)
-    check_callbacks(callbacks, is_validated=limit != 0)
-    if config.checkpoint == "best" and limit == 0:
-        raise InputError(
-            "checkpoint=best, but the run has no validation to tell it by; set checkpoint=last, or "
-            "data.valid and trainer.limit_val_batches"
-        )
+    check_callbacks(callbacks)
+    if limit == 0:
+        require_no_validation(config.checkpoint, callbacks)
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
@@ -182,8 +181,6 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
             remove_results(folder, TRAINING)
         else:
             resumed.prepare_folder(OmegaConf.to_yaml(config))
-        with atomic_text(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(used))
     plain: Any = OmegaConf.to_container(used)
     rows = training.method.parameter_table(training.model)
     total = sum(parameter.numel() for parameter in training.model.parameters())
@@ -191,6 +188,9 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
         logger.log_hyperparams(plain)
     for logger in run_loggers(trainer.loggers):
         logger.begin_training(folder, rows, total)
+    if trainer.is_global_zero:  # only once the loggers have begun, as they may be refused
+        with atomic_text(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(used))
     return {
         "seed": config.seed,
         **environment(),
@@ -296,7 +296,7 @@ def switch_of(config: DictConfig, folder: Path) -> str:
 def say_next(folder: Path, then: list[str], switch: str) -> None:
     """Say what comes next."""
     log.info("run folder    %s", folder)
-    if "generate" not in then:
-        log.info("next          python generate.py run=%s%s", folder, switch)
-    elif "evaluate" not in then:
-        log.info("next          python evaluate.py run=%s%s", folder, switch)
+    following = [step for step in ("generate", "evaluate") if step not in then]
+    if following:
+        line = for_shell("python", f"{following[0]}.py", as_typed("run", str(folder)))
+        log.info("next          %s%s", line, switch)

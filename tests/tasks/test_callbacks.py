@@ -5,7 +5,7 @@ from lightning.pytorch import callbacks
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from lora_lightning.errors import InputError
-from lora_lightning.tasks.callbacks import check_callbacks
+from lora_lightning.tasks.callbacks import check_callbacks, require_no_validation
 from tests.commands import error_of
 from tests.tiny import TRAINING
 
@@ -39,35 +39,39 @@ class OwnPruning(callbacks.ModelPruning):
 )
 def test_a_callback_that_does_not_go_with_the_loop_is_refused_with_what_to_use(callback, instead):
     with pytest.raises(InputError, match=f"{type(callback).__name__} cannot work here") as error:
-        check_callbacks([callback], is_validated=True)
+        check_callbacks([callback])
     assert instead in str(error.value)
 
 
 @pytest.mark.parametrize("kind", [EarlyStopping, ModelCheckpoint])
 def test_what_there_is_no_metric_of_cannot_be_watched(kind):
     for monitor in ("val/loss", "val/perplexity_per_token"):
-        check_callbacks([kind(monitor=monitor)], is_validated=True)
-        with pytest.raises(InputError, match=f"watches {monitor}, but the run has no validation"):
-            check_callbacks([kind(monitor=monitor)], is_validated=False)
+        check_callbacks([kind(monitor=monitor)])
+        with pytest.raises(InputError, match=f"which goes by {monitor}, needs validation"):
+            require_no_validation("last", [kind(monitor=monitor)])
     for monitor in ("loss", "val_loss", "train/loss"):
         with pytest.raises(InputError, match=f"monitor={monitor}: there is no such metric; "
                            r"allowed is val/loss \| "):  # fmt: skip
-            check_callbacks([kind(monitor=monitor)], is_validated=True)
-        check_callbacks([kind(monitor=monitor), Own()], is_validated=True)
+            check_callbacks([kind(monitor=monitor)])
+        check_callbacks([kind(monitor=monitor), Own()])
 
 
 def test_callbacks_that_watch_nothing_pass():
     passed = [callbacks.LearningRateMonitor(), callbacks.DeviceStatsMonitor(), callbacks.Timer(),
               ModelCheckpoint(), callbacks.LambdaCallback(), callbacks.ModelSummary()]  # fmt: skip
-    check_callbacks(passed, is_validated=False)
+    check_callbacks(passed)
+    require_no_validation("last", passed)
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (("callbacks=early_stopping", "callbacks.early_stopping.monitor=val_loss"), "val_loss: "),
-        (("callbacks=early_stopping", *NONE), "watches val/loss, but the run has no validation"),
-        (("checkpoint=best", *NONE), "checkpoint=best, but the run has no validation"),
+        (
+            ("callbacks=early_stopping", *NONE),
+            "which goes by val/loss, needs validation, and this run has none",
+        ),
+        (("checkpoint=best", *NONE), "checkpoint=best needs validation, and this run has none"),
     ],
     ids=str,
 )
