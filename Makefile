@@ -2,6 +2,7 @@
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
 # make faults: the tests of bad input, kills and restarts alone · make lint, types
 # make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
+# make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -9,7 +10,7 @@ INSTALLED := $(VENV)/installed
 DECODING_BENCHMARKS := speed reference test_set memory growth
 FAULTS := tests/tasks/test_bad_input.py tests/tasks/test_resume.py tests/sweep/test_refusals.py
 
-.PHONY: demo sweep-demo test lint faults types docs doctor bench clean
+.PHONY: demo sweep-demo test lint faults types docs doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -47,6 +48,9 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/evaluation.py
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
+
+growth: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
