@@ -35,13 +35,13 @@ def user_folder(override: str | None = None) -> Path:
         override: the value that the command line gives it, if any.
     """
     if override is not None:
-        return Path(override).absolute()
+        return Path(override).expanduser().absolute()
     register()
     config = OmegaConf.create({"paths": OmegaConf.load(CONFIGS / "paths" / "default.yaml")})
     local = CONFIGS / "local" / "default.yaml"
     if local.is_file():
         config.merge_with({"paths": OmegaConf.select(OmegaConf.load(local), "paths") or {}})
-    return Path(config.paths.user_dir).absolute()
+    return Path(config.paths.user_dir).expanduser().absolute()
 
 
 def _gives(file: Path, key: str, value: Any) -> bool:

@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig
 
 from lora_lightning.config.build import build
+from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
@@ -63,7 +64,7 @@ def generate(config: DictConfig) -> None:
         contexts, checksums = contexts_of(config, decoder.tokenizer)
         trainer = build_trainer(config.trainer, [], [], folder)
         if config.dry_run:
-            log.info("would decode %d contexts into %s", len(contexts), folder)
+            log.info("would decode %d contexts into %s", len(contexts), config.output_dir)
             return
         for logger in run_loggers(loggers):
             logger.begin()
@@ -76,10 +77,11 @@ def generate(config: DictConfig) -> None:
 
 def say_next(config: DictConfig, folder: Path) -> None:
     """Say how to score what was decoded."""
-    source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
+    source = ("run", config.run) if config.run else ("predictions", f"{folder}/predictions.jsonl")
     switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
-    same = [f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")]
-    log.info("next          python evaluate.py %s%s%s", source, "".join(same), switch)
+    same = [(key, str(config[key])) for key in ("split", "name") if config[key] not in ("test", "")]
+    given = [as_typed(key, value) for key, value in (source, *same)]
+    log.info("next          %s%s", for_shell("python", "evaluate.py", *given), switch)
 
 
 def decode_run(
