@@ -5,8 +5,8 @@
 jobs: a sweep of that many jobs in one process; memory, open files and threads after each. files:
 encoding a training file, and scoring a test set (BLEU, NIST, ROUGE-L, CIDEr), that many times as
 long as E2E's, or without its folder as the bundled sample's; the peak of each process's memory.
-Prints the tables of benchmarks/README.md, and ends with 1 where something grows that must not, or a process
-takes more than its limit.
+Prints tables, and ends with 1 where something grows that must not, or a process takes more than its
+limit.
 """
 
 import argparse
