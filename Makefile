@@ -4,6 +4,7 @@
 # make lint, types
 # make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
+# make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -15,7 +16,7 @@ FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/
 DECODING_BENCHMARKS := speed reference test_set memory growth
 FAULTS := tests/bad_input tests/checkpoints/test_resume.py tests/sweep/test_refusals.py
 
-.PHONY: demo sweep-demo test test-lowest lint faults types docs doctor bench clean
+.PHONY: demo sweep-demo test test-lowest lint faults types docs doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -61,6 +62,9 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/evaluation.py
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
+
+growth: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
