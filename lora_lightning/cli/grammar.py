@@ -126,6 +126,9 @@ def _require_group(argument: str, options: dict[str, str]) -> None:
             raise InputError(f"{argument}: {_choose(group)}")
         return
     has_default = options[group] != "null"
+    override = read_override(argument)
+    if override is not None and isinstance(override.value(), int | float):
+        raise InputError(f"{argument}: {_choose(group)}, or leave it out")
     if key.startswith("~"):
         raise InputError(f"{argument}: {_choose(group) if has_default else 'leave it out'}")
     if key.startswith("+"):
@@ -149,12 +152,19 @@ def sweeps(argument: str) -> bool:
 
 
 def read_override(argument: str) -> Override | None:
-    """Return an override as Hydra reads it, None where it is not in its grammar."""
+    """Return an override as Hydra reads it, None where it is not in its grammar.
+
+    Raises:
+        InputError: a number in it has too many digits, or it is nested too deeply.
+    """
     try:
         override = OverridesParser.create().parse_override(argument)
         override.value()
     except HydraException:
         return None
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else "of too many digits"
+        raise InputError(f"{argument[:60]}…: the value is {what}; give another") from None
     return override
 
 
