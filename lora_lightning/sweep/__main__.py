@@ -1,6 +1,6 @@
 """Look at a sweep, draw it, or run again what did not finish.
 
-    python -m lora_lightning.sweep show <folder>
+    python -m lora_lightning.sweep show <folder or latest>
     python -m lora_lightning.sweep plot <folder>
     python -m lora_lightning.sweep resume <folder> [hydra.launcher.n_jobs=2 …]
 
@@ -8,12 +8,14 @@ show: the table, and mean ± std over seeds · plot: PNG files and one self-cont
 sweep.html · resume: failed, killed and missing jobs again, each in its own folder, the others left
 alone; further arguments are the launcher's (hydra/launcher=…, hydra.launcher.…),
 on_job_failure=skip|raise, or trust=true, which takes classes and programs that the folder names
-whoever wrote it.
+whoever wrote it. All take latest, the sweep that began last, and paths.output_dir=…, where it is
+looked for.
 """
 
 import sys
 
-from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.config.typed import as_given
+from lora_lightning.errors import InputError, ProgramArguments, one_line_errors
 from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.sweep.record import SweepFolder
 
@@ -33,14 +35,20 @@ def sweep(arguments: list[str] | None = None) -> int:
     actions = parser.add_subparsers(dest="action", required=True)
     parsers = {action: actions.add_parser(action) for action in ACTIONS}
     for parser_of_action in parsers.values():
-        parser_of_action.add_argument("folder", help="of the sweep")
-    parsers["resume"].add_argument("settings", nargs="*", help="the launcher's")
+        parser_of_action.add_argument("folder", help="of the sweep, or latest")
+        parser_of_action.add_argument(
+            "settings", nargs="*", help="paths.output_dir=…; of resume the launcher's, too"
+        )
     given = parser.parse_args(arguments)
-    folder = SweepFolder.open(given.folder)
+    settings = [setting for setting in given.settings if not setting.startswith("paths.")]
+    places = [as_given(setting) for setting in given.settings if setting not in settings]
+    if settings and given.action != "resume":
+        raise InputError(f"{settings[0]}: {given.action} takes paths.output_dir=… alone")
+    folder = SweepFolder.named(given.folder, places)
     if given.action == "resume":
         from lora_lightning.sweep.resume import resume_sweep
 
-        return resume_sweep(folder, given.settings)
+        return resume_sweep(folder, settings)
     if given.action == "show":
         from lora_lightning.sweep.show import show_sweep
 
