@@ -5,6 +5,18 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Timer
 
+from lora_lightning.errors import InputError
+
+
+def require_time(trainer: pl.Trainer) -> None:
+    """Check that a run has time for an update.
+
+    Raises:
+        InputError: it has none.
+    """
+    if is_time_up(trainer):
+        raise InputError("trainer.max_time (or a Timer) gives no time at all; give some, or null")
+
 
 def is_time_up(trainer: pl.Trainer) -> bool:
     """Whether a timer's time is over."""

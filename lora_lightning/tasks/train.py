@@ -16,6 +16,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
+from lora_lightning.checkpoints.time_limit import require_time
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
@@ -152,6 +153,7 @@ def build_training(
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     trainer = build_trainer(config.trainer, loggers, [*callbacks, saving], folder, limit)
+    require_time(trainer)
     check_share(data, limit, trainer.world_size)
     model = load_model(config.model, method, tokenizer, adapters)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)

@@ -50,8 +50,8 @@ class WandbRun(WandbLogger, RunLogger):
         id: of the run to continue; None begins a new one.
 
     Attributes:
-        shown_config: what the run's config shows, set before `begin`; None leaves that of a continued
-            run as it is.
+        shown_config: what the run's config shows, set before `begin`; None leaves that of a
+            continued run as it is.
     """
 
     shown_config: dict[str, Any] | None = None
@@ -113,7 +113,10 @@ class WandbRun(WandbLogger, RunLogger):
         """
         try:
             self.experiment.config.update(self.shown_config or {}, allow_val_change=True)
-        except (wandb.errors.Error, ValueError) as error:  # the latter of arguments handed on
+        except ValueError as error:  # of what is handed on
+            what = " ".join(str(error).split()).partition(" For further information")[0]
+            raise InputError(f"logger.wandb: wandb.init refuses what is given ({what})") from None
+        except wandb.errors.Error as error:
             raise InputError(
                 f"logger=wandb: {' '.join(str(error).split())}; record without a network by "
                 "logger.wandb.offline=true, or leave W&B out by logger=csv"
