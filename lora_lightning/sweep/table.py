@@ -10,7 +10,7 @@ from typing import Any
 
 from lora_lightning.files import atomic_text
 from lora_lightning.runs.claim import in_turn
-from lora_lightning.runs.stored_results import read_scores, read_trainable
+from lora_lightning.runs.stored_results import read_record, read_scores
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
 from lora_lightning.tracking.csv_tables import read_metrics
 
@@ -86,7 +86,7 @@ def _row(folder: Path, job: Job, plan: Plan) -> Row:
     if job.status == "finished":
         row |= _validation(folder) | _scores(folder)
     if (folder / "run.json").is_file():
-        row["trainable_parameters"] = read_trainable(folder / "run.json")
+        row["trainable_parameters"] = read_record(folder / "run.json").parameters.trainable
     return row
 
 

@@ -31,8 +31,10 @@ from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
+from lora_lightning.tasks.result import overfit_verdict, profile_lines, result_table
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.then import do_what_follows
+from lora_lightning.tracking.csv_tables import read_metrics
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
@@ -104,6 +106,7 @@ def train(config: DictConfig) -> float | None:
         scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
         value = scores.get(config.optimized_metric)
         if trainer.is_global_zero:
+            say_result(run, config)
             end_run(folder, config.optimized_metric, value, config.then, switch_of(config, folder))
         return value
 
@@ -147,6 +150,7 @@ def run_training(training: Training, config: DictConfig) -> None:
     record |= training.saving.record() | {"throughput": training.module.median_throughput()}
     ranks = gather_ranks(checksum(config), training.trainer)
     record |= {"data": training.data.checksums(), "ranks": ranks}
+    record |= {"updates": training.module.update}
     if training.trainer.is_global_zero:
         end_training(training.folder, record, has_trained=training.module.micro_step > 0)
 
@@ -196,7 +200,17 @@ def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> Non
     """Write run.json and loss.png, unless they are there and nothing was trained since."""
     if has_trained or not (folder / "run.json").is_file():
         write_json(folder / "run.json", record, lasting=True)
-        draw_losses(folder / "metrics.csv", folder / "loss.png")
+        name = f"{folder.parent.name}/{folder.name}"
+        draw_losses(folder / "metrics.csv", folder / "loss.png", name)
+
+
+def say_result(run: RunFolder, config: DictConfig) -> None:
+    """Say what the training came to, and what a debugging run was made to find out."""
+    log.info("%s", result_table(run, config))
+    if HydraConfig.get().runtime.choices.get("debug") == "overfit":
+        log.info("overfit       %s", overfit_verdict(read_metrics(run.path / "metrics.csv")))
+    for line in profile_lines(run.path / "profile"):
+        log.info("profile       %s", line)
 
 
 def plan_training(
