@@ -21,8 +21,7 @@ def main() -> None:
     ProgramArguments(__doc__).parse_args()
     folder = REPOSITORY / "outputs" / "train" / f"sweep_demo_{now()}"
     show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}", folder=REPOSITORY)
-    for action in ("show", "plot"):
-        show_child("-m", "lora_lightning.sweep", action, str(folder), folder=REPOSITORY)
+    show_child("-m", "lora_lightning.sweep", "plot", str(folder), folder=REPOSITORY)
 
 
 if __name__ == "__main__":
