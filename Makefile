@@ -1,7 +1,8 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
 # make faults: the tests of bad input, kills and restarts alone · make lint, types
-# make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
+# make docs: docs/config.md and docs/rooms.svg · make pictures: the README's, some minutes
+# make doctor: what works here
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -9,7 +10,7 @@ INSTALLED := $(VENV)/installed
 DECODING_BENCHMARKS := speed reference test_set memory growth
 FAULTS := tests/tasks/test_bad_input.py tests/tasks/test_resume.py tests/sweep/test_refusals.py
 
-.PHONY: demo sweep-demo test lint faults types docs doctor bench clean
+.PHONY: demo sweep-demo test lint faults types docs pictures doctor bench clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -35,6 +36,9 @@ types: $(INSTALLED)
 docs: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.config_reference
 	$(PYTHON) -m docs.rooms
+
+pictures: $(INSTALLED)
+	$(PYTHON) -m docs.pictures
 
 doctor: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.doctor
