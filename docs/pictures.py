@@ -12,7 +12,7 @@ from lora_lightning.process import REPOSITORY, now
 from lora_lightning.process.children import show_child
 
 PICTURES = REPOSITORY / "docs" / "pictures"
-SWEEP = ("-m", "method.rank=1,4,16", "seed=0,1", "trainer.max_steps=120")
+SWEEP = ("-m", "method.rank=1,4,16", "seed=0,1", "trainer.max_steps=60")
 
 
 def main() -> None:
