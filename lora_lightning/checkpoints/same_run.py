@@ -1,14 +1,15 @@
 """`resume=`: the command line of a stored run, and what another command line would alter in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.overrides import FILE_KEYS, plain_override, quote
 from lora_lightning.config.stored import NOT_STORED
 from lora_lightning.errors import InputError
 from lora_lightning.runs.claim import is_running
 from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.latest import training_runs
 
 OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run", *NOT_STORED)
 # Keys, or whole groups, that decide no number of a run; everything else does.
@@ -20,13 +21,13 @@ ALTER_NOTHING = (
 ABSENT = "absent"
 
 
-def find_resumable(value: str, root: Path) -> RunFolder:
+def find_resumable(value: str, outputs: Callable[[], Path]) -> RunFolder:
     """Return the run that `resume=<value>` names.
 
     Args:
-        value: a folder, or `latest`: the run below `root` that saved last, of those that did not
+        value: a folder, or `latest`: the run below `outputs` that saved last, of those that did not
             end and are not running.
-        root: the folder of training runs.
+        outputs: gives the folder of training runs, for `latest`.
 
     Raises:
         InputError: there is no such run, or it saved nothing to go on from.
@@ -40,8 +41,10 @@ def find_resumable(value: str, root: Path) -> RunFolder:
                 "trainer.save_every_n_steps"
             )
         return run
-    runs = [RunFolder(path.parents[1].resolve()) for path in root.glob("**/checkpoints/last.ckpt")]
-    waiting = [run for run in runs if not (run.path / "result.json").is_file()]
+    root = outputs()
+    runs = [RunFolder(folder.resolve()) for folder in training_runs(root)]
+    waiting = [run for run in runs if run.last_checkpoint.is_file()]
+    waiting = [run for run in waiting if not (run.path / "result.json").is_file()]
     waiting = [run for run in waiting if not is_running(run.path)]
     if not waiting:
         raise InputError(
@@ -84,7 +87,8 @@ def altered_values(
     """Return key → (old, new) where other values would give other numbers than the run's own.
 
     A key that the run's config lacks came with a later version, with the default that means what
-    the run did; it alters something only where the user gave it.
+    the run did; it alters something only where the user gave it. Where files lie alters nothing:
+    what they hold is compared with the checkpoint.
 
     Args:
         run: the training run.
@@ -96,7 +100,8 @@ def altered_values(
     return {
         key: (old.get(key, ABSENT), values.get(key, ABSENT))
         for key in [*old, *(key for key in values if key not in old and _is_under(key, given))]
-        if old.get(key, ABSENT) != values.get(key, ABSENT) and not _is_under(key, ALTER_NOTHING)
+        if old.get(key, ABSENT) != values.get(key, ABSENT)
+        and not _is_under(key, (*ALTER_NOTHING, *FILE_KEYS))
     }
 
 

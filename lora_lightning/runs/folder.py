@@ -2,23 +2,21 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.overrides import FILE_KEYS, flat_values, with_absolute_paths
 from lora_lightning.config.stored import check_choice, check_classes, without_resolvers
 from lora_lightning.config.trust import SWITCH, Trust, switch_for, trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
 from lora_lightning.files import require_links_within
-from lora_lightning.process import process_rank
 from lora_lightning.runs.stored_config import (
     COMPOSED,
     HYDRA,
@@ -59,7 +57,7 @@ class RunFolder:
         Raises:
             InputError: the folder is missing or holds no training run.
         """
-        folder = Path(path)
+        folder = Path(expanduser(path))
         if (
             not (folder / ".hydra" / "config.yaml").is_file()
             or not (folder / "config.yaml").is_file()
@@ -109,13 +107,31 @@ class RunFolder:
 
     @property
     def resolved_config(self) -> DictConfig:
-        """The run's config as it was used."""
+        """The run's config as it was used, paths of files absolute."""
         config = read_resolved(self.path)
-        return without_resolvers(config, config, self.path / RESOLVED)
+        plain = without_resolvers(config, config, self.path / RESOLVED)
+        return with_absolute_paths(plain, self.started_in)
+
+    def with_base(self, base: str | None) -> DictConfig:
+        """Return the config as it was used, with a base that has moved since, if any.
+
+        Args:
+            base: path or hub name of it; a tokenizer that came with it comes with this one.
+        """
+        config = self.resolved_config
+        if base is not None:
+            if config.model.tokenizer == config.model.path:
+                config.model.tokenizer = base
+            config.model.path = base
+        return config
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
-        return flat_values(self.config, self.started_in)
+        used = flat_values(self.resolved_config, self.started_in)
+        values = flat_values(self.config, self.started_in)
+        # Only the run itself could tell a name on the hub from a folder that has gone since.
+        plain = [key for key in FILE_KEYS if key in values and "${" not in str(values[key])]
+        return values | {key: used[key] for key in plain if key in used}
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -164,20 +180,6 @@ class RunFolder:
         return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
 
 
-def latest_run(root: Path) -> RunFolder:
-    """Return the training run below `root` that wrote an adapter last.
-
-    Raises:
-        InputError: there is none.
-    """
-    adapters = [
-        path for path in root.glob("**/adapter") if (path.parent / ".hydra/config.yaml").is_file()
-    ]
-    if not adapters:
-        raise InputError(f"run=latest: no training run with an adapter below {root}; train first")
-    return RunFolder.open(max(adapters, key=lambda path: path.stat().st_mtime).parent)
-
-
 def is_job_of_sweep() -> bool:
     """Whether this job is one of a multirun, in its process or in one of its own."""
     return HydraConfig.get().mode == RunMode.MULTIRUN or ISOLATED_JOB in os.environ
@@ -196,46 +198,3 @@ def remove_results(folder: Path, names: tuple[str, ...]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-class RefuseResults(Callback):
-    """Ends the command before Hydra writes into a folder that already holds results.
-
-    It raises SystemExit because Hydra only warns of an Exception in a callback. Not
-    refused are child ranks, which write beside rank 0, a resumed run, which goes on in its own
-    folder, and unfinished predictions, which are continued.
-    """
-
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the run's folder."""
-        HydraConfig.instance().set_config(config)  # Hydra sets it later; folder names refer to it
-        self._check(config, Path(config.hydra.run.dir))
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the sweep's folder."""
-        HydraConfig.instance().set_config(config)
-        self._check(config, Path(config.hydra.sweep.dir))
-
-    def _check(self, config: DictConfig, folder: Path) -> None:
-        command = config.hydra.job.config_name
-        results = {
-            "train": (*TRAINING, ".hydra", *PREDICTIONS, *SCORES),
-            "generate": (*TRAINING, *PREDICTIONS, *SCORES),
-            "evaluate": (*TRAINING, *SCORES),
-        }[command]
-        is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
-        is_made_for_this = str(folder) in (os.environ.get(ISOLATED_JOB), os.environ.get(CONTINUES))
-        is_resumed = config.get("resume") is not None
-        is_expected = is_sweep_in_run or is_made_for_this or is_resumed
-        if config.overwrite or process_rank() > 0 or is_expected:
-            return
-        found = next((name for name in results if (folder / name).exists()), None)
-        if found is not None and not _writes_nothing(config):
-            sys.exit(
-                f"error: {folder} already holds results ({found}); give this one a label with "
-                "name=…, another output_dir=…, or replace them with overwrite=true"
-            )
-
-
-def _writes_nothing(config: DictConfig) -> bool:
-    return bool(config.dry_run) or config.get("text") is not None

@@ -8,7 +8,7 @@ all.
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_path, folder_name
@@ -16,6 +16,9 @@ from lora_lightning.runs.folder import RunFolder
 from lora_lightning.sweep.paper import LABEL, SETTING, paper_curve
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.table import Row, score_columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Points = list[tuple[Any, float]]
 SIZE = "trainable_parameters"
@@ -25,9 +28,6 @@ WIDE_RANGE = 8  # largest over smallest value from which an axis is logarithmic
 
 def draw_figures(plan: Plan, rows: list[Row], folder: Path) -> list[Path]:
     """Draw every figure that the finished jobs give into `folder`, and return the PNG files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     rows = [row for row in rows if row["status"] == "finished"]
     beside_paper = is_the_papers(rows)
     files = []
@@ -75,14 +75,21 @@ def is_the_papers(rows: list[Row]) -> bool:
 
 
 def draw(points: Points, x_label: str, y_label: str, reference: Points, file: Path) -> None:
-    """Draw every job as a point, and mean ± std of each x, beside a reference line.
+    """Draw every job as a point, and mean ± std of each x, beside a reference line."""
+    with atomic_path(file) as temporary:
+        figure(points, x_label, y_label, reference).savefig(temporary, dpi=120, format="png")
+
+
+def figure(points: Points, x_label: str, y_label: str, reference: Points) -> "Figure":
+    """Return the figure of every job as a point, and mean ± std of each x, with a reference line.
 
     Between seeds, and between names, there is no line: nothing lies between them.
     """
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure  # without pyplot, which takes as long again to import
     from matplotlib.ticker import NullFormatter, NullLocator
 
-    canvas, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    canvas = Figure(figsize=(6, 4), layout="constrained")
+    axes = canvas.subplots()
     numbers = [] if x_label == "seed" else as_numbers(x for x, _ in points)
     names = list(dict.fromkeys(str(x) for x, _ in points))
     places = numbers or [names.index(str(x)) for x, _ in points]
@@ -114,9 +121,7 @@ def draw(points: Points, x_label: str, y_label: str, reference: Points, file: Pa
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.3)
     axes.legend()
-    with atomic_path(file) as temporary:
-        canvas.savefig(temporary, dpi=120, format="png")
-    pyplot.close(canvas)
+    return canvas
 
 
 def as_numbers(values: Iterable[Any]) -> list[float]:

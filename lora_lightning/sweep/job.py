@@ -6,6 +6,7 @@ every launcher and sweeper.
 
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -20,7 +21,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
+from lora_lightning.config.typed import for_shell
 from lora_lightning.errors import (
     TRACEBACK,
     InputError,
@@ -47,6 +51,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     So do a signal, which it exits from as if it had ended the process, and a fault of the disk. A
     job of a multirun is recorded, and leaves its traceback in its folder.
     """
+    try:
+        expand_homes(config)
+    except COMPOSING as error:
+        sys.exit(f"error: {explain(error)}")
     user_folder = Path(config.paths.user_dir).absolute()
     import_from(user_folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -55,10 +63,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     try:
         with isolated_job():
             return task(config)
-    except InputError as error:
+    except (InputError, *COMPOSING) as error:
         if TRACEBACK in os.environ:
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error)}")
     except Interrupted as interruption:
         if process_rank() > 0:
             sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
@@ -179,7 +187,7 @@ def last_error(folder: Path) -> str | None:
     """Return the last line of the traceback that a job left, None where it left none."""
     path = folder / ERROR
     lines = path.read_text("utf-8", "replace").strip().splitlines() if path.is_file() else []
-    return lines[-1].removeprefix("lora_lightning.errors.InputError: ") if lines else None
+    return re.sub(r"^lora_lightning\.[\w.]+: ", "", lines[-1]) if lines else None
 
 
 def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
@@ -193,8 +201,8 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
 
     jobs = sweep.jobs()
     show_sweep(sweep)
-    log.info("sweep         %s: python -m lora_lightning.sweep show %s", sweep.path / "sweep.csv",
-             sweep.path)  # fmt: skip
+    show = for_shell("python", "-m", "lora_lightning.sweep", "show", str(sweep.path))
+    log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)
         sys.exit(

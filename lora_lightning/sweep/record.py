@@ -6,8 +6,8 @@ it is right whoever looks, whenever.
 
 import os
 import socket
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from os.path import expanduser
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
@@ -15,6 +15,7 @@ from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
+from lora_lightning.config.typed import for_shell
 from lora_lightning.errors import InputError
 from lora_lightning.files import (
     read_json,
@@ -23,6 +24,7 @@ from lora_lightning.files import (
     require_within,
     write_json,
 )
+from lora_lightning.process.parent import is_running
 
 PLAN = "sweep.json"
 JOB = "job.json"
@@ -93,7 +95,7 @@ class SweepFolder:
         Raises:
             InputError: there is none.
         """
-        folder = Path(path)
+        folder = Path(expanduser(path))
         if not (folder / PLAN).is_file():
             what = "holds no sweep" if folder.is_dir() else "no such folder"
             raise InputError(f"{path}: {what}; give the folder that `train.py -m …` wrote")
@@ -145,7 +147,8 @@ class SweepFolder:
             user_folder: where the user's own modules lie.
         """
         switch = switch_for(self.check, user_folder)
-        return f"python -m lora_lightning.sweep resume {self.path}{switch}"
+        command = for_shell("python", "-m", "lora_lightning.sweep", "resume", str(self.path))
+        return f"{command}{switch}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""
@@ -181,14 +184,8 @@ def write_job(folder: Path, job: Job) -> None:
 
 
 def _is_dead(job: Job) -> bool:
-    if job.host != socket.gethostname():
-        return False  # nobody can tell from here
-    with suppress(PermissionError):  # alive, and another user's
-        try:
-            os.kill(job.process, 0)
-        except ProcessLookupError:
-            return True
-    return False
+    # Of another machine's processes nobody can tell from here.
+    return job.host == socket.gethostname() and not is_running(job.process)
 
 
 def _numeric(name: str) -> tuple[int, str]:

@@ -1,9 +1,13 @@
 """loss.png: training and validation loss over updates."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lora_lightning.files import atomic_path
 from lora_lightning.tracking.csv_tables import Row, read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TRAINED, UNSMOOTHED, VALIDATION = "train/loss", "train/loss_unsmoothed", "val/loss"
 NOTE = "cross-entropy in nats a token; training: mean over an update's micro-batches, before it;\n"
@@ -22,23 +26,31 @@ def unsmoothed(row: Row) -> float:
 
 
 def draw_losses(metrics: Path, figure: Path, name: str) -> None:
-    """Draw the losses of a run, the best validation marked.
-
-    The training loss is drawn without label smoothing, which `val/loss` has not either; what is
-    minimised stands pale behind it, where it is something else.
+    """Draw the losses of a run.
 
     Args:
         metrics: the run's metrics.csv.
         figure: the PNG to write.
         name: of the run, for the title.
     """
-    import matplotlib
+    with atomic_path(figure) as temporary:
+        losses_figure(read_metrics(metrics), name).savefig(temporary, dpi=150, format="png")
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    rows = read_metrics(metrics)
-    canvas, axes = pyplot.subplots(figsize=(7, 4.4), layout="constrained")
+def losses_figure(rows: list[Row], name: str) -> "Figure":
+    """Return the figure of a run's losses, the best validation marked.
+
+    The training loss is drawn without label smoothing, which `val/loss` has not either; what is
+    minimised stands pale behind it, where it is something else.
+
+    Args:
+        rows: of metrics.csv.
+        name: of the run, for the title.
+    """
+    from matplotlib.figure import Figure  # without pyplot, which takes as long again to import
+
+    canvas = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = canvas.subplots()
     is_smoothed = any(TRAINED in row and unsmoothed(row) != row[TRAINED] for row in rows)
     minimised = "minimised, with label smoothing" if is_smoothed else "minimised"
     for column, label, style in (
@@ -57,6 +69,4 @@ def draw_losses(metrics: Path, figure: Path, name: str) -> None:
     axes.set_ylabel("loss")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    with atomic_path(figure) as temporary:
-        canvas.savefig(temporary, dpi=150, format="png")
-    pyplot.close(canvas)
+    return canvas

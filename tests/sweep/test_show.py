@@ -1,10 +1,9 @@
 """A sweep's table fits its terminal, best first; its figures show nothing twice."""
 
 import pytest
-from matplotlib import pyplot
 
 from lora_lightning.sweep import figures
-from lora_lightning.sweep.figures import draw, drawn_scores, size_axis
+from lora_lightning.sweep.figures import drawn_scores, size_axis
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.text import jobs_table, main_scores, seeds_table
 
@@ -99,17 +98,12 @@ def test_scores_are_drawn_over_a_swept_key_where_the_size_stays():
     assert size_axis(plan(), ROWS[:2]) == "method.rank"
 
 
-def drawn(monkeypatch, tmp_path, points, x_label):
-    kept = []
-    monkeypatch.setattr(pyplot, "close", kept.append)
-    draw(points, x_label, "val/loss", [], tmp_path / "figure.png")
-    monkeypatch.undo()
-    pyplot.close(kept[0])
-    return kept[0].axes[0]
+def drawn(points, x_label):
+    return figures.figure(points, x_label, "val/loss", []).axes[0]
 
 
-def test_seeds_are_points_without_a_line(monkeypatch, tmp_path):
-    axes = drawn(monkeypatch, tmp_path, [("0", 1.0), ("1", 2.0), ("2", 1.5)], "seed")
+def test_seeds_are_points_without_a_line():
+    axes = drawn([("0", 1.0), ("1", 2.0), ("2", 1.5)], "seed")
     assert [line.get_linestyle() for line in axes.lines] == ["None"]
 
 
@@ -117,8 +111,8 @@ def test_seeds_are_points_without_a_line(monkeypatch, tmp_path):
     ("method.rank", (1, 4, 64), "log"), ("method.rank", (4, 6), "linear"),
     ("trainable parameters", (1e4, 1e7), "log"), ("optimizer.lr", (1e-4, 1e-2), "log"),
 ])  # fmt: skip
-def test_what_goes_over_decades_has_a_logarithmic_axis(monkeypatch, tmp_path, key, values, scale):
-    axes = drawn(monkeypatch, tmp_path, [(value, 1.0) for value in values], key)
+def test_what_goes_over_decades_has_a_logarithmic_axis(key, values, scale):
+    axes = drawn([(value, 1.0) for value in values], key)
     assert axes.get_xscale() == scale
     if key == "method.rank":
         assert [label.get_text() for label in axes.get_xticklabels()] == [f"{v}" for v in values]

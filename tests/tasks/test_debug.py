@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from lora_lightning.config import resolvers
 from lora_lightning.config.rules import check_config
-from lora_lightning.tasks.result import overfit_verdict
+from lora_lightning.tasks.result_table import overfit_verdict
 from lora_lightning.tracking.csv_tables import read_metrics
 from tests.commands import run_command
 from tests.goldens import ROOT

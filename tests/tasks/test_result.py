@@ -3,11 +3,10 @@
 import re
 
 import pytest
-from matplotlib import pyplot
 
-from lora_lightning.tasks.result import loss_lines
+from lora_lightning.tasks.result_table import loss_lines
 from lora_lightning.tracking.csv_tables import read_metrics
-from lora_lightning.tracking.loss_figure import best_validation, draw_losses
+from lora_lightning.tracking.loss_figure import best_validation, losses_figure
 from tests.commands import run_command
 from tests.tiny import TRAINING
 
@@ -49,19 +48,14 @@ def test_the_training_loss_without_smoothing_is_logged_beside_the_smoothed_one(r
     assert all(row["train/loss"] != row["train/loss_unsmoothed"] for row in rows)
 
 
-def test_the_figure_names_the_run_and_marks_its_best_point(run, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(pyplot, "close", drawn.append)
-    draw_losses(run / "metrics.csv", tmp_path / "loss.png", "data_model/time")
-    [canvas] = drawn
-    [axes] = canvas.axes
+def test_the_figure_names_the_run_and_marks_its_best_point(run):
+    rows = read_metrics(run / "metrics.csv")
+    [axes] = losses_figure(rows, "data_model/time").axes
     assert axes.get_title() == "data_model/time"
     labels = [line.get_label() for line in axes.lines]
     assert labels[:3] == [
         "train/loss (minimised, with label smoothing)", "train/loss_unsmoothed", "val/loss",
     ]  # fmt: skip
-    best = best_validation(read_metrics(run / "metrics.csv"))
+    best = best_validation(rows)
     assert [*axes.lines[3].get_xdata()] == [best["step"]]
     assert f"{best['val/loss']:.4f}" in labels[3]
-    monkeypatch.undo()
-    pyplot.close(canvas)
