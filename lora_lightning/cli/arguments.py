@@ -50,10 +50,10 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """
     if is_rank_of_this_command():
         return arguments
+    if command == "evaluate":
+        arguments = json_overrides(arguments)
     own, trust = _trusted(arguments)
     own = [_of_lightning(argument) for argument in own]
-    if command == "evaluate":
-        own = json_overrides(own)
     require_grammar(overrides_among(own), command)
     given = _given(own)
     presets: list[str] = []
