@@ -30,6 +30,7 @@ from lora_lightning.errors import (
     presentable,
 )
 from lora_lightning.process import process_rank
+from lora_lightning.process.lost_ranks import ended_by_lost_rank
 from lora_lightning.process.parent import end_with_command
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.going_on import how_to_go_on
@@ -53,7 +54,7 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         end_with_command()
         return run_job(task, config)
     try:
-        with isolated_job():
+        with isolated_job(), ended_by_lost_rank(lambda: how_to_go_on(user_folder)):
             return task(config)
     except InputError as error:
         if TRACEBACK in os.environ:

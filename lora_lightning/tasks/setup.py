@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.strategies.launchers import subprocess_script
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,6 +18,7 @@ from lora_lightning.config.rules import check_config
 from lora_lightning.config.trainer import OURS
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.process import process_rank
+from lora_lightning.process.lost_ranks import watch_ranks
 from lora_lightning.tracking.progress import progress_callback
 
 log = logging.getLogger(__name__)
@@ -96,6 +98,8 @@ def build_trainer(
     # under SLURM they requeue the job behind our back.
     connector: Any = made._signal_connector
     connector.register_signal_handlers = lambda: None
+    # Its observer kills this process without a word when a rank is lost.
+    subprocess_script._launch_process_observer = watch_ranks  # type: ignore[assignment]
     return made
 
 
