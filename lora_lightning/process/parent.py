@@ -75,6 +75,39 @@ def parent_death_signal() -> Callable[[], object] | None:
     return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def until_this_process_ends() -> Callable[[], object] | None:
+    """Return what a program that is no Python of ours calls between fork and exec.
+
+    It then ends with the thread of this process that starts it. Where the kernel does not see to
+    that, a fork of the program does, in its process group. None where the system has no fork.
+    """
+    parent, ask_kernel = os.getpid(), parent_death_signal()
+    if ask_kernel is None:
+        import psutil  # noqa: F401  # not in a fork, where a thread that is gone may be importing
+
+        return (lambda: _guard(parent)) if hasattr(os, "fork") else None
+
+    def ask() -> None:
+        ask_kernel()
+        if os.getppid() != parent:  # it ended before the kernel was asked
+            os._exit(1)
+
+    return ask
+
+
+def _guard(parent: int) -> None:
+    """Fork a process that kills this one when `parent` ends, and ends itself with this one."""
+    child = os.getpid()
+    if os.fork():
+        return
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # `Popen` waits for the end of one of them
+    while os.getppid() == child:
+        if not is_running(parent):
+            os.kill(child, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
+    os._exit(0)
+
+
 def watch(process_id: int) -> None:
     """Kill this process within about a second after the process of this id ended."""
 
