@@ -27,7 +27,7 @@ from lora_lightning.errors import (
     end_interrupted,
     presentable,
 )
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import REPOSITORY, early
 from lora_lightning.process.parent import (
     end_with_parent,
     is_rank_of_lightning,
@@ -46,6 +46,7 @@ def run(main: Callable[[], Any]) -> None:
     its first moment on, and every command ends with the one that started it.
     """
     end_with_parent()
+    early.stop()
     with ended_by_signals(), quiet_logging():
         try:
             _run(main, Path(sys.argv[0]).stem)

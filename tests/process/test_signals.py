@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 
 import psutil
@@ -17,6 +19,7 @@ from lora_lightning.process.signals import ended_by_signals
 from lora_lightning.tasks import train
 from lora_lightning.training.module import FineTuning
 from tests.commands import run_command
+from tests.goldens import ROOT
 from tests.process.commands import all_end, family, lines_in, ranks_of, started, wait_until
 from tests.tiny import DECODING, TRAINING, read_rows
 
@@ -253,3 +256,18 @@ def test_what_a_job_in_the_background_of_a_shell_ignores_stays_ignored():
     with ended_by_signals():
         signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+IMPORTING = """
+import signal
+import lora_lightning.process.first
+signal.raise_signal({number})
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), CODES)
+def test_a_command_that_is_still_importing_ends_with_one_line(number, code):
+    program = IMPORTING.format(number=int(number))
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    name = signal.Signals(number).name
+    assert (ran.returncode, ran.stderr) == (code, f"{name} ended the command; start it again\n")
