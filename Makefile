@@ -1,13 +1,12 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
-# make faults: the tests of bad input, kills and restarts alone · make lint, types
+# make faults: hundreds of kills and faults of disks at random moments, up to an hour · make lint, types
 # make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 DECODING_BENCHMARKS := speed reference test_set memory growth
-FAULTS := tests/tasks/test_bad_input.py tests/tasks/test_resume.py tests/sweep/test_refusals.py
 
 .PHONY: demo sweep-demo test lint faults types docs doctor bench clean
 
@@ -22,7 +21,7 @@ test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 faults: $(INSTALLED)
-	$(PYTHON) -m pytest $(FAULTS)
+	$(PYTHON) -m tests.faults --write
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
