@@ -28,6 +28,7 @@ MODULES = (
     "torch.nn.parallel.distributed", "torch.distributed.algorithms.join", "psutil", "filelock",
     "matplotlib.pyplot", "matplotlib.backends.backend_agg", "sqlalchemy.dialects.sqlite",
 )  # fmt: skip
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 PR_SET_NAME = 15
 NO_START = 70  # exit code where a process could not even become the command
 
@@ -61,7 +62,7 @@ def start(arguments, environment, output, prepare, real):
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         prepare()
         if real:
@@ -125,10 +126,13 @@ class Reserve:
             return
         os.close(self.writing)
         name_process("reserve")
+        earlier = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
         with os.fdopen(reading) as file:
             asked = file.read()
         if not asked:
             os._exit(0)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
         become(**json.loads(asked))
 
     def stand_in_for_children(self):
