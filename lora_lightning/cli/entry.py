@@ -28,11 +28,7 @@ from lora_lightning.errors import (
     presentable,
 )
 from lora_lightning.process import REPOSITORY, early
-from lora_lightning.process.parent import (
-    end_with_parent,
-    is_rank_of_lightning,
-    let_parent_end_first,
-)
+from lora_lightning.process.parent import end_with_parent, is_rank_of_lightning
 from lora_lightning.process.signals import ended_by_signals
 
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
@@ -56,9 +52,6 @@ def run(main: Callable[[], Any]) -> None:
             is_sweep = any(makes_a_multirun(argument) for argument in sys.argv[1:])
             resume = "go on with: python -m lora_lightning.sweep resume <its folder>"
             end_interrupted(interruption, resume if is_sweep else "start it again")
-        except Exception:
-            let_parent_end_first()
-            raise
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from lora_lightning.process.parent import let_parent_end_first
+
 POLL_SECONDS = 0.1
 # In which rank 0 comes to an end of its own, with its own line, where the ranks fail alike.
 MOMENT_SECONDS = 2.0
@@ -74,6 +76,8 @@ def lost_rank(patience: float = 0.0) -> str | None:
 def ended_by_lost_rank(advice: Callable[[], str]) -> Iterator[None]:
     """Context in which what another rank's end brings about is one line, and exit code 1.
 
+    A further rank waits before it fails by the end of rank 0, which ends this process with it.
+
     Args:
         advice: returns how to go on.
     """
@@ -83,6 +87,7 @@ def ended_by_lost_rank(advice: Callable[[], str]) -> Iterator[None]:
     except Exception:
         if _watched.ranks and (lost := lost_rank(MOMENT_SECONDS)):
             sys.exit(f"error: {lost}; {advice()}")
+        let_parent_end_first()
         raise
     finally:
         _watched.is_ending, _watched.ranks = True, ()

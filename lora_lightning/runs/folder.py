@@ -34,7 +34,7 @@ CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` g
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 UNFINISHED = ("shards",)
-SCORES = ("metrics.json", "sentences.jsonl")
+SCORES = ("metrics.json", "sentences.jsonl")  # the former is written last
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
     "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv", "diagnostics.csv",
@@ -203,7 +203,7 @@ class RefuseResults(Callback):
 
     It raises SystemExit because Hydra only warns of an Exception in a callback. Not
     refused are child ranks, which write beside rank 0, a resumed run, which goes on in its own
-    folder, and unfinished predictions, which are continued.
+    folder, and unfinished predictions and scores, which are continued or written anew.
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -218,10 +218,12 @@ class RefuseResults(Callback):
 
     def _check(self, config: DictConfig, folder: Path) -> None:
         command = config.hydra.job.config_name
+        # What a command replaces at its very end is no result before that.
+        is_decoded = not any((folder / name).exists() for name in UNFINISHED)
         results = {
             "train": (*TRAINING, ".hydra", *PREDICTIONS, *SCORES),
-            "generate": (*TRAINING, *PREDICTIONS, *SCORES),
-            "evaluate": (*TRAINING, *SCORES),
+            "generate": (*TRAINING, *(PREDICTIONS if is_decoded else ()), *SCORES),
+            "evaluate": (*TRAINING, SCORES[0]),
         }[command]
         is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
         is_made_for_this = str(folder) in (os.environ.get(ISOLATED_JOB), os.environ.get(CONTINUES))

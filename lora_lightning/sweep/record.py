@@ -6,8 +6,8 @@ it is right whoever looks, whenever.
 
 import os
 import socket
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
@@ -27,6 +27,7 @@ from lora_lightning.files import (
 PLAN = "sweep.json"
 JOB = "job.json"
 ERROR = "error.txt"
+SECOND = 1.0  # by which the clocks of processes and of files may differ
 
 
 @dataclass(frozen=True)
@@ -181,14 +182,20 @@ def write_job(folder: Path, job: Job) -> None:
 
 
 def _is_dead(job: Job) -> bool:
-    if job.host != socket.gethostname():
+    """Whether the process that wrote a job's record has ended; its id may be another's by now."""
+    import psutil
+
+    if job.host != socket.gethostname() or job.started is None:
         return False  # nobody can tell from here
-    with suppress(PermissionError):  # alive, and another user's
-        try:
-            os.kill(job.process, 0)
-        except ProcessLookupError:
-            return True
-    return False
+    try:
+        process = psutil.Process(job.process)
+        began = process.create_time() - SECOND
+        is_later = began > datetime.fromisoformat(job.started).timestamp()
+        return bool(process.status() == psutil.STATUS_ZOMBIE or is_later)
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.AccessDenied, ValueError):  # another user's; no time
+        return False
 
 
 def _numeric(name: str) -> tuple[int, str]:

@@ -16,7 +16,12 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.writer import finished_records, merge_shards, read_predictions
+from lora_lightning.decoding.writer import (
+    finished_records,
+    merge_shards,
+    read_predictions,
+    remove_shards,
+)
 from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.process import process_rank
@@ -163,6 +168,7 @@ def decode(
             },
         }
         write_json(folder / "manifest.json", manifest)
+        remove_shards(folder)
         log.info("decoded       %d contexts in %.1f s", len(contexts), seconds)
         log.info("predictions   %s", path)
     trainer.strategy.barrier("predictions.jsonl is written")

@@ -16,7 +16,7 @@ from lora_lightning.errors import Interrupted
 from lora_lightning.evaluation import java
 from lora_lightning.process.children import run_child
 from lora_lightning.process.signals import ended_by_signals
-from lora_lightning.tasks import train
+from lora_lightning.tasks import evaluate, generate, train
 from lora_lightning.training.module import FineTuning
 from tests.commands import run_command
 from tests.goldens import ROOT
@@ -156,6 +156,34 @@ def test_scoring_ends_at_once_and_so_does_its_java(hypotheses, tmp_path, capsys,
     assert waited_for
     assert all_end(waited_for)
     assert not (tmp_path / "scores" / "metrics.json").exists()
+
+
+def test_a_decoding_that_ends_between_its_files_is_completed_by_the_same_command(tmp_path, capsys):
+    folder = tmp_path / "predictions"
+    arguments = ("generate", "trainer=cpu", *DECODING, f"output_dir={folder}")
+    code, line = end_of(capsys, always, generate, "write_json", signal.SIGTERM, *arguments)
+    assert code == 143
+    assert f"the same command with output_dir={folder}" in line
+    assert {path.name for path in folder.iterdir()} >= {"predictions.jsonl", "shards"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(ShardWriter, "write")  # nothing is decoded anew
+        run_command(*arguments)
+    assert len(read_rows(folder / "predictions.jsonl")) == 5
+    assert {path.name for path in folder.iterdir()} >= {"predictions.jsonl", "manifest.json"}
+    assert not (folder / "shards").exists()
+
+
+def test_a_scoring_that_ends_between_its_files_is_done_by_the_same_command(
+    hypotheses, tmp_path, capsys
+):
+    scores = tmp_path / "scores"
+    arguments = ("evaluate", "protocol=e2e", "protocol.metrics=[bleu]", *hypotheses,
+                 f"output_dir={scores}")  # fmt: skip
+    code, line = end_of(capsys, always, evaluate, "write_json", signal.SIGTERM, *arguments)
+    assert (code, (scores / "sentences.jsonl").exists()) == (143, True)
+    assert line == "SIGTERM ended the command; nothing was kept; start it again"
+    run_command(*arguments)
+    assert (scores / "metrics.json").exists()
 
 
 @pytest.mark.parametrize("rank", [0, 1])
