@@ -12,8 +12,8 @@ from lora_lightning.decoding.writer import (
     ShardWriter,
     finished_records,
     merge_shards,
-    remove_shards,
     read_predictions,
+    remove_shards,
 )
 from lora_lightning.errors import InputError
 
