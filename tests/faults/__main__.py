@@ -6,6 +6,7 @@ python -m tests.faults --seed 7 --only 12  # one try again
 """
 
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -64,6 +65,9 @@ def main(arguments):
                     say(f"     {name}: {what}")
             quick = " --quick" if given.quick else ""
             say(f"     again: python -m tests.faults --seed {seed} --only {number}{quick}")
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    processor_seconds = sum(one.ru_utime + one.ru_stime for one in usage)
+    say(f"{time.monotonic() - began:.0f} s, {processor_seconds:.0f} s of processors")
     content = page(outcomes, seed, may_mount, PATIENCE, MOMENT)
     say(content)
     if given.write:

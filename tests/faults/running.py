@@ -95,7 +95,7 @@ class Running:
         """What is still running some moments after the command has ended, by name."""
         until = time.monotonic() + MOMENT
         while (left := self.processes()) and time.monotonic() < until:
-            time.sleep(POLL)
+            time.sleep(10 * POLL)  # to look at every process of a machine takes a while
         return [" ".join(process.cmdline()) or process.name() for process in left]
 
     def end(self):

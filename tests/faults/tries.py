@@ -170,10 +170,13 @@ def run(drawn, fault, arguments, results, life, outcome):
     was_hit = at_operation is not None
     if not was_hit and type(fault) is not kinds.Fault:
         while not running.has_ended() and not was_hit:
-            if running.seconds >= moment * seconds and fault.is_due(scene):
+            if running.seconds < moment * seconds:
+                time.sleep(POLL)
+            elif fault.is_due(scene):
                 fault.happen(scene)
                 was_hit = True
-            time.sleep(POLL)
+            else:
+                time.sleep(10 * POLL)
     place = f"operation {moment * operations:.0f}" if at_operation else f"{moment * seconds:.2f} s"
     for one in [running, *([scene.second] if scene.second else [])]:
         has_ended = one.wait(PATIENCE)
