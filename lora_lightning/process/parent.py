@@ -16,6 +16,7 @@ from collections.abc import Callable
 PARENT = "LORA_LIGHTNING_PARENT"  # process id of the command that started this one
 POLL_SECONDS = 1.0
 MOMENT_SECONDS = 4.0
+CLOCKS_DIFFER_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -119,11 +120,20 @@ def watch(process_id: int) -> None:
     threading.Thread(target=look_after, name=watch.__name__, daemon=True).start()
 
 
-def is_running(process_id: int) -> bool:
-    """Whether there is a process of this id that has not ended; one to be waited for has."""
+def is_running(process_id: int, since: float | None = None) -> bool:
+    """Whether there is a process of this id that has not ended; one to be waited for has.
+
+    Args:
+        process_id: of this machine.
+        since: seconds of the epoch at which it ran; a process that began later only has its id.
+    """
     import psutil
 
     try:
-        return bool(psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        process = psutil.Process(process_id)
+        is_later = since is not None and process.create_time() > since + CLOCKS_DIFFER_SECONDS
+        return not is_later and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, ValueError):  # a negative number is no id
         return False
+    except psutil.AccessDenied:  # another user's
+        return True

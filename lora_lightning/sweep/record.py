@@ -23,11 +23,11 @@ from lora_lightning.files import (
     require_within,
     write_json,
 )
+from lora_lightning.process.parent import is_running
 
 PLAN = "sweep.json"
 JOB = "job.json"
 ERROR = "error.txt"
-SECOND = 1.0  # by which the clocks of processes and of files may differ
 
 
 @dataclass(frozen=True)
@@ -183,19 +183,13 @@ def write_job(folder: Path, job: Job) -> None:
 
 def _is_dead(job: Job) -> bool:
     """Whether the process that wrote a job's record has ended; its id may be another's by now."""
-    import psutil
-
     if job.host != socket.gethostname() or job.started is None:
         return False  # nobody can tell from here
     try:
-        process = psutil.Process(job.process)
-        began = process.create_time() - SECOND
-        is_later = began > datetime.fromisoformat(job.started).timestamp()
-        return bool(process.status() == psutil.STATUS_ZOMBIE or is_later)
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.AccessDenied, ValueError):  # another user's; no time
+        started = datetime.fromisoformat(job.started).timestamp()
+    except (ValueError, OverflowError):  # no time, or none of this era
         return False
+    return not is_running(job.process, started)
 
 
 def _numeric(name: str) -> tuple[int, str]:

@@ -27,13 +27,13 @@ def main(arguments):
     parser = ProgramArguments(__doc__)
     parser.add_argument("--seed", type=int, default=None, help="of all that is drawn")
     parser.add_argument("--tries", type=int, default=320, help="how many")
-    parser.add_argument("--only", type=int, default=None, help="the number of one try")
+    parser.add_argument("--only", type=int, nargs="+", help="the numbers of these tries alone")
     parser.add_argument("--quick", action="store_true",
                         help="neither Java nor Pythons of their own: seconds a try")  # fmt: skip
     parser.add_argument("--write", action="store_true", help="write docs/faults.md")
     given = parser.parse_args(arguments)
     seed = int.from_bytes(os.urandom(3)) if given.seed is None else given.seed
-    numbers = range(given.tries) if given.only is None else [given.only]
+    numbers = given.only or range(given.tries)
     began = time.monotonic()
     os.environ["OMP_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -58,7 +58,7 @@ def main(arguments):
         outcomes.append(outcome)
         how = "as Pythons of their own" if outcome.is_real else "as forks"
         say(f"{number:4} {scenario.name}: {fault.name}, {how}, {time.monotonic() - start:.0f} s")
-        if not outcome.is_good or given.only is not None:
+        if not outcome.is_good or given.only:
             say(outcome.log)
             for name in COUNTED:
                 for what in getattr(outcome, name):
