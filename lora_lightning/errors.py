@@ -2,11 +2,13 @@
 
 import argparse
 import errno
+import io
 import os
 import re
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,9 +128,19 @@ def disk_fault(error: OSError) -> str | None:
     """
     if error.filename is None and error.errno not in DISK_FAULTS:
         return None
-    path = Path(os.fsdecode(error.filename or os.getcwd()))
+    path = Path(os.fsdecode(error.filename or _written(error) or os.getcwd()))
     existing = next(
         (folder for folder in (path, *path.absolute().parents) if folder.exists()), path
     )
     free = shutil.disk_usage(existing).free / 1e6
     return f"{path}: {error.strerror} ({free:,.0f} MB free)"
+
+
+def _written(error: OSError) -> str | None:
+    """Return the file that was written to, which Python names only where one cannot be opened."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for value in frame.f_locals.values():
+            name = getattr(value, "name", None) if isinstance(value, io.IOBase) else None
+            if isinstance(name, str | os.PathLike) and not str(name).startswith("<"):
+                return os.fspath(name)
+    return None

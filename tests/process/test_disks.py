@@ -150,6 +150,14 @@ def test_an_error_that_is_not_the_disks_stays_as_it_is(tmp_path):
     assert disk_fault(raised.value) is None
 
 
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
+def test_a_file_is_named_that_a_library_could_not_write(command, tmp_path):
+    with largest_file(0):
+        error = error_of(command, f"output_dir={tmp_path / 'run'}", "predictions=absent.jsonl"
+                         if command == "evaluate" else "trainer=cpu")  # fmt: skip
+    assert error.startswith(f"error: {tmp_path / 'run' / '.hydra' / 'config.yaml'}: File too large")
+
+
 def test_a_full_disk_without_a_files_name_is_named_by_the_folder():
     line = disk_fault(OSError(errno.ENOSPC, "No space left on device"))
     assert line is not None
