@@ -35,7 +35,6 @@ def main(arguments):
     seed = int.from_bytes(os.urandom(3)) if given.seed is None else given.seed
     numbers = given.only or range(given.tries)
     began = time.monotonic()
-    os.environ["OMP_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.default_int_handler)
     forking.import_everything()
     seconds_of_start = time.monotonic() - began

@@ -1,6 +1,5 @@
 """What befalls a command at a random moment loses, doubles and alters nothing."""
 
-import os
 import subprocess
 import sys
 
@@ -14,7 +13,6 @@ def test_faults_at_random_moments_lose_double_and_alter_nothing():
     ran = subprocess.run(
         [sys.executable, "-m", "tests.faults", "--quick", "--seed", SEED, "--tries", TRIES],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
