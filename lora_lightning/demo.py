@@ -16,6 +16,7 @@ from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.files import read_json
 from lora_lightning.process import REPOSITORY, now
 from lora_lightning.process.children import show_child
+from lora_lightning.process.terminal import speak_plainly
 
 
 def main() -> None:
@@ -48,5 +49,6 @@ def print_table(before: Path, after: Path) -> None:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         main()

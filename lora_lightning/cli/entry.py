@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
-from lora_lightning.config.keys import existing_keys, unknown_key
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.source import register_source
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
     TRACEBACK,
@@ -25,11 +24,12 @@ from lora_lightning.errors import (
     Interrupted,
     disk_fault,
     end_interrupted,
-    presentable,
 )
 from lora_lightning.process import REPOSITORY, early
 from lora_lightning.process.parent import end_with_parent, is_rank_of_lightning
 from lora_lightning.process.signals import ended_by_signals
+from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.runs.refused import nothing_left_behind
 
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
 NO_TRIAL = ("No trials are completed", "Record does not exist")
@@ -43,6 +43,7 @@ def run(main: Callable[[], Any]) -> None:
     """
     end_with_parent()
     early.stop()
+    speak_plainly()
     with ended_by_signals(), quiet_logging():
         try:
             _run(main, Path(sys.argv[0]).stem)
@@ -66,6 +67,7 @@ def quiet_logging() -> Iterator[None]:
 
 def _run(main: Callable[[], Any], command: str) -> None:
     register()
+    register_source()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help(command, CONFIGS)
         return
@@ -79,11 +81,12 @@ def _run(main: Callable[[], Any], command: str) -> None:
         load_environment(REPOSITORY / ".env")
         with trusted_no_longer():
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
-            main()
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+            with nothing_left_behind():
+                main()
+    except (InputError, *COMPOSING) as error:
         if wants_traceback:
             raise
-        sys.exit(f"error: {_explain(command, arguments, error)}")
+        sys.exit(f"error: {explain(error, lambda: existing_keys(command, arguments))}")
     except OSError as error:
         if wants_traceback or (fault := disk_fault(error)) is None:
             raise
@@ -95,16 +98,3 @@ def _run(main: Callable[[], Any], command: str) -> None:
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]
-
-
-def _explain(command: str, arguments: list[str], error: Exception) -> str:
-    """Return the error's text, with the nearest existing key where a key does not exist."""
-    if isinstance(error, InputError):
-        return str(error)
-    keys = existing_keys(command, arguments)
-    for argument in arguments:
-        key = argument.lstrip("+~").split("=", 1)[0]
-        if keys and "=" in argument and key not in keys and not key.startswith("hydra"):
-            return unknown_key(key, keys)
-    cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return presentable(f"{error}{cause}")

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.resolvers import register
+from lora_lightning.files import read_text
 
 PACKAGE = "# @package "
 YAML = "*.yaml"
@@ -35,13 +36,13 @@ def user_folder(override: str | None = None) -> Path:
         override: the value that the command line gives it, if any.
     """
     if override is not None:
-        return Path(override).absolute()
+        return Path(override).expanduser().absolute()
     register()
     config = OmegaConf.create({"paths": OmegaConf.load(CONFIGS / "paths" / "default.yaml")})
     local = CONFIGS / "local" / "default.yaml"
     if local.is_file():
         config.merge_with({"paths": OmegaConf.select(OmegaConf.load(local), "paths") or {}})
-    return Path(config.paths.user_dir).absolute()
+    return Path(config.paths.user_dir).expanduser().absolute()
 
 
 def _gives(file: Path, key: str, value: Any) -> bool:
@@ -63,7 +64,7 @@ def _likeness(key: str) -> tuple[str, str, int]:
 def _prefixes(file: Path) -> list[str]:
     """Return what may stand before a file's keys once it is composed."""
     folders = file.relative_to(CONFIGS).parts[:-1]
-    first = file.read_text("utf-8").partition("\n")[0]
+    first = read_text(file).partition("\n")[0]
     if first.startswith(PACKAGE):
         package = first.removeprefix(PACKAGE).strip()
         return [""] if package == "_global_" else [f"{package}."]

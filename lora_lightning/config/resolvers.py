@@ -1,11 +1,14 @@
 """The `${…:}` resolvers that the configs use for folders and names."""
 
 from collections.abc import Callable
+from os.path import expanduser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import OmegaConf
 
+from lora_lightning.config.commands import Split
+from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.study import direction_of, sampler_seed
 from lora_lightning.files import folder_name
 from lora_lightning.process import REPOSITORY, launch_time, process_rank
@@ -13,7 +16,8 @@ from lora_lightning.process import REPOSITORY, launch_time, process_rank
 
 def label(name: str | None) -> str:
     """Return the part of a folder's name that a user's `name=` adds."""
-    return f"_{folder_name(str(name))}" if name not in (None, "") else ""
+    text = label_of_folder(name)
+    return f"_{text}" if text else ""
 
 
 def results_dir(
@@ -26,13 +30,20 @@ def results_dir(
         root: folder for results that belong to no run.
         run: the training run, if any.
         split: data split.
-        inputs: file with own contexts, if any; its stem then stands for the split.
+        inputs: file with own contexts, if any; its stem then stands for the split, and is marked
+            where it is the name of one.
         name: the user's label, possibly empty.
     """
     if run is None:
         return f"{root}/{launch_time()}{label(name)}"
-    part = split if inputs is None else folder_name(Path(inputs).stem) or "inputs"
-    return "/".join(filter(None, [str(run), kind, part, folder_name(str(name or ""))]))
+    part = split if inputs is None else inputs_label(inputs)
+    return "/".join(filter(None, [str(run), kind, part, label_of_folder(name)]))
+
+
+def inputs_label(inputs: str) -> str:
+    """Return what stands for a file of own contexts where else a split's name would stand."""
+    stem = folder_name(Path(inputs).stem) or "inputs"
+    return f"inputs-{stem}" if stem.casefold() in get_args(Split) else stem
 
 
 def job_folder(config_name: str, number: int | str, overrides: str) -> str:
@@ -57,6 +68,7 @@ def register() -> None:
         "repository": lambda: str(REPOSITORY),
         "launch_time": launch_time,
         "label": label,
+        "home": expanduser,
         "results_dir": results_dir,
         "job_folder": job_folder,
         "log_file": log_file,

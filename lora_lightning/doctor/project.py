@@ -1,6 +1,5 @@
 """Checks of what the commands read: data, base weights, plugins, the W&B account."""
 
-import os
 from importlib import import_module
 
 from lora_lightning.doctor.finding import Finding
@@ -21,16 +20,18 @@ PLUGINS = {
 
 def sample_data() -> Finding:
     """Read the bundled samples as the commands do."""
-    from lora_lightning.data.sets.dart import DARTDataModule
-    from lora_lightning.data.sets.e2e import E2EDataModule
-    from lora_lightning.data.sets.webnlg import WebNLGDataModule
+    from lora_lightning.data.sets import dart, e2e, webnlg
 
-    modules = {"e2e": E2EDataModule, "webnlg": WebNLGDataModule, "dart": DARTDataModule}
+    sets = {
+        "e2e": (e2e.FILES, e2e.read_e2e),
+        "webnlg": (webnlg.FILES, webnlg.read_webnlg),
+        "dart": (dart.FILES, dart.read_dart),
+    }
     counts = []
     try:
-        for name, module in modules.items():
-            files = [SAMPLE / FOLDERS[name] / file.name for file in module.files.values()]
-            counts.append(f"{name} {sum(len(module.read(file)) for file in files)}")
+        for name, (raw, read) in sets.items():
+            files = [SAMPLE / FOLDERS[name] / file.name for file in raw.values()]
+            counts.append(f"{name} {sum(len(read(file)) for file in files)}")
     except InputError as error:
         return Finding("error", "sample data", str(error), "git checkout data/sample")
     return Finding("ok", "sample data", f"rows read: {', '.join(counts)}")
@@ -108,15 +109,15 @@ def hydra_plugins() -> Finding:
 
 def wandb_login() -> Finding:
     """Look whether Weights & Biases has a key, without asking for one."""
-    from lora_lightning.tracking.wandb_account import has_key, is_offline
+    from lora_lightning.tracking.wandb_account import fault_of_key, wandb_mode
 
-    if is_offline():
-        return Finding("ok", "wandb", f"WANDB_MODE={os.environ['WANDB_MODE']}: no key needed")
-    if has_key():
+    if (mode := wandb_mode()) != "online":
+        return Finding("ok", "wandb", f"{mode} by its own settings: no key needed")
+    if (fault := fault_of_key()) is None:
         return Finding("ok", "wandb", "a key is there: logger=wandb works")
     return Finding(
         "warning",
         "wandb",
-        "no key, so logger=wandb works offline only",
+        f"no key, so logger=wandb works offline only ({fault})",
         "wandb login, or logger.wandb.offline=true, or logger=csv",
     )

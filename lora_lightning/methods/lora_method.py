@@ -11,7 +11,7 @@ from lora_lightning.methods.inject import inject_lora, lora_layers
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.method import ParameterRow, tensor_rows
 from lora_lightning.methods.targets import SLICES, name_pattern
-from lora_lightning.ranges import Count, Positive, Probability, Texts, ranged
+from lora_lightning.ranges import Count, Probability, Scale, Texts, ranged
 
 
 @ranged("method")
@@ -35,7 +35,7 @@ class LoRA:
     layer_type: ClassVar[type[LoRALayer]] = LoRALayer
 
     rank: Count
-    alpha: Positive
+    alpha: Scale
     dropout: Probability
     targets: Texts
     bias: Bias = "none"

@@ -14,6 +14,7 @@ whoever wrote it.
 import sys
 
 from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.sweep.record import SweepFolder
 
 ACTIONS = ("show", "plot", "resume")
@@ -52,5 +53,6 @@ def sweep(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         sys.exit(sweep())

@@ -8,6 +8,7 @@ Trains and scores every job, prints the table with mean ± std over seeds, and t
 from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.process import REPOSITORY, now
 from lora_lightning.process.children import show_child
+from lora_lightning.process.terminal import speak_plainly
 
 SETTINGS = (
     "hparams_search=rank_grid", "method.rank=1,4,16", "seed=0,1", "experiment=quickstart",
@@ -26,5 +27,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         main()

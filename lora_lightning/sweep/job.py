@@ -20,7 +20,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
+from lora_lightning.config.typed import for_shell
 from lora_lightning.errors import (
     TRACEBACK,
     InputError,
@@ -48,6 +51,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     So do a signal, which it exits from as if it had ended the process, and a fault of the disk. A
     job of a multirun is recorded, and leaves its traceback in its folder.
     """
+    try:
+        expand_homes(config)
+    except COMPOSING as error:
+        sys.exit(f"error: {explain(error)}")
     user_folder = Path(config.paths.user_dir).absolute()
     import_from(user_folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -56,10 +63,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     try:
         with isolated_job(), ended_by_lost_rank(lambda: how_to_go_on(user_folder)):
             return task(config)
-    except InputError as error:
+    except (InputError, *COMPOSING) as error:
         if TRACEBACK in os.environ:
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error)}")
     except Interrupted as interruption:
         if process_rank() > 0:
             sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
@@ -192,8 +199,8 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
     """
     jobs = sweep.jobs()
     write_table(sweep)
-    log.info("sweep         %s: python -m lora_lightning.sweep show %s", sweep.path / "sweep.csv",
-             sweep.path)  # fmt: skip
+    show = for_shell("python", "-m", "lora_lightning.sweep", "show", str(sweep.path))
+    log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)
         sys.exit(

@@ -8,6 +8,7 @@ import os
 import socket
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from os.path import expanduser
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
@@ -15,6 +16,7 @@ from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
+from lora_lightning.config.typed import for_shell
 from lora_lightning.errors import InputError
 from lora_lightning.files import (
     read_json,
@@ -94,7 +96,7 @@ class SweepFolder:
         Raises:
             InputError: there is none.
         """
-        folder = Path(path)
+        folder = Path(expanduser(path))
         if not (folder / PLAN).is_file():
             what = "holds no sweep" if folder.is_dir() else "no such folder"
             raise InputError(f"{path}: {what}; give the folder that `train.py -m …` wrote")
@@ -146,7 +148,8 @@ class SweepFolder:
             user_folder: where the user's own modules lie.
         """
         switch = switch_for(self.check, user_folder)
-        return f"python -m lora_lightning.sweep resume {self.path}{switch}"
+        command = for_shell("python", "-m", "lora_lightning.sweep", "resume", str(self.path))
+        return f"{command}{switch}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""

@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig
 
 from lora_lightning.config.build import build
+from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
@@ -68,11 +69,12 @@ def generate(config: DictConfig) -> None:
         contexts, checksums = contexts_of(config, decoder.tokenizer)
         trainer = build_trainer(config.trainer, [], [], folder)
         if config.dry_run:
-            log.info("would decode %d contexts into %s", len(contexts), folder)
+            log.info("would decode %d contexts into %s", len(contexts), config.output_dir)
             return
         for logger in run_loggers(loggers):
             logger.begin()
-        decode(decoder, contexts, checksums, config.split, folder, trainer)
+        split = config.split if config.inputs is None else None
+        decode(decoder, contexts, checksums, split, folder, trainer)
         for logger in run_loggers(loggers):
             logger.log_predictions(folder, label_of(config), config.checkpoint)
     if trainer.is_global_zero and config.inputs is None:
@@ -81,10 +83,11 @@ def generate(config: DictConfig) -> None:
 
 def say_next(config: DictConfig, folder: Path) -> None:
     """Say how to score what was decoded."""
-    source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
+    source = ("run", config.run) if config.run else ("predictions", f"{folder}/predictions.jsonl")
     switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
-    same = [f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")]
-    log.info("next          python evaluate.py %s%s%s", source, "".join(same), switch)
+    same = [(key, str(config[key])) for key in ("split", "name") if config[key] not in ("test", "")]
+    given = [as_typed(key, value) for key, value in (source, *same)]
+    log.info("next          %s%s", for_shell("python", "evaluate.py", *given), switch)
 
 
 def decode_run(
@@ -103,7 +106,9 @@ def decode_run(
 def contexts_of(config: DictConfig, tokenizer: Tokenizer) -> tuple[list[Context], dict[str, str]]:
     """Return the distinct contexts to decode, and the checksums of the files they come from."""
     if config.inputs is not None:
-        inputs = [(given.id, given.context) for given in read_inputs(config.inputs)]
+        fields = config.data.get("fields", {})  # of own data, whose contexts these may be
+        names = {part: fields[part] for part in ("context", "id") if part in fields}
+        inputs = [(given.id, given.context) for given in read_inputs(config.inputs, **names)]
         return encode_contexts(inputs, tokenizer), {}
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
     return data.contexts(config.split), data.checksums(config.split)
@@ -113,7 +118,7 @@ def decode(
     decoder: Decoder,
     contexts: list[Context],
     checksums: dict[str, str],
-    split: str,
+    split: str | None,
     folder: Path,
     trainer: pl.Trainer,
 ) -> None:
@@ -125,7 +130,8 @@ def decode(
         decoder: the model and how it decodes.
         contexts: what to decode.
         checksums: of the files that they come from.
-        split: name of what they are, for the manifest.
+        split: whose contexts they are, for the manifest; None: of no split, so they have no
+            references.
         folder: where the predictions go.
         trainer: whose ranks decode.
 

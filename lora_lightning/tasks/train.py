@@ -18,6 +18,7 @@ from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
+from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
@@ -31,7 +32,7 @@ from lora_lightning.runs.record import environment
 from lora_lightning.tasks.before import largest_step, peak_of, report
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
-from lora_lightning.tasks.setup import build_trainer, start
+from lora_lightning.tasks.setup import build_trainer, check_monitored, start
 from lora_lightning.tasks.then import do_what_follows
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
@@ -92,6 +93,7 @@ def train(config: DictConfig) -> float | None:
     ):
         training = build_training(config, folder, loggers, resumed)
         if config.dry_run:
+            log.info("run folder    %s, which a dry run does not write", config.output_dir)
             return None
         run_training(training, config)
         scores = {k: v for k, v in training.module.latest.items() if k.startswith("val/")}
@@ -118,11 +120,15 @@ def build_training(
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
     adapters = [Path(config.adapter)] if config.adapter else []
-    model = load_model(config.model, method, tokenizer, adapters)
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
+    check_monitored(callbacks)
     validation = config.trainer.limit_val_batches if data.has_validation else 0
+    if validation == 0:
+        require_no_validation(config.checkpoint, callbacks)
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
+    check_share(data, validation, trainer.world_size)
+    model = load_model(config.model, method, tokenizer, adapters)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     if resumed is not None:
@@ -159,8 +165,6 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
             remove_results(folder, TRAINING)
         else:
             resumed.prepare_folder(OmegaConf.to_yaml(config))
-        with atomic_text(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     rows = training.method.parameter_table(training.model)
     total = sum(parameter.numel() for parameter in training.model.parameters())
@@ -168,6 +172,9 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
         logger.log_hyperparams(plain)
     for logger in run_loggers(trainer.loggers):
         logger.begin_training(folder, rows, total)
+    if trainer.is_global_zero:  # only once the loggers have begun, as they may be refused
+        with atomic_text(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
     return {
         "seed": config.seed,
         **environment(),
@@ -224,6 +231,24 @@ def plan_training(
     )
 
 
+def require_no_validation(checkpoint: str, callbacks: list[pl.Callback]) -> None:
+    """Check that nothing goes by what a run without validation never has.
+
+    Raises:
+        InputError: naming what does.
+    """
+    waiting = ["checkpoint=best"] if checkpoint == "best" else []
+    for callback in callbacks:
+        monitor = str(getattr(callback, "monitor", ""))
+        if monitor.startswith("val/"):
+            waiting.append(f"callbacks: {type(callback).__name__}, which goes by {monitor},")
+    if waiting:
+        raise InputError(
+            f"{waiting[0]} needs validation, and this run has none; give rows to validate "
+            "(data.valid=…) and no trainer.limit_val_batches=0, or leave it out"
+        )
+
+
 def check_length(data: DataToTextModule, positions: int) -> None:
     """Check that every training row fits the model.
 
@@ -236,6 +261,21 @@ def check_length(data: DataToTextModule, positions: int) -> None:
             f"data.max_length={data.max_length}: the longest training row has {longest} tokens, "
             f"the model {positions} positions; lower data.max_length to {positions}"
         )
+
+
+def check_share(data: DataToTextModule, limit: float | None, world_size: int) -> None:
+    """Check that a share of the validation batches is at least one of them.
+
+    Raises:
+        InputError: naming `trainer.limit_val_batches`.
+    """
+    if isinstance(limit, float) and limit > 0:
+        batches = data.validation_batches(world_size)
+        if int(batches * limit) == 0:
+            raise InputError(
+                f"trainer.limit_val_batches={limit}: is less than one of {batches} batches of "
+                "validation; give a number of batches, a larger share, or 0 for no validation"
+            )
 
 
 def gather_ranks(config_sha256: str, trainer: pl.Trainer) -> list[dict[str, Any]]:
@@ -264,7 +304,7 @@ def end_run(folder: Path, metric: str, value: float | None, then: list[str], swi
     with atomic_text(folder / "result.json") as file:
         json.dump({"metric": metric, "value": value}, file)
     log.info("run folder    %s", folder)
-    if "generate" not in then:
-        log.info("next          python generate.py run=%s%s", folder, switch)
-    elif "evaluate" not in then:
-        log.info("next          python evaluate.py run=%s%s", folder, switch)
+    following = [step for step in ("generate", "evaluate") if step not in then]
+    if following:
+        line = for_shell("python", f"{following[0]}.py", as_typed("run", str(folder)))
+        log.info("next          %s%s", line, switch)
