@@ -153,9 +153,13 @@ def check_optimized(config: DictConfig) -> None:
 
 
 def _check_given(config: DictConfig) -> None:
-    """Check that no key is left without a value, as `???` leaves it."""
-    for key in sorted(OmegaConf.missing_keys(config)):
-        raise InputError(f"{key}=???: it has no value; give it one")
+    """Check that no key is left without a value, as `???` leaves it; Hydra's own come later."""
+    for name in (str(name) for name in config if name != "hydra"):
+        missing = {name} if OmegaConf.is_missing(config, name) else set()
+        if not missing and OmegaConf.is_config(node := config[name]):
+            missing = OmegaConf.missing_keys(node)
+        for key in sorted(missing):
+            raise InputError(f"{key}=???: it has no value; give it one")
 
 
 def _check_root(config: DictConfig, command: type[Command]) -> None:

@@ -196,6 +196,11 @@ class DataToTextModule(LightningDataModule):
         lengths = self.encoded(split).lengths
         return sum(length > self.max_length for length in lengths), len(lengths)
 
+    def unlabelled_rows(self, split: str) -> tuple[int, int]:
+        """Return (rows of whose completion `max_length` leaves nothing, all rows) of a split."""
+        rows = self.encoded(split)
+        return sum(not labels for labels in rows.labels(self.max_length)), len(rows)
+
     def checksums(self, *splits: str) -> dict[str, str]:
         """Return the SHA-256 of some splits' files, by default of every file read so far.
 

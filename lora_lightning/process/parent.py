@@ -123,6 +123,8 @@ def watch(process_id: int) -> None:
 def is_running(process_id: int, since: float | None = None) -> bool:
     """Whether there is a process of this id that has not ended; one to be waited for has.
 
+    Not by `os.kill(process_id, 0)`, which ends the process on Windows.
+
     Args:
         process_id: of this machine.
         since: seconds of the epoch at which it ran; a process that began later only has its id.
@@ -135,5 +137,5 @@ def is_running(process_id: int, since: float | None = None) -> bool:
         return not is_later and bool(process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.NoSuchProcess, ValueError):  # a negative number is no id
         return False
-    except psutil.AccessDenied:  # another user's
+    except psutil.AccessDenied:  # another user's, where the system does not tell how it is
         return True
