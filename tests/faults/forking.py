@@ -62,6 +62,12 @@ def start(arguments, environment, output, prepare, real):
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        # Streams of the harness remember what kind of file they were.
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(  # noqa: SIM115
+            2, "w", errors="backslashreplace", buffering=1, closefd=False
+        )
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         prepare()

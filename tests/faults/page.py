@@ -1,6 +1,10 @@
 """docs/faults.md: what befell the commands, how often, and what came of it."""
 
+import os
+import platform
 from datetime import date
+
+import torch
 
 from lora_lightning.files import atomic_text
 from lora_lightning.runs.record import environment
@@ -52,8 +56,6 @@ def page(outcomes, seed, may_mount, patience, moment):
         patience: seconds after which a command hangs.
         moment: seconds after which a process is left over.
     """
-    from benchmarks.decoding import processor
-
     made = environment()
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
     commit = made["git"]["commit"][:12] if made["git"] else "unknown"
@@ -62,7 +64,7 @@ def page(outcomes, seed, may_mount, patience, moment):
     return f"""{INTRODUCTION.format(patience=patience, moment=moment)}
 {date.today().isoformat()}, seed {seed}, {len(outcomes)} tries, {real} of them with a Python
 of its own for every process, the others as forks of one that had imported everything.{disks}
-Commit {commit}; {versions}. {processor()}.
+Commit {commit}; {versions}; {processor()}.
 
 {table(outcomes, "fault", "fault")}
 
@@ -70,6 +72,12 @@ Commit {commit}; {versions}. {processor()}.
 
 One try again: `python -m tests.faults --seed {seed} --only <number>`.
 """
+
+
+def processor():
+    """Name the processor, how many there are, and what torch takes for its kind."""
+    kind = torch.backends.cpu.get_cpu_capability()
+    return f"{os.cpu_count()} processors of kind {platform.machine()} with {kind}"
 
 
 def write_page(content):
