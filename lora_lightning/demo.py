@@ -14,23 +14,25 @@ from rich.table import Table
 
 from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.files import read_json
-from lora_lightning.process import REPOSITORY, now
+from lora_lightning.process import now, workspace
 from lora_lightning.process.children import show_child
+from lora_lightning.process.programs import as_started
 
 
 def main() -> None:
     """Run the three commands as a user would, and print the table."""
-    ProgramArguments(__doc__).parse_args()
+    ProgramArguments(as_started(__doc__)).parse_args()
     name = now()
-    before = REPOSITORY / "outputs" / "generate" / f"demo_{name}"
-    scores_before = REPOSITORY / "outputs" / "evaluate" / f"demo_{name}"
-    run = REPOSITORY / "outputs" / "train" / f"demo_{name}"
+    outputs = workspace() / "outputs"
+    before = outputs / "generate" / f"demo_{name}"
+    scores_before = outputs / "evaluate" / f"demo_{name}"
+    run = outputs / "train" / f"demo_{name}"
     for command in (
         ("generate.py", f"output_dir={before}"),
         ("evaluate.py", f"predictions={before}/predictions.jsonl", f"output_dir={scores_before}"),
         ("train.py", "experiment=quickstart", "then=[generate,evaluate]", f"output_dir={run}"),
     ):
-        show_child(*command, folder=REPOSITORY)
+        show_child(*command)
     print_table(scores_before / "metrics.json", run / "evaluation" / "test" / "metrics.json")
     sys.stdout.write(f"run folder: {run}\n")
 

@@ -22,7 +22,8 @@ from lora_lightning.config.build import build
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import workspace
+from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import RunFolder, latest_run
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
@@ -50,7 +51,7 @@ def export(arguments: list[str]) -> Path:
     output = Path(keys["output"])
     if output.exists() and not keys["overwrite"]:
         raise InputError(f"output={output} exists; give another path, or overwrite=true")
-    outputs = REPOSITORY / "outputs" / "train"
+    outputs = workspace() / "outputs" / "train"
     run = latest_run(outputs) if keys["run"] == "latest" else RunFolder.open(keys["run"])
     run.check_alone(keys["trust"] is True)
     write(run, keys["checkpoint"], keys["format"], output)
@@ -82,9 +83,9 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Export, with the settings of `.env`, and print the path that was written."""
-    load_environment(REPOSITORY / ".env")
+    load_environment(workspace() / ".env")
     sys.stdout.write(f"{export(arguments)}\n")
 
 
 if __name__ == "__main__":
-    run_program(main, __doc__)
+    run_program(main, as_started(__doc__ or ""))

@@ -12,7 +12,7 @@ from lora_lightning.config.keys import CONFIGS
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.errors import InputError
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import workspace
 from lora_lightning.runs.folder import RunFolder, latest_run
 
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
@@ -143,7 +143,7 @@ def _find_run(value: str, given: dict[str, str]) -> RunFolder:
 
 
 def _training_runs(given: dict[str, str]) -> Path:
-    outputs = given.get("paths.output_dir", str(REPOSITORY / "outputs"))
+    outputs = given.get("paths.output_dir", str(workspace() / "outputs"))
     return Path(_unquoted(outputs)) / "train"
 
 

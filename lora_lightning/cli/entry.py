@@ -18,6 +18,7 @@ from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.keys import existing_keys, unknown_key
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.search_path import own_configs
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
     TRACEBACK,
@@ -27,12 +28,13 @@ from lora_lightning.errors import (
     end_interrupted,
     presentable,
 )
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import workspace
 from lora_lightning.process.parent import (
     end_with_parent,
     is_rank_of_lightning,
     let_parent_end_first,
 )
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.signals import ended_by_signals
 
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
@@ -53,7 +55,7 @@ def run(main: Callable[[], Any]) -> None:
             if is_rank_of_lightning():
                 sys.exit(0)  # rank 0 speaks for all, and is killed where a rank fails
             is_sweep = any(makes_a_multirun(argument) for argument in sys.argv[1:])
-            resume = "go on with: python -m lora_lightning.sweep resume <its folder>"
+            resume = as_started("go on with: python -m lora_lightning.sweep resume <its folder>")
             end_interrupted(interruption, resume if is_sweep else "start it again")
         except Exception:
             let_parent_end_first()
@@ -82,8 +84,8 @@ def _run(main: Callable[[], Any], command: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = sys.argv[1:]
     try:
-        load_environment(REPOSITORY / ".env")
-        with trusted_no_longer():
+        load_environment(workspace() / ".env")
+        with trusted_no_longer(), own_configs(arguments):
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
             main()
     except (InputError, HydraException, OmegaConfBaseException) as error:

@@ -7,9 +7,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from lora_lightning.config.resolvers import register
-from lora_lightning.process import REPOSITORY
-
-CONFIGS = REPOSITORY / "configs"
+from lora_lightning.config.search_path import CONFIGS
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:

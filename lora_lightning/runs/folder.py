@@ -113,6 +113,14 @@ class RunFolder:
         config = read_resolved(self.path)
         return without_resolvers(config, config, self.path / RESOLVED)
 
+    @property
+    def absolute_config(self) -> DictConfig:
+        """The run's config as it was used, with which a process of another folder can work."""
+        config = self.resolved_config
+        for key, value in flat_values(config, self.started_in).items():
+            OmegaConf.update(config, key, value)
+        return config
+
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
         return flat_values(self.config, self.started_in)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
+from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import RunFolder, output_folder
 
 
@@ -16,7 +17,8 @@ def how_to_go_on(user_folder: Path) -> str:
     command, folder = HydraConfig.get().job.config_name, output_folder().resolve()
     run = RunFolder(folder)
     if command == "train" and run.last_checkpoint.is_file():
-        return f"go on with: python train.py resume={folder}{run.switch(user_folder)}"
+        command = as_started("python train.py")
+        return f"go on with: {command} resume={folder}{run.switch(user_folder)}"
     if command == "generate" and (folder / "shards").is_dir():
         return f"the same command with output_dir={folder}, and no overwrite=true, goes on"
     if command == "train":

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from lora_lightning.errors import InputError
 from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
+from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
 
@@ -87,7 +88,8 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
     except FileExistsError:
         raise InputError(
             f"{sweep.path} holds another sweep ({PLAN}); give this one another output_dir=…, or "
-            f"go on with that one: python -m lora_lightning.sweep resume {sweep.path}"
+            f"go on with that one: {as_started('python -m lora_lightning.sweep')} resume "
+            f"{sweep.path}"
         ) from None
 
 

@@ -6,8 +6,9 @@ Trains and scores every job, prints the table with mean ± std over seeds, and t
 """
 
 from lora_lightning.errors import ProgramArguments, one_line_errors
-from lora_lightning.process import REPOSITORY, now
+from lora_lightning.process import now, workspace
 from lora_lightning.process.children import show_child
+from lora_lightning.process.programs import as_started
 
 SETTINGS = (
     "hparams_search=rank_grid", "method.rank=1,4,16", "seed=0,1", "experiment=quickstart",
@@ -18,11 +19,11 @@ SETTINGS = (
 
 def main() -> None:
     """Run the three commands as a user would."""
-    ProgramArguments(__doc__).parse_args()
-    folder = REPOSITORY / "outputs" / "train" / f"sweep_demo_{now()}"
-    show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}", folder=REPOSITORY)
+    ProgramArguments(as_started(__doc__)).parse_args()
+    folder = workspace() / "outputs" / "train" / f"sweep_demo_{now()}"
+    show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}")
     for action in ("show", "plot"):
-        show_child("-m", "lora_lightning.sweep", action, str(folder), folder=REPOSITORY)
+        show_child("-m", "lora_lightning.sweep", action, str(folder))
 
 
 if __name__ == "__main__":

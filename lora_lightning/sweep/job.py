@@ -31,6 +31,7 @@ from lora_lightning.errors import (
 )
 from lora_lightning.process import process_rank
 from lora_lightning.process.parent import end_with_command
+from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.going_on import how_to_go_on
 from lora_lightning.runs.isolation import own_overrides, run_isolated
@@ -191,8 +192,8 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
     """
     jobs = sweep.jobs()
     write_table(sweep)
-    log.info("sweep         %s: python -m lora_lightning.sweep show %s", sweep.path / "sweep.csv",
-             sweep.path)  # fmt: skip
+    show = f"{as_started('python -m lora_lightning.sweep')} show {sweep.path}"
+    log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)
         sys.exit(

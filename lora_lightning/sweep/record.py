@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
+from lora_lightning.config.search_path import config_dir_switch
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
@@ -23,6 +24,7 @@ from lora_lightning.files import (
     require_within,
     write_json,
 )
+from lora_lightning.process.programs import as_started
 
 PLAN = "sweep.json"
 JOB = "job.json"
@@ -145,7 +147,8 @@ class SweepFolder:
             user_folder: where the user's own modules lie.
         """
         switch = switch_for(self.check, user_folder)
-        return f"python -m lora_lightning.sweep resume {self.path}{switch}"
+        command = as_started("python -m lora_lightning.sweep")
+        return f"{command} resume {self.path}{switch}{config_dir_switch()}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""

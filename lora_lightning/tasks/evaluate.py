@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.files import atomic_text, folder_name, write_json
+from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.tasks.loggers import label_of, open_loggers
@@ -64,7 +65,7 @@ def evaluate(config: DictConfig) -> None:
     """
     check_config(config)
     folder = output_folder()
-    scoring = build_scoring(config)
+    scoring = build_scoring(config, HydraConfig.get().runtime.choices)
     with (
         held_by_this_command(folder, writes=not config.dry_run),
         open_loggers(config, folder, "evaluate") as loggers,
@@ -85,7 +86,8 @@ def evaluate(config: DictConfig) -> None:
             logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
         switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir))
-        log.info('next          python generate.py run=%s text="…"%s', config.run, switch)
+        command = as_started("python generate.py")
+        log.info('next          %s run=%s text="…"%s', command, config.run, switch)
     if evaluation.not_computed:
         sys.exit(FINISHED_WITH_A_HOLE)
 
@@ -94,7 +96,7 @@ def score_run(
     config: DictConfig, run: RunFolder, data: DataToTextModule, loggers: Iterable[Logger]
 ) -> None:
     """Score the predictions of a run just decoded."""
-    scoring = build_scoring(config)
+    scoring = build_scoring(config, run.choices)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
     segments = segments_of(data, config, scoring.protocol, predictions)
     folder = run.path / "evaluation" / config.split
@@ -104,13 +106,16 @@ def score_run(
         logger.log_evaluation(folder, config.split)
 
 
-def build_scoring(config: DictConfig) -> Scoring:
+def build_scoring(config: DictConfig, choices: Mapping[str, Any]) -> Scoring:
     """Build the protocol, and look up the paper's numbers for this data set, model and method.
 
     Files from elsewhere stand beside those of GPT-2 Medium and LoRA.
+
+    Args:
+        config: the command's, or the run's.
+        choices: group → option that was chosen.
     """
     protocol: ScoringProtocol = build(config.protocol)
-    choices = HydraConfig.get().runtime.choices
     is_of_run = "then" in config or config.run is not None
     model, method = (choices["model"], choices["method"]) if is_of_run else ("gpt2_medium", "lora")
     is_public = choices["data"] in ("e2e", "webnlg", "dart")
@@ -156,7 +161,7 @@ def predictions_path(config: DictConfig) -> Path:
         name = f" name={config.name}" if config.name else ""
         raise InputError(
             f"{path}: the run has no such predictions; run "
-            f"python generate.py run={config.run} split={config.split}{name}"
+            f"{as_started('python generate.py')} run={config.run} split={config.split}{name}"
         )
     return path
 

@@ -20,6 +20,7 @@ from lora_lightning.decoding.writer import finished_records, merge_shards, read_
 from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.process import process_rank
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.ranks import missing_ranks, named
 from lora_lightning.runs.folder import (
     PREDICTIONS,
@@ -79,7 +80,8 @@ def say_next(config: DictConfig, folder: Path) -> None:
     source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
     switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
     same = [f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")]
-    log.info("next          python evaluate.py %s%s%s", source, "".join(same), switch)
+    command = as_started("python evaluate.py")
+    log.info("next          %s %s%s%s", command, source, "".join(same), switch)
 
 
 def decode_run(

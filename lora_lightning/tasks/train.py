@@ -24,6 +24,7 @@ from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.method import Method
+from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
@@ -265,6 +266,6 @@ def end_run(folder: Path, metric: str, value: float | None, then: list[str], swi
         json.dump({"metric": metric, "value": value}, file)
     log.info("run folder    %s", folder)
     if "generate" not in then:
-        log.info("next          python generate.py run=%s%s", folder, switch)
+        log.info("next          %s run=%s%s", as_started("python generate.py"), folder, switch)
     elif "evaluate" not in then:
-        log.info("next          python evaluate.py run=%s%s", folder, switch)
+        log.info("next          %s run=%s%s", as_started("python evaluate.py"), folder, switch)
