@@ -16,7 +16,7 @@ from lora_lightning.runs.stored_results import read_scores
 from lora_lightning.tasks.decoder import Decoder
 from lora_lightning.tasks.evaluate import score_run
 from lora_lightning.tasks.generate import decode
-from lora_lightning.tasks.setup import build_trainer
+from lora_lightning.tasks.setup import build_trainer, leave_out_hints
 
 ONE_PROCESS = {"devices": 1, "num_nodes": 1, "strategy": "auto"}
 
@@ -31,6 +31,7 @@ def predictions_of(
     """
     folder = run.path / "predictions" / split
     if not (folder / "manifest.json").is_file():
+        leave_out_hints()
         data = data_of(run, config, decoder)
         with held_by_this_command(folder):
             here = OmegaConf.merge(config.trainer, ONE_PROCESS)
