@@ -88,8 +88,8 @@ def test_an_adapter_of_peft_trained_on_the_pages_rows_decodes_here_as_there(page
         optimizer.step()
     model.eval().save_pretrained(tmp_path / "theirs")
     (tmp_path / "contexts.txt").write_text(f"{context}\n")
-    run_command("generate", f"adapter={tmp_path / 'theirs'}", f"inputs={tmp_path / 'contexts.txt'}",
-                "trainer=cpu", "generation=greedy", f"output_dir={tmp_path / 'decoded'}")  # fmt: skip
+    run_command("generate", f"adapter={tmp_path}/theirs", f"inputs={tmp_path}/contexts.txt",
+                "trainer=cpu", "generation=greedy", f"output_dir={tmp_path}/decoded")  # fmt: skip
     [record] = read_rows(tmp_path / "decoded" / "predictions.jsonl")
     page.model = model
     query = page.prompt(context)
