@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from lora_lightning.cli.entry import run
-from lora_lightning.cli.quick_imports import import_lightning
+from lora_lightning.cli.quick_imports import import_gpt2, import_lightning
 from lora_lightning.sweep.job import run_task
 
 
@@ -19,6 +19,7 @@ from lora_lightning.sweep.job import run_task
 def main(config: DictConfig) -> None:
     """Decode and write predictions.jsonl, or print the beams of one text."""
     if config.text is not None:
+        import_gpt2()
         from lora_lightning.tasks.one_text import print_hypotheses as task
     else:
         import_lightning()

@@ -10,6 +10,7 @@ from lora_lightning.config.reference import reference
 from lora_lightning.errors import InputError, ProgramArguments, one_line_errors
 from lora_lightning.files import atomic_text
 from lora_lightning.process import REPOSITORY
+from lora_lightning.process.terminal import speak_plainly
 
 PAGE = REPOSITORY / "docs" / "config.md"
 
@@ -34,5 +35,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         main()

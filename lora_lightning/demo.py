@@ -17,6 +17,7 @@ from lora_lightning.files import read_json
 from lora_lightning.process import now, workspace
 from lora_lightning.process.children import show_child
 from lora_lightning.process.programs import as_started
+from lora_lightning.process.terminal import speak_plainly
 
 
 def main() -> None:
@@ -50,5 +51,6 @@ def print_table(before: Path, after: Path) -> None:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         main()

@@ -72,11 +72,20 @@ class ProgramArguments(argparse.ArgumentParser):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Context of a program: bad input ends the process with one line and exit code 1."""
+    """Context of a program, which bad input or a fault of files ends with one line, exit code 1."""
     try:
         yield
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if (fault := disk_fault(error)) is None:
+            raise
+        sys.exit(f"error: {fault}")
+
+
+def one_line(text: str) -> str:
+    """Return a text of several lines as one."""
+    return "; ".join(" ".join(line.split()) for line in text.strip().splitlines() if line.strip())
 
 
 def first_line(error: BaseException) -> str:
@@ -119,16 +128,29 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def disk_fault(error: OSError) -> str | None:
-    """Return one line for a fault of the file system: the path, the reason, and what is free.
+    """Return one line for a fault of the file system: the path, the reason, and what to do.
 
     Returns:
         None where the error is about something else, such as a connection.
     """
     if error.filename is None and error.errno not in DISK_FAULTS:
         return None
-    path = Path(os.fsdecode(error.filename or os.getcwd()))
-    existing = next(
-        (folder for folder in (path, *path.absolute().parents) if folder.exists()), path
-    )
-    free = shutil.disk_usage(existing).free / 1e6
-    return f"{path}: {error.strerror} ({free:,.0f} MB free)"
+    path = os.fsdecode(error.filename or os.getcwd())
+    reason = error.strerror or type(error).__name__
+    return presentable(f"{path}: {reason} ({_mend(error.errno, Path(path).absolute())})")
+
+
+def _mend(number: int | None, path: Path) -> str:
+    """Return what to do about a fault; for one of space, what is free."""
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "give another path, or the right to it"
+    if number in (errno.EEXIST, errno.ENOTDIR):
+        files = (place for place in (path, *path.parents) if os.path.isfile(place))
+        return f"{next(files, path)} is a file, and not a folder; give another path"
+    if number == errno.EISDIR:
+        return "is a folder, and not a file; give another path"
+    if number == errno.ENAMETOOLONG:
+        return "give a shorter name"
+    # os.path.exists, unlike Path.exists, never raises.
+    existing = next(place for place in (path, *path.parents) if os.path.exists(place))
+    return f"{shutil.disk_usage(existing).free / 1e6:,.0f} MB free"

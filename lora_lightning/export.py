@@ -6,30 +6,31 @@
 
 peft: the PEFT folder · loralib: the reference's adapter-only .pt · merged: a Hugging Face folder
 of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false, trust=false
-(true: take any class that the run's config names).
+(true: take any class that the run's config names), paths.output_dir (where latest looks).
 """
 
 import shutil
 import sys
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
 
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import run_program
 from lora_lightning.config.build import build
+from lora_lightning.config.typed import as_typed, is_true, text_of
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
 from lora_lightning.process import workspace
 from lora_lightning.process.programs import as_started
-from lora_lightning.runs.folder import RunFolder, latest_run
+from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.latest import latest_run, training_outputs
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
-KEYS = {"run": None, "checkpoint": "last", "format": "peft", "output": None, "overwrite": False,
-        "trust": False}  # fmt: skip
+KEYS: dict[str, Any] = {"run": None, "checkpoint": "last", "format": "peft", "output": None,
+                        "overwrite": "false", "trust": "false"}  # fmt: skip
 FORMATS = ("peft", "loralib", "merged")
 
 
@@ -39,23 +40,36 @@ def export(arguments: list[str]) -> Path:
     Raises:
         InputError: a key or value is wrong, or `output` exists.
     """
-    given = OmegaConf.from_dotlist(arguments)
-    for key in map(str, given):
-        if key not in KEYS:
-            raise InputError(f"unknown key {key}; the keys are {', '.join(KEYS)}")
-    keys: dict[str, Any] = {**KEYS, **OmegaConf.to_container(given)}  # type: ignore[dict-item]
-    if keys["run"] is None or keys["output"] is None:
+    keys, overrides = _divide(arguments)
+    if {keys["run"], keys["output"]} & {None, "null"}:
         raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
     if keys["format"] not in FORMATS:
         raise InputError(f"format={keys['format']}: allowed is {' | '.join(FORMATS)}")
-    output = Path(keys["output"])
-    if output.exists() and not keys["overwrite"]:
+    output = Path(expanduser(keys["output"]))
+    if output.exists() and not is_true("overwrite", keys["overwrite"]):
         raise InputError(f"output={output} exists; give another path, or overwrite=true")
-    outputs = workspace() / "outputs" / "train"
-    run = latest_run(outputs) if keys["run"] == "latest" else RunFolder.open(keys["run"])
-    run.check_alone(keys["trust"] is True)
+    run = (
+        latest_run(training_outputs("generate", overrides))
+        if keys["run"] == "latest"
+        else RunFolder.open(expanduser(keys["run"]))
+    )
+    run.check_alone(is_true("trust", keys["trust"]))
     write(run, keys["checkpoint"], keys["format"], output)
     return output
+
+
+def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of this program's keys, and the overrides that say where runs lie."""
+    keys, overrides = dict(KEYS), []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key.startswith("paths."):
+            overrides.append(as_typed(key, text_of(value)))
+        elif key in KEYS and equals:
+            keys[key] = text_of(value)
+        else:
+            raise InputError(f"unknown key {key}; the keys are {', '.join(KEYS)}, paths.output_dir")
+    return keys, overrides
 
 
 def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,8 +147,17 @@ def atomic_text(path: Path, lasting: bool = False) -> Iterator[TextIO]:
 
 
 def folder_name(text: str) -> str:
-    """Return `text` with every run of characters other than `A-Za-z0-9._-` made one `-`."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")
+    """Return `text` with every run of what `may_be_in_name` does not know made one `-`."""
+    kept = "".join(c if may_be_in_name(c) else " " for c in unicodedata.normalize("NFC", text))
+    return "-".join(kept.split()).strip("-")
+
+
+def may_be_in_name(character: str) -> bool:
+    """Whether a folder's name can have a character: letters and digits of any script, `.` `_` `-`.
+
+    Marks that letters are written with count as letters.
+    """
+    return character in "._-" or unicodedata.category(character)[0] in "LMN"
 
 
 def require_within(path: Path, root: Path, what: str) -> None:

@@ -20,6 +20,10 @@ class RecordedRun:
     id: str = ""
     name: str = ""
     group: str = ""
+    project: str = ""
+    entity: str = ""
+    notes: str = ""
+    tags: list[str] = field(default_factory=list)
     job_type: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -57,6 +61,8 @@ def _read_now(path: Path) -> RecordedRun:
         if kind == "run":
             run.id, run.name = record.run.run_id, record.run.display_name
             run.group, run.job_type = record.run.run_group, record.run.job_type
+            run.project, run.entity = record.run.project, record.run.entity
+            run.notes, run.tags = record.run.notes, list(record.run.tags)
             run.config |= values(record.run.config.update)
         elif kind == "config":
             run.config |= values(record.config.update)

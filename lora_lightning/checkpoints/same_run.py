@@ -1,6 +1,6 @@
 """`resume=`: the command line of a stored run, and what another command line would alter in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from lora_lightning.config.stored import NOT_STORED
 from lora_lightning.errors import InputError
 from lora_lightning.runs.claim import is_running
 from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.latest import training_runs
 
 OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run", *NOT_STORED)
 # Keys, or whole groups, that decide no number of a run; everything else does.
@@ -20,13 +21,13 @@ ALTER_NOTHING = (
 ABSENT = "absent"
 
 
-def find_resumable(value: str, root: Path) -> RunFolder:
+def find_resumable(value: str, outputs: Callable[[], Path]) -> RunFolder:
     """Return the run that `resume=<value>` names.
 
     Args:
-        value: a folder, or `latest`: the run below `root` that saved last, of those that did not
+        value: a folder, or `latest`: the run below `outputs` that saved last, of those that did not
             end and are not running.
-        root: the folder of training runs.
+        outputs: gives the folder of training runs, for `latest`.
 
     Raises:
         InputError: there is no such run, or it saved nothing to go on from.
@@ -40,8 +41,10 @@ def find_resumable(value: str, root: Path) -> RunFolder:
                 "trainer.save_every_n_steps"
             )
         return run
-    runs = [RunFolder(path.parents[1].resolve()) for path in root.glob("**/checkpoints/last.ckpt")]
-    waiting = [run for run in runs if not (run.path / "result.json").is_file()]
+    root = outputs()
+    runs = [RunFolder(folder.resolve()) for folder in training_runs(root)]
+    waiting = [run for run in runs if run.last_checkpoint.is_file()]
+    waiting = [run for run in waiting if not (run.path / "result.json").is_file()]
     waiting = [run for run in waiting if not is_running(run.path)]
     if not waiting:
         raise InputError(

@@ -18,6 +18,7 @@ from lora_lightning.checkpoints.loop_state import (
     restore_random_state,
 )
 from lora_lightning.checkpoints.signals import SignalWatch
+from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.files import require_folder, size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
@@ -130,7 +131,8 @@ class SaveRun(Checkpoint):
         if missing := missing_ranks("after a collective's time was over", ANSWER):
             raise InputError(
                 f"{named(missing)} did not come to a collective in time, nor answers; look why it "
-                f"hangs, and go on with: {as_started('python train.py')} resume={self.folder}"
+                f"hangs, and go on with: {as_started('python train.py')} "
+                f"{for_shell(as_typed('resume', str(self.folder)))}"
             )
 
     def state_dict(self) -> dict[str, Any]:

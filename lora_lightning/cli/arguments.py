@@ -1,20 +1,33 @@
 """From the user's arguments to Hydra's: what `run=`, `resume=`, `adapter=`, `text=` stand for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from os.path import expanduser
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
-from lora_lightning.cli.agent import is_of_agent, overrides_of_agent
+from lora_lightning.cli.agent import (
+    check_agents_overrides,
+    is_of_agent,
+    is_resumed_by_agent,
+    overrides_of_agent,
+)
+from lora_lightning.cli.grammar import (
+    in_grammar,
+    overrides_among,
+    require_grammar,
+    sweeps,
+)
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
-from lora_lightning.config.files import options_of
-from lora_lightning.config.keys import CONFIGS
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.trust import Trust, trust_of, without_trust
+from lora_lightning.config.typed import text_of
 from lora_lightning.errors import InputError
-from lora_lightning.process import workspace
-from lora_lightning.runs.folder import RunFolder, latest_run
+from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.latest import latest_run, training_outputs
 
+# What does not say where runs lie, or asks for more than one config.
+NOT_COMPOSED = ("run=", "resume=", "hydra/", "hydra.sweep", "hydra.mode", "hparams_search=")
 GROUPS_OF_A_RUN = ("data", "model", "method", "generation")
 WRITE_NOTHING = (
     "hydra.run.dir=.",
@@ -35,20 +48,23 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """
     if is_rank_of_this_command():
         return arguments
-    arguments, trust = _trusted(arguments)
-    own = [quote_text(argument) for argument in arguments]
-    refuse_null_groups(own)
+    own, trust = _trusted(arguments)
+    require_grammar(overrides_among(own), command)
     given = _given(own)
     presets: list[str] = []
     of_adapter: list[str] = []
     is_resumed = command == "train" and given.get("resume", "null") != "null"
     if is_resumed:
-        own, presets = _resumed(own, given, trust)
+        own, presets = _resumed(own, given, trust, lambda: _training_outputs(command, own))
     elif command != "evaluate" and given.get("adapter", "null") != "null":
-        of_adapter += adapter_overrides(Path(_unquoted(given["adapter"])), given)
+        of_adapter += adapter_overrides(Path(_path(given["adapter"])), given)
     if command != "train" and given.get("run", "null") != "null":
-        folder = _find_run(given["run"], given)
-        own = [f"run={quote(str(folder.path))}" if a.startswith("run=") else a for a in own]
+        folder = (
+            latest_run(_training_outputs(command, own))
+            if text_of(given["run"]) == "latest"
+            else RunFolder.open(_path(given["run"]))
+        )
+        own = _with_value(own, "run", str(folder.path))
         chosen = given | dict(override.split("=", 1) for override in of_adapter)
         folder.check(trust, chosen)
         presets += run_overrides(folder, chosen)
@@ -70,36 +86,26 @@ def _short_label(presets: list[str], given: dict[str, str]) -> list[str]:
     return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(keys))}]"]
 
 
-def _resumed(own: list[str], given: dict[str, str], trust: Trust) -> tuple[list[str], list[str]]:
-    """Return the user's arguments with the folder of `resume=`, and that run's own config."""
+def _resumed(
+    own: list[str], given: dict[str, str], trust: Trust, outputs: Callable[[], Path]
+) -> tuple[list[str], list[str]]:
+    """Return the user's arguments with the folder of `resume=`, and that run's own config.
+
+    Args:
+        own: the user's arguments.
+        given: their values by key.
+        trust: of this command.
+        outputs: gives the folder in which `latest` is looked for.
+    """
     from lora_lightning.checkpoints.same_run import find_resumable, resume_overrides
 
     if {"-m", "--multirun"} & set(own):
         raise InputError("resume= goes on with one run; leave out -m")
     if given.get("overwrite", "false").lower() == "true":
         raise InputError("resume= keeps what a run has, overwrite=true removes it; leave out one")
-    run = find_resumable(_unquoted(given["resume"]), _training_runs(given))
+    run = find_resumable(_path(given["resume"]), outputs)
     run.check(trust, given)
-    own = [f"resume={quote(str(run.path))}" if a.startswith("resume=") else a for a in own]
-    return own, list(resume_overrides(run, given))
-
-
-def refuse_null_groups(arguments: list[str]) -> None:
-    """Refuse a group that is set to null, which Hydra answers with a traceback.
-
-    Raises:
-        InputError: naming the group's options.
-    """
-    for argument in arguments:
-        group, _, value = argument.partition("=")
-        if value == "null" and (CONFIGS / group).is_dir():
-            options = ", ".join(options_of(CONFIGS / group))
-            raise InputError(f"{argument}: choose one of {options}, or leave it out")
-
-
-def quote_text(argument: str) -> str:
-    """Return a `text=…` argument with its value quoted, any other argument unchanged."""
-    return f"text={quote(argument[5:])}" if argument.startswith("text=") else argument
+    return _with_value(own, "resume", str(run.path)), list(resume_overrides(run, given))
 
 
 def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
@@ -136,30 +142,55 @@ def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
         yield f"method.{key}={plain_override(value, keep_interpolations=False)}"
 
 
-def _find_run(value: str, given: dict[str, str]) -> RunFolder:
-    if value != "latest":
-        return RunFolder.open(_unquoted(value))
-    return latest_run(_training_runs(given))
+def _training_outputs(command: str, arguments: list[str]) -> Path:
+    """Return where `latest` looks: as the command's own config has it, this machine's included.
 
-
-def _training_runs(given: dict[str, str]) -> Path:
-    outputs = given.get("paths.output_dir", str(workspace() / "outputs"))
-    return Path(_unquoted(outputs)) / "train"
+    Raises:
+        InputError: the config cannot be composed.
+    """
+    fixed = [
+        argument
+        for argument in overrides_among(arguments)
+        if not argument.startswith(NOT_COMPOSED) and not sweeps(argument)
+    ]
+    try:
+        return training_outputs(command, fixed)
+    except COMPOSING as error:
+        raise InputError(explain(error, lambda: existing_keys(command, fixed))) from None
 
 
 def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:
     """Return the command line without what is not for Hydra, and whom it trusts."""
-    if is_of_agent(arguments):
+    is_agents = is_of_agent(arguments)
+    if is_resumed_by_agent(arguments):
+        arguments = overrides_of_agent(arguments)
+    overrides = set(overrides_among(arguments))
+    arguments = [
+        converted
+        for argument in arguments
+        for converted in (in_grammar(argument) if argument in overrides else [argument])
+    ]
+    if is_agents:
         trust = trust_of(everything=False)
-        return overrides_of_agent(arguments, trust), trust
+        check_agents_overrides(arguments, trust)
+        return arguments, trust
     own, everything = without_trust(arguments)
     user_dir = _given(own).get("paths.user_dir")
-    return own, trust_of(everything, None if user_dir is None else _unquoted(user_dir))
+    return own, trust_of(everything, None if user_dir is None else text_of(user_dir))
 
 
 def _given(arguments: list[str]) -> dict[str, str]:
     return dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)
 
 
-def _unquoted(value: str) -> str:
-    return str(OverridesParser.create().parse_override(f"key={value}").value())
+def _with_value(arguments: list[str], key: str, value: str) -> list[str]:
+    """Return the arguments with this text as the value of `key`."""
+    return [
+        f"{before}={quote(value)}" if before.lstrip("+") == key else argument
+        for argument in arguments
+        for before in [argument.partition("=")[0]]
+    ]
+
+
+def _path(value: str) -> str:
+    return expanduser(text_of(value))

@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
-from lora_lightning.config.keys import existing_keys, unknown_key
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.search_path import own_configs
 from lora_lightning.config.trust import trusted_no_longer
@@ -26,7 +24,6 @@ from lora_lightning.errors import (
     Interrupted,
     disk_fault,
     end_interrupted,
-    presentable,
 )
 from lora_lightning.process import workspace
 from lora_lightning.process.parent import (
@@ -36,6 +33,8 @@ from lora_lightning.process.parent import (
 )
 from lora_lightning.process.programs import as_started
 from lora_lightning.process.signals import ended_by_signals
+from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.runs.refused import nothing_left_behind
 
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
 NO_TRIAL = ("No trials are completed", "Record does not exist")
@@ -48,6 +47,7 @@ def run(main: Callable[[], Any]) -> None:
     its first moment on, and every command ends with the one that started it.
     """
     end_with_parent()
+    speak_plainly()
     with ended_by_signals(), quiet_logging():
         try:
             _run(main, Path(sys.argv[0]).stem)
@@ -87,11 +87,12 @@ def _run(main: Callable[[], Any], command: str) -> None:
         load_environment(workspace() / ".env")
         with trusted_no_longer(), own_configs(arguments):
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
-            main()
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+            with nothing_left_behind():
+                main()
+    except (InputError, *COMPOSING) as error:
         if wants_traceback:
             raise
-        sys.exit(f"error: {_explain(command, arguments, error)}")
+        sys.exit(f"error: {explain(error, lambda: existing_keys(command, arguments))}")
     except OSError as error:
         if wants_traceback or (fault := disk_fault(error)) is None:
             raise
@@ -103,16 +104,3 @@ def _run(main: Callable[[], Any], command: str) -> None:
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]
-
-
-def _explain(command: str, arguments: list[str], error: Exception) -> str:
-    """Return the error's text, with the nearest existing key where a key does not exist."""
-    if isinstance(error, InputError):
-        return str(error)
-    keys = existing_keys(command, arguments)
-    for argument in arguments:
-        key = argument.lstrip("+~").split("=", 1)[0]
-        if keys and "=" in argument and key not in keys and not key.startswith("hydra"):
-            return unknown_key(key, keys)
-    cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return presentable(f"{error}{cause}")

@@ -25,7 +25,7 @@ class Command:
         "logger",
     )
 
-    name: str | int
+    name: str | int | float | None
     output_dir: Text
     overwrite: bool
     on_job_failure: Literal["skip", "raise"]

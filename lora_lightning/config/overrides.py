@@ -37,7 +37,7 @@ def stored_value(key: str, value: Any, started_in: Path) -> Any:
         started_in: the folder that relative paths were relative to.
     """
     if key in FILE_KEYS and isinstance(value, str) and "${" not in value:
-        absolute = started_in / value
+        absolute = started_in / Path(value).expanduser()
         is_hub_name = key.startswith("model.") and not absolute.exists()
         return value if is_hub_name else str(absolute)
     return value

@@ -38,13 +38,13 @@ def user_folder(override: str | None = None) -> Path:
         override: the value that the command line gives it, if any.
     """
     if override is not None:
-        return Path(override).absolute()
+        return Path(override).expanduser().absolute()
     register()
     config = OmegaConf.create({"paths": OmegaConf.load(CONFIGS / "paths" / "default.yaml")})
     locals = (folder / "local" / "default.yaml" for folder in config_folders())
     if local := next(filter(Path.is_file, locals), None):
         config.merge_with({"paths": OmegaConf.select(OmegaConf.load(local), "paths") or {}})
-    return Path(config.paths.user_dir).absolute()
+    return Path(config.paths.user_dir).expanduser().absolute()
 
 
 def _gives(place: Path, file: Path, key: str, value: Any) -> bool:

@@ -45,7 +45,8 @@ RENAMED = {
     "lora_lightning.model.schedules.LinearSchedule": (
         "lora_lightning.training.schedules.LinearSchedule"
     ),
-    "lora_lightning.run_folder.RefuseResults": "lora_lightning.runs.folder.RefuseResults",
+    "lora_lightning.run_folder.RefuseResults": "lora_lightning.runs.refused.RefuseResults",
+    "lora_lightning.runs.folder.RefuseResults": "lora_lightning.runs.refused.RefuseResults",
     "lora_lightning.tasks.wandb_run.WandbRun": "lora_lightning.tracking.wandb_run.WandbRun",
 }
 

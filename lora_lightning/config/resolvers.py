@@ -1,11 +1,13 @@
 """The `${…:}` resolvers that the configs use for folders and names."""
 
 from collections.abc import Callable
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.study import direction_of, sampler_seed
 from lora_lightning.files import folder_name
 from lora_lightning.process import REPOSITORY, launch_time, process_rank, workspace
@@ -13,7 +15,8 @@ from lora_lightning.process import REPOSITORY, launch_time, process_rank, worksp
 
 def label(name: str | None) -> str:
     """Return the part of a folder's name that a user's `name=` adds."""
-    return f"_{folder_name(str(name))}" if name not in (None, "") else ""
+    text = label_of_folder(name)
+    return f"_{text}" if text else ""
 
 
 def results_dir(
@@ -32,7 +35,7 @@ def results_dir(
     if run is None:
         return f"{root}/{launch_time()}{label(name)}"
     part = split if inputs is None else folder_name(Path(inputs).stem) or "inputs"
-    return "/".join(filter(None, [str(run), kind, part, folder_name(str(name or ""))]))
+    return "/".join(filter(None, [str(run), kind, part, label_of_folder(name)]))
 
 
 def job_folder(config_name: str, number: int | str, overrides: str) -> str:
@@ -58,6 +61,7 @@ def register() -> None:
         "bundled": lambda: str(REPOSITORY),
         "launch_time": launch_time,
         "label": label,
+        "home": expanduser,
         "results_dir": results_dir,
         "job_folder": job_folder,
         "log_file": log_file,

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
@@ -73,7 +74,7 @@ def without_config_dir(arguments: Sequence[str]) -> tuple[list[str], str | None]
 
 def config_dir_switch() -> str:
     """Return what a command line needs besides to find the user's own configs again."""
-    return f" --config-dir={os.environ[GIVEN]}" if GIVEN in os.environ else ""
+    return f" {quote(f'--config-dir={os.environ[GIVEN]}')}" if GIVEN in os.environ else ""
 
 
 def _of_workspace() -> list[Path]:

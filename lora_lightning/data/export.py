@@ -7,16 +7,18 @@ python -m lora_lightning.data.export data=webnlg data.dir=<folder> output=test.j
 import json
 import sys
 from collections.abc import Iterator
+from os.path import expanduser
 from pathlib import Path
 from typing import Any, TextIO
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning.config.build import build
 from lora_lightning.config.compose import composed
+from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
+from lora_lightning.config.typed import is_true, text_of
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text, encode_examples
 from lora_lightning.data.example import Example
@@ -24,6 +26,7 @@ from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
 from lora_lightning.errors import InputError, one_line_errors
 from lora_lightning.files import atomic_text
 from lora_lightning.process.programs import as_started
+from lora_lightning.process.terminal import speak_plainly
 
 HELP = f"""{__doc__}
 output=<file>            where to write (required)
@@ -34,7 +37,8 @@ data=sample_e2e          e2e | webnlg | dart | jsonl | sample_e2e | sample_webnl
 data.dir=<folder>        the raw files, plain or .gz; further data.* keys as in train.py
 model.tokenizer=<folder> tokenizer.json, or vocab.json and merges.txt; default: the model's
 """
-DEFAULTS: dict[str, Any] = {"output": None, "split": "test", "format": "tokens", "overwrite": False}
+DEFAULTS: dict[str, Any] = {"output": None, "split": "test", "format": "tokens",
+                            "overwrite": "false"}  # fmt: skip
 
 
 def export_examples(
@@ -68,10 +72,10 @@ def main(arguments: list[str]) -> None:
         print(as_started(HELP))
         return
     own, overrides = _divide(arguments)
-    if own["output"] is None:
+    if own["output"] in (None, "null"):
         raise InputError("output=<file> is missing; --help lists the keys")
-    output = Path(str(own["output"]))
-    if output.exists() and not own["overwrite"]:
+    output = Path(expanduser(own["output"]))
+    if output.exists() and not is_true("overwrite", own["overwrite"]):
         raise InputError(f"output={output}: exists; choose another or set overwrite=true")
     module = _data_module(overrides)
     examples = module.examples(own["split"])
@@ -108,18 +112,14 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
         if key not in own:
             overrides.append(argument)
             continue
-        try:
-            own[key] = OverridesParser.create().parse_override(argument).value()
-        except HydraException as error:
-            raise InputError(f"{argument}: {error}") from None
-    if own["overwrite"] not in (True, False):
-        raise InputError(f"overwrite={own['overwrite']}: must be true or false")
+        own[key] = text_of(argument.partition("=")[2])
     return own, overrides
 
 
 def _data_module(overrides: list[str]) -> DataToTextModule:
     try:
         config = composed("train", overrides)
+        expand_homes(config)
         import_from(Path(config.paths.user_dir).absolute())
         tokenizer = load_tokenizer(config.model.tokenizer)
         module: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
@@ -130,5 +130,6 @@ def _data_module(overrides: list[str]) -> DataToTextModule:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         main(sys.argv[1:])

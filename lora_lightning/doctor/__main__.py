@@ -17,6 +17,7 @@ from lora_lightning.doctor.finding import Finding
 from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.process import workspace
 from lora_lightning.process.programs import as_started
+from lora_lightning.process.terminal import speak_plainly
 
 Check = Callable[[], Finding]
 
@@ -69,5 +70,6 @@ def examine(name: str, check: Check) -> Finding:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         sys.exit(main())

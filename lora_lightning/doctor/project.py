@@ -1,6 +1,5 @@
 """Checks of what the commands read: data, base weights, plugins, the W&B account."""
 
-import os
 from importlib import import_module
 
 from lora_lightning.doctor.finding import Finding
@@ -112,15 +111,15 @@ def hydra_plugins() -> Finding:
 
 def wandb_login() -> Finding:
     """Look whether Weights & Biases has a key, without asking for one."""
-    from lora_lightning.tracking.wandb_account import has_key, is_offline
+    from lora_lightning.tracking.wandb_account import fault_of_key, wandb_mode
 
-    if is_offline():
-        return Finding("ok", "wandb", f"WANDB_MODE={os.environ['WANDB_MODE']}: no key needed")
-    if has_key():
+    if (mode := wandb_mode()) != "online":
+        return Finding("ok", "wandb", f"{mode} by its own settings: no key needed")
+    if (fault := fault_of_key()) is None:
         return Finding("ok", "wandb", "a key is there: logger=wandb works")
     return Finding(
         "warning",
         "wandb",
-        "no key, so logger=wandb works offline only",
+        f"no key, so logger=wandb works offline only ({fault})",
         "wandb login, or logger.wandb.offline=true, or logger=csv",
     )

@@ -32,6 +32,8 @@ def base_folder(path: str, key: str = "model.path") -> Path:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
+    if folder.is_file():
+        raise InputError(f"{key}={path}: is a file; give its folder, {folder.parent}")
     if folder.exists() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", path):
         raise InputError(f"{key}={path}: no such folder; give a folder or a hub name")
     return cached_folder(path) or _downloaded_folder(path, key)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import read_json_object
+from lora_lightning.gpt2.empty import empty_modules
 from lora_lightning.gpt2.hub import WEIGHT_FILES, base_folder
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _empty_model(file: Path) -> "GPT2LMHeadModel":
 
     try:
         config = GPT2Config.from_dict(settings | NO_DROPOUT, attn_implementation="sdpa")
-        with torch.device("meta"):
+        with empty_modules():
             model = GPT2LMHeadModel(config)
     except Exception as error:  # transformers has its own classes for wrong types and values
         raise InputError(f"{file}: describes no GPT-2 ({first_line(error)})") from None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
+from lora_lightning.gpt2.empty import empty_modules
 from lora_lightning.gpt2.packing import PackedMatrix, Packing, packs
 from lora_lightning.gpt2.precision import compute_dtype
 
@@ -121,7 +122,7 @@ def pack_for_training(model: nn.Module, packing: Packing, device: torch.device) 
 
 
 def _projection_of(module: Conv1D) -> GPT2Projection:
-    with torch.device("meta"):
+    with empty_modules():
         projection = GPT2Projection(module.nf, module.nx)
     projection.weight, projection.bias = module.weight, module.bias
     return projection.train(module.training)

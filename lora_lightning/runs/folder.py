@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,7 +17,6 @@ from lora_lightning.config.stored import check_choice, check_classes, without_re
 from lora_lightning.config.trust import SWITCH, Trust, switch_for, trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
 from lora_lightning.files import require_links_within
-from lora_lightning.process import process_rank
 from lora_lightning.runs.stored_config import (
     COMPOSED,
     HYDRA,
@@ -59,7 +57,7 @@ class RunFolder:
         Raises:
             InputError: the folder is missing or holds no training run.
         """
-        folder = Path(path)
+        folder = Path(expanduser(path))
         if (
             not (folder / ".hydra" / "config.yaml").is_file()
             or not (folder / "config.yaml").is_file()
@@ -172,20 +170,6 @@ class RunFolder:
         return {f"{split}/{metric}": value for metric, value in scores.items() if value is not None}
 
 
-def latest_run(root: Path) -> RunFolder:
-    """Return the training run below `root` that wrote an adapter last.
-
-    Raises:
-        InputError: there is none.
-    """
-    adapters = [
-        path for path in root.glob("**/adapter") if (path.parent / ".hydra/config.yaml").is_file()
-    ]
-    if not adapters:
-        raise InputError(f"run=latest: no training run with an adapter below {root}; train first")
-    return RunFolder.open(max(adapters, key=lambda path: path.stat().st_mtime).parent)
-
-
 def is_job_of_sweep() -> bool:
     """Whether this job is one of a multirun, in its process or in one of its own."""
     return HydraConfig.get().mode == RunMode.MULTIRUN or ISOLATED_JOB in os.environ
@@ -204,46 +188,3 @@ def remove_results(folder: Path, names: tuple[str, ...]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-class RefuseResults(Callback):
-    """Ends the command before Hydra writes into a folder that already holds results.
-
-    It raises SystemExit because Hydra only warns of an Exception in a callback. Not
-    refused are child ranks, which write beside rank 0, a resumed run, which goes on in its own
-    folder, and unfinished predictions, which are continued.
-    """
-
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the run's folder."""
-        HydraConfig.instance().set_config(config)  # Hydra sets it later; folder names refer to it
-        self._check(config, Path(config.hydra.run.dir))
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Check the sweep's folder."""
-        HydraConfig.instance().set_config(config)
-        self._check(config, Path(config.hydra.sweep.dir))
-
-    def _check(self, config: DictConfig, folder: Path) -> None:
-        command = config.hydra.job.config_name
-        results = {
-            "train": (*TRAINING, ".hydra", *PREDICTIONS, *SCORES),
-            "generate": (*TRAINING, *PREDICTIONS, *SCORES),
-            "evaluate": (*TRAINING, *SCORES),
-        }[command]
-        is_sweep_in_run = config.hydra.mode.name == "MULTIRUN" and command != "train"
-        is_made_for_this = str(folder) in (os.environ.get(ISOLATED_JOB), os.environ.get(CONTINUES))
-        is_resumed = config.get("resume") is not None
-        is_expected = is_sweep_in_run or is_made_for_this or is_resumed
-        if config.overwrite or process_rank() > 0 or is_expected:
-            return
-        found = next((name for name in results if (folder / name).exists()), None)
-        if found is not None and not _writes_nothing(config):
-            sys.exit(
-                f"error: {folder} already holds results ({found}); give this one a label with "
-                "name=…, another output_dir=…, or replace them with overwrite=true"
-            )
-
-
-def _writes_nothing(config: DictConfig) -> bool:
-    return bool(config.dry_run) or config.get("text") is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
-from lora_lightning.process.programs import as_started
+from lora_lightning.config.typed import as_typed, command_line, for_shell
 from lora_lightning.runs.folder import RunFolder, output_folder
 
 
@@ -17,10 +17,11 @@ def how_to_go_on(user_folder: Path) -> str:
     command, folder = HydraConfig.get().job.config_name, output_folder().resolve()
     run = RunFolder(folder)
     if command == "train" and run.last_checkpoint.is_file():
-        command = as_started("python train.py")
-        return f"go on with: {command} resume={folder}{run.switch(user_folder)}"
+        resume = command_line("train.py", as_typed("resume", str(folder)))
+        return f"go on with: {resume}{run.switch(user_folder)}"
     if command == "generate" and (folder / "shards").is_dir():
-        return f"the same command with output_dir={folder}, and no overwrite=true, goes on"
+        same = for_shell(as_typed("output_dir", str(folder)))
+        return f"the same command with {same}, and no overwrite=true, goes on"
     if command == "train":
         return "nothing was saved yet; start it again, in the same folder with overwrite=true"
     return "nothing was kept; start it again"

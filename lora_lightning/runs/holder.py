@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lora_lightning.config.typed import for_shell
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json, write_json
 from lora_lightning.process import process_rank
@@ -44,7 +45,7 @@ def held_by_this_command(folder: Path, writes: bool = True) -> Iterator[None]:
 
 
 def _this_command() -> dict[str, str | int]:
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = for_shell(Path(sys.argv[0]).name, *sys.argv[1:])
     return {"process": os.getpid(), "host": platform.node(), "command": command}
 
 

@@ -17,6 +17,7 @@ from random import Random
 from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.files import atomic_text
 from lora_lightning.process import REPOSITORY
+from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.sample import base_text, dart, restaurants, webnlg
 from lora_lightning.sample.pretrain import POSITIONS, pretrain, write_base
 from lora_lightning.sample.vocabulary import train_tokenizer, write_tokenizer
@@ -79,5 +80,6 @@ def _parser() -> ProgramArguments:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         main()

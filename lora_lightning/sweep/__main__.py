@@ -16,6 +16,7 @@ import sys
 from lora_lightning.config.search_path import own_configs
 from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.process.programs import as_started
+from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.sweep.record import SweepFolder
 
 ACTIONS = ("show", "plot", "resume")
@@ -56,5 +57,6 @@ def sweep(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         sys.exit(sweep())

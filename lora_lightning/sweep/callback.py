@@ -7,14 +7,16 @@ import traceback
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from lora_lightning.errors import InputError
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.keys import own_keys
+from lora_lightning.config.own import user_folder
+from lora_lightning.config.typed import command_line
+from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
-from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
 
@@ -33,8 +35,10 @@ class RecordSweep(Callback):
         HydraConfig.instance().set_config(config)
         try:
             begin_sweep(sweep, config)
-        except (InputError, HydraException) as error:
-            sys.exit(f"error: {error}")
+        except (InputError, *COMPOSING) as error:
+            sys.exit(f"error: {explain(error, lambda: own_keys(config))}")
+        except OSError as error:
+            sys.exit(f"error: {disk_fault(error) or error}")
         except Exception:  # Hydra would go on without a record
             traceback.print_exc()
             sys.exit(1)
@@ -44,7 +48,7 @@ class RecordSweep(Callback):
         from lora_lightning.sweep.job import end_of_sweep
 
         sweep = SweepFolder(Path(config.hydra.sweep.dir).resolve())
-        end_of_sweep(sweep, Path(config.paths.user_dir))
+        end_of_sweep(sweep, user_folder(config.paths.user_dir))
 
 
 def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
@@ -55,13 +59,15 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
             one of a job's is taken.
     """
     from lora_lightning.sweep.plan import make_plan
+    from lora_lightning.sweep.study import check_study, claim_study
 
     plan = make_plan(config)
-    if plan.sweeper == "optuna":
-        from lora_lightning.sweep.study import claim_study
-
-        claim_study(config)
+    has_study = plan.sweeper == "optuna"
+    if has_study:
+        check_study(config)
     take_folder(sweep, plan, config.overwrite)
+    if has_study:
+        claim_study(config)
     sweep.write_plan(plan)
 
 
@@ -86,10 +92,10 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
     try:
         (sweep.path / PLAN).open("x").close()
     except FileExistsError:
+        resume = command_line("-m", "lora_lightning.sweep", "resume", str(sweep.path))
         raise InputError(
             f"{sweep.path} holds another sweep ({PLAN}); give this one another output_dir=…, or "
-            f"go on with that one: {as_started('python -m lora_lightning.sweep')} resume "
-            f"{sweep.path}"
+            f"go on with that one: {resume}"
         ) from None
 
 

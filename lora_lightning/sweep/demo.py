@@ -9,6 +9,7 @@ from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.process import now, workspace
 from lora_lightning.process.children import show_child
 from lora_lightning.process.programs import as_started
+from lora_lightning.process.terminal import speak_plainly
 
 SETTINGS = (
     "hparams_search=rank_grid", "method.rank=1,4,16", "seed=0,1", "experiment=quickstart",
@@ -27,5 +28,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    speak_plainly()
     with one_line_errors():
         main()

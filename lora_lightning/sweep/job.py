@@ -20,7 +20,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import (
     TRACEBACK,
     InputError,
@@ -31,7 +34,6 @@ from lora_lightning.errors import (
 )
 from lora_lightning.process import process_rank
 from lora_lightning.process.parent import end_with_command
-from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.going_on import how_to_go_on
 from lora_lightning.runs.isolation import own_overrides, run_isolated
@@ -48,6 +50,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     So do a signal, which it exits from as if it had ended the process, and a fault of the disk. A
     job of a multirun is recorded, and leaves its traceback in its folder.
     """
+    try:
+        expand_homes(config)
+    except COMPOSING as error:
+        sys.exit(f"error: {explain(error)}")
     user_folder = Path(config.paths.user_dir).absolute()
     import_from(user_folder)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -56,10 +62,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     try:
         with isolated_job():
             return task(config)
-    except InputError as error:
+    except (InputError, *COMPOSING) as error:
         if TRACEBACK in os.environ:
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error)}")
     except Interrupted as interruption:
         if process_rank() > 0:
             sys.exit(0)  # Lightning kills rank 0 when another rank fails, whatever it is writing
@@ -192,7 +198,7 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
     """
     jobs = sweep.jobs()
     write_table(sweep)
-    show = f"{as_started('python -m lora_lightning.sweep')} show {sweep.path}"
+    show = command_line("-m", "lora_lightning.sweep", "show", str(sweep.path))
     log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)

@@ -12,11 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config.keys import flat_keys, unknown_key
+from lora_lightning.config.keys import own_keys, unknown_key
 from lora_lightning.config.search_path import CONFIGS, without_config_dir
 from lora_lightning.errors import InputError
+from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
 from lora_lightning.sweep.record import Plan
 
+# Launchers whose jobs find the devices that are here; elsewhere there may be others.
+ON_THIS_MACHINE = ("basic", "joblib", "submitit_local")
 # Where hydra.sweep.subdir is something else, a job's folder is known only once it runs.
 NUMBERED = "${job_folder:${hydra.job.config_name},${hydra.job.num},${hydra.job.override_dirname}}"
 
@@ -34,10 +37,15 @@ def make_plan(config: DictConfig) -> Plan:
     swept = [override for override in overrides if override.is_sweep_override()]
     for override in swept:
         check_key(config, override)
+    check_options(overrides)
     command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
     is_grid = choices["hydra/sweeper"] == "basic"
     is_numbered = config.hydra.sweep._get_node("subdir")._value() == NUMBERED
-    jobs = grid(overrides) if is_grid and is_numbered and command == "train" else []
+    jobs = grid(overrides) if is_grid else []
+    if choices["hydra/launcher"] in ON_THIS_MACHINE:
+        check_jobs(config, jobs or one_axis_at_a_time(overrides))
+    if not is_numbered or command != "train":
+        jobs = []
     return Plan(
         command=command,
         arguments=without_config_dir(sys.argv[1:])[0],
@@ -78,9 +86,7 @@ def check_key(config: DictConfig, override: Override) -> None:
         return
     if OmegaConf.is_missing(config, key) or _exists(config, key):
         return
-    own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
-    keys = list(flat_keys(own))
-    raise InputError(f"the search space sweeps an {unknown_key(key, keys)}")
+    raise InputError(f"the search space sweeps an {unknown_key(key, own_keys(config))}")
 
 
 def grid(overrides: list[Override]) -> list[list[str]]:

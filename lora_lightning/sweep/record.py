@@ -7,6 +7,7 @@ it is right whoever looks, whenever.
 import os
 import socket
 from dataclasses import asdict, dataclass, field, replace
+from os.path import expanduser
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
@@ -15,6 +16,7 @@ from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError
 from lora_lightning.files import (
     read_json,
@@ -24,7 +26,6 @@ from lora_lightning.files import (
     write_json,
 )
 from lora_lightning.process.parent import is_running
-from lora_lightning.process.programs import as_started
 
 PLAN = "sweep.json"
 JOB = "job.json"
@@ -95,7 +96,7 @@ class SweepFolder:
         Raises:
             InputError: there is none.
         """
-        folder = Path(path)
+        folder = Path(expanduser(path))
         if not (folder / PLAN).is_file():
             what = "holds no sweep" if folder.is_dir() else "no such folder"
             raise InputError(f"{path}: {what}; give the folder that `train.py -m …` wrote")
@@ -147,8 +148,8 @@ class SweepFolder:
             user_folder: where the user's own modules lie.
         """
         switch = switch_for(self.check, user_folder)
-        command = as_started("python -m lora_lightning.sweep")
-        return f"{command} resume {self.path}{switch}{config_dir_switch()}"
+        command = command_line("-m", "lora_lightning.sweep", "resume", str(self.path))
+        return f"{command}{switch}{config_dir_switch()}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""

@@ -20,14 +20,12 @@ QUESTION = "lora_lightning"  # the study's attribute that says what it asks
 FREE = ("output_dir", "name", "overwrite", "on_job_failure", "logger", "paths", "hydra")
 
 
-def claim_study(config: DictConfig) -> None:
-    """Create the study, or check that it is this sweep's.
+def check_study(config: DictConfig) -> None:
+    """Check that the storage holds this sweep's study, or none yet; nothing is written.
 
     Raises:
         InputError: the storage cannot be read, or holds another study.
     """
-    import optuna
-
     sweeper = config.hydra.sweeper
     storage, name = sweeper.storage, sweeper.study_name
     if storage is None:
@@ -36,26 +34,62 @@ def claim_study(config: DictConfig) -> None:
         raise InputError(
             "hydra.sweeper.storage needs hydra.sweeper.study_name=<name> to go on with"
         )
-    if (path := sqlite_file(storage)) is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        others = {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
-    except Exception as error:  # SQLAlchemy's and the driver's many kinds
-        raise InputError(
-            f"hydra.sweeper.storage={storage}: cannot be opened ({first_line(error)})"
-        ) from None
+    path = sqlite_file(storage)
+    if path is not None and not path.exists():
+        return
+    others = _studies(storage)
     if path is not None and others and name not in others:
         raise InputError(
             f"hydra.sweeper.storage={storage} holds another study, {min(others)}; set "
             f"hydra.sweeper.study_name={min(others)} to go on with it, or another storage"
         )
-    direction = getattr(sweeper.direction, "name", sweeper.direction)
     if name in others:
+        import optuna
+
         study = optuna.load_study(study_name=name, storage=storage)
-    else:
-        study = optuna.create_study(study_name=name, storage=storage, direction=direction)
-    _check_question(study, question(config), direction)
+        _check_question(study, question(config), _direction(config))
+
+
+def claim_study(config: DictConfig) -> None:
+    """Create the study of a sweep that was checked, or take the one that is there."""
+    import optuna
+
+    sweeper = config.hydra.sweeper
+    if sweeper.storage is None:
+        return
+    if (path := sqlite_file(sweeper.storage)) is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=sweeper.study_name,
+        storage=sweeper.storage,
+        direction=_direction(config),
+        load_if_exists=True,
+    )
+    if _is_free(study):
+        study.set_user_attr(QUESTION, question(config))
+
+
+def _studies(storage: str) -> set[str]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
+    except Exception as error:  # SQLAlchemy's and the driver's many kinds
+        raise InputError(
+            f"hydra.sweeper.storage={storage}: cannot be opened ({first_line(error)})"
+        ) from None
+
+
+def _direction(config: DictConfig) -> str:
+    direction = config.hydra.sweeper.direction
+    return str(getattr(direction, "name", direction))
+
+
+def _is_free(study: "optuna.Study") -> bool:
+    """Whether a study holds nothing that another question could be mixed with."""
+    return all(trial.state.name == "FAIL" for trial in study.trials)
 
 
 def question(config: DictConfig) -> dict[str, str]:
@@ -71,13 +105,12 @@ def question(config: DictConfig) -> dict[str, str]:
 
 
 def _check_question(study: "optuna.Study", asked: dict[str, str], direction: str) -> None:
-    before = study.user_attrs.get(QUESTION)
-    if before is None and not study.trials:
-        study.set_user_attr(QUESTION, asked)
+    other_direction = study.direction.name.lower() != direction
+    if _is_free(study) and not other_direction:
         return
+    before = study.user_attrs.get(QUESTION)
     found = before or {}
     differing = sorted(k for k in {*asked, *found} if asked.get(k) != found.get(k))
-    other_direction = study.direction.name.lower() != direction
     if before is None or differing or other_direction:
         what = "; ".join(f"{k}: {found.get(k)} there, {asked.get(k)} here" for k in differing)
         what = what or f"direction {study.direction.name.lower()}"

@@ -16,7 +16,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lora_lightning.config.build import build
+from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.rules import check_config
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text
 from lora_lightning.data.example import Example
@@ -28,8 +30,7 @@ from lora_lightning.evaluation.grouping import group_rows, match_predictions
 from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
-from lora_lightning.files import atomic_text, folder_name, write_json
-from lora_lightning.process.programs import as_started
+from lora_lightning.files import atomic_text, write_json
 from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.tasks.loggers import label_of, open_loggers
@@ -77,7 +78,7 @@ def evaluate(config: DictConfig) -> None:
             data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
             segments = segments_of(data, config, scoring.protocol, predictions)
         if config.dry_run:
-            log.info("would score %d groups into %s", len(segments), folder)
+            log.info("would score %d groups into %s", len(segments), config.output_dir)
             return
         for logger in run_loggers(loggers):
             logger.begin()
@@ -86,8 +87,8 @@ def evaluate(config: DictConfig) -> None:
             logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
         switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir))
-        command = as_started("python generate.py")
-        log.info('next          %s run=%s text="…"%s', command, config.run, switch)
+        line = command_line("generate.py", as_typed("run", config.run))
+        log.info('next          %s text="…"%s', line, switch)
     if evaluation.not_computed:
         sys.exit(FINISHED_WITH_A_HOLE)
 
@@ -156,12 +157,12 @@ def predictions_path(config: DictConfig) -> Path:
             "and references="
         )
     folder = RunFolder.open(config.run).path / "predictions" / config.split
-    path = folder / folder_name(str(config.name)) / "predictions.jsonl"
+    path = folder / label_of_folder(config.name) / "predictions.jsonl"
     if not path.is_file():
-        name = f" name={config.name}" if config.name else ""
+        keys = [key for key in ("run", "split", "name") if config[key] not in (None, "")]
+        given = [as_typed(key, str(config[key])) for key in keys]
         raise InputError(
-            f"{path}: the run has no such predictions; run "
-            f"{as_started('python generate.py')} run={config.run} split={config.split}{name}"
+            f"{path}: the run has no such predictions; run {command_line('generate.py', *given)}"
         )
     return path
 

@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig
 
 from lora_lightning.config.build import build
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
@@ -20,7 +21,6 @@ from lora_lightning.decoding.writer import finished_records, merge_shards, read_
 from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.process import process_rank
-from lora_lightning.process.programs import as_started
 from lora_lightning.process.ranks import missing_ranks, named
 from lora_lightning.runs.folder import (
     PREDICTIONS,
@@ -64,7 +64,7 @@ def generate(config: DictConfig) -> None:
         contexts, checksums = contexts_of(config, decoder.tokenizer)
         trainer = build_trainer(config.trainer, [], [], folder)
         if config.dry_run:
-            log.info("would decode %d contexts into %s", len(contexts), folder)
+            log.info("would decode %d contexts into %s", len(contexts), config.output_dir)
             return
         for logger in run_loggers(loggers):
             logger.begin()
@@ -77,11 +77,11 @@ def generate(config: DictConfig) -> None:
 
 def say_next(config: DictConfig, folder: Path) -> None:
     """Say how to score what was decoded."""
-    source = f"run={config.run}" if config.run else f"predictions={folder}/predictions.jsonl"
+    source = ("run", config.run) if config.run else ("predictions", f"{folder}/predictions.jsonl")
     switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
-    same = [f" {key}={config[key]}" for key in ("split", "name") if config[key] not in ("test", "")]
-    command = as_started("python evaluate.py")
-    log.info("next          %s %s%s%s", command, source, "".join(same), switch)
+    same = [(key, str(config[key])) for key in ("split", "name") if config[key] not in ("test", "")]
+    given = [as_typed(key, value) for key, value in (source, *same)]
+    log.info("next          %s%s", command_line("evaluate.py", *given), switch)
 
 
 def decode_run(

@@ -3,6 +3,7 @@
 A W&B run is a new one, or the training's that the job belongs to, and is closed on every way out.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lora_lightning.config.build import build, build_each
+from lora_lightning.config.label import label_of_folder
 from lora_lightning.errors import InputError
 from lora_lightning.files import folder_name
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
 from lora_lightning.runs.stored_results import read_logger_ids
 from lora_lightning.tracking.metrics_file import MetricsFile
 from lora_lightning.tracking.run_logger import run_loggers
-from lora_lightning.tracking.wandb_account import require_key, send_nothing
+from lora_lightning.tracking.wandb_account import require_key, send_nothing, wandb_mode
 
 if TYPE_CHECKING:
     from lora_lightning.tracking.wandb_run import WandbRun
@@ -52,11 +54,13 @@ def open_loggers(
         loggers = [*run_loggers(loggers)]
     is_recorded = not config.dry_run and getattr(rank_zero_only, "rank", 0) == 0
     if "wandb" in config.logger and is_recorded:
-        if config.logger.wandb.offline:
+        mode = "offline" if config.logger.wandb.offline else wandb_mode()
+        if mode == "offline":
             send_nothing()
-        else:
+        elif mode == "online":
             require_key()
-        loggers.append(wandb_run(config, folder, task))
+        if mode != "disabled":
+            loggers.append(wandb_run(config, folder, task))
     code = 0
     try:
         yield loggers
@@ -97,10 +101,11 @@ def wandb_run(config: DictConfig, folder: Path, task: str) -> "WandbRun":
     id = continued_id(config, folder, task)
     if id is not None and task != "train":
         return build(config.logger.wandb, id=id)
-    group = config.logger.wandb.group
+    group = config.logger.wandb.group or os.environ.get("WANDB_RUN_GROUP")
     if group is None and is_job_of_sweep():
         group = folder.parent.name
-    name = config.logger.wandb.name or f"{folder.parent.name}/{folder.name}"
+    name = config.logger.wandb.name or os.environ.get("WANDB_NAME")
+    name = name or f"{folder.parent.name}/{folder.name}"
     run: WandbRun = build(config.logger.wandb, id=id, name=name, group=group, job_type=task)
     run.settings = settings_of(config)
     return run
@@ -124,7 +129,7 @@ def label_of(config: DictConfig) -> str:
     """Return what tells this job's predictions and scores from others of the same run."""
     if config.get("inputs") is not None:
         return folder_name(Path(config.inputs).stem) or "inputs"
-    name = folder_name(str(config.name)) if config.get("run") else ""
+    name = label_of_folder(config.name) if config.get("run") else ""
     return f"{config.split}_{name}" if name else str(config.split)
 
 

@@ -18,13 +18,13 @@ from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values
 from lora_lightning.config.renamed import with_current_names
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.method import Method
-from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
@@ -93,6 +93,7 @@ def train(config: DictConfig) -> float | None:
     ):
         training = build_training(config, folder, loggers, resumed)
         if config.dry_run:
+            log.info("run folder    %s, which a dry run does not write", config.output_dir)
             return None
         run_training(training, config)
         scores = {k: v for k, v in training.module.latest.items() if k.startswith("val/")}
@@ -123,6 +124,8 @@ def build_training(
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
     validation = config.trainer.limit_val_batches if data.has_validation else 0
+    if validation == 0:
+        require_no_validation(config.checkpoint, callbacks)
     trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
@@ -160,8 +163,6 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
             remove_results(folder, TRAINING)
         else:
             resumed.prepare_folder(OmegaConf.to_yaml(config))
-        with atomic_text(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     rows = training.method.parameter_table(training.model)
     total = sum(parameter.numel() for parameter in training.model.parameters())
@@ -169,6 +170,9 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
         logger.log_hyperparams(plain)
     for logger in run_loggers(trainer.loggers):
         logger.begin_training(folder, rows, total)
+    if trainer.is_global_zero:  # only once the loggers have begun, as they may be refused
+        with atomic_text(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(config, resolve=True))
     return {
         "seed": config.seed,
         **environment(),
@@ -225,6 +229,24 @@ def plan_training(
     )
 
 
+def require_no_validation(checkpoint: str, callbacks: list[pl.Callback]) -> None:
+    """Check that nothing goes by what a run without validation never has.
+
+    Raises:
+        InputError: naming what does.
+    """
+    waiting = ["checkpoint=best"] if checkpoint == "best" else []
+    for callback in callbacks:
+        monitor = str(getattr(callback, "monitor", ""))
+        if monitor.startswith("val/"):
+            waiting.append(f"callbacks: {type(callback).__name__}, which goes by {monitor},")
+    if waiting:
+        raise InputError(
+            f"{waiting[0]} needs validation, and this run has none; give rows to validate "
+            "(data.valid=…) and no trainer.limit_val_batches=0, or leave it out"
+        )
+
+
 def check_length(data: DataToTextModule, positions: int) -> None:
     """Check that every training row fits the model.
 
@@ -265,7 +287,7 @@ def end_run(folder: Path, metric: str, value: float | None, then: list[str], swi
     with atomic_text(folder / "result.json") as file:
         json.dump({"metric": metric, "value": value}, file)
     log.info("run folder    %s", folder)
-    if "generate" not in then:
-        log.info("next          %s run=%s%s", as_started("python generate.py"), folder, switch)
-    elif "evaluate" not in then:
-        log.info("next          %s run=%s%s", as_started("python evaluate.py"), folder, switch)
+    following = [step for step in ("generate", "evaluate") if step not in then]
+    if following:
+        line = command_line(f"{following[0]}.py", as_typed("run", str(folder)))
+        log.info("next          %s%s", line, switch)

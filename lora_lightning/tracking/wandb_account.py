@@ -4,12 +4,19 @@ import os
 
 from lora_lightning.errors import InputError
 
-OFFLINE_MODES = ("offline", "dryrun", "disabled")
+OFFLINE_MODES = ("offline", "dryrun")
 
 
-def is_offline() -> bool:
-    """Whether the environment keeps W&B from the network."""
-    return os.environ.get("WANDB_MODE", "online") in OFFLINE_MODES
+def wandb_mode() -> str:
+    """Return W&B's mode by its environment and settings files: online, offline or disabled."""
+    import wandb
+
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1"):
+        return "disabled"
+    mode = str(os.environ.get("WANDB_MODE") or wandb.setup().settings.mode)
+    if mode == "disabled":
+        return mode
+    return "offline" if mode in OFFLINE_MODES else "online"
 
 
 def send_nothing() -> None:
@@ -17,25 +24,25 @@ def send_nothing() -> None:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
-def has_key() -> bool:
-    """Whether there is an API key: in WANDB_API_KEY, or stored by `wandb login`."""
+def fault_of_key() -> str | None:
+    """Return what is wrong with the API key, of WANDB_API_KEY or `wandb login`; None: nothing."""
     import wandb
 
     try:
-        return wandb.login(prompt=False, verify=False)
-    except wandb.errors.Error:  # a key of the wrong form
-        return False
+        return None if wandb.login(prompt=False, verify=False) else "there is none"
+    except wandb.errors.Error as error:
+        return f"this one is of the wrong form: {' '.join(str(error).split()).rstrip('.')}"
 
 
 def require_key() -> None:
     """Check that an online run can begin.
 
     Raises:
-        InputError: there is no key.
+        InputError: there is no key, or one that W&B cannot have given.
     """
-    if not is_offline() and not has_key():
+    if (fault := fault_of_key()) is not None:
         raise InputError(
-            "logger=wandb needs an API key, and there is none: run `wandb login` or set "
+            f"logger=wandb needs an API key, and {fault}; run `wandb login` or set "
             "WANDB_API_KEY, or record without a network by logger.wandb.offline=true, or leave "
             "W&B out by logger=csv"
         )

@@ -1,6 +1,8 @@
 """One run of Weights & Biases: what the dashboard gets beside the metrics of every logger."""
 
 import hashlib
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,19 +17,22 @@ from lora_lightning.ranges import GIVEN, CountOrZero, Text, ranged
 from lora_lightning.runs.folder import LOGGER_IDS
 from lora_lightning.tracking.run_logger import RunLogger
 
+PROJECT = "lora_lightning"
+
 
 @ranged("logger.wandb")
 class WandbRun(WandbLogger, RunLogger):
     """Lightning's logger with the tables and artifacts of our runs; used in rank 0 alone.
 
     Args:
-        project: where runs are gathered.
         save_dir: folder for W&B's own files.
-        entity: user or team; None: the account's own.
+        project: where runs are gathered; None: WANDB_PROJECT, or `lora_lightning`.
+        entity: user or team; None: WANDB_ENTITY, or the account's own.
         name: of the run.
         group: of runs that belong together.
         job_type: `train`, `generate` or `evaluate`.
-        tags: to find runs by.
+        tags: to find runs by; none: WANDB_TAGS.
+        notes: about the run; None: WANDB_NOTES.
         offline: record into `save_dir` alone.
         log_adapter: upload adapters; a fully trained model is one, too.
         prediction_rows: most rows of a table of predictions.
@@ -43,13 +48,14 @@ class WandbRun(WandbLogger, RunLogger):
     def __init__(
         self,
         *,
-        project: Text,
         save_dir: Text,
+        project: Text | None = None,
         entity: Text | None = None,
         name: Text | None = None,
         group: Text | None = None,
         job_type: Annotated[Text | None, GIVEN] = None,
         tags: Sequence[Text] = (),
+        notes: Text | None = None,
         offline: bool = False,
         log_adapter: bool = True,
         prediction_rows: CountOrZero = 100,
@@ -58,8 +64,9 @@ class WandbRun(WandbLogger, RunLogger):
         # Not Lightning's own `offline`: it sets WANDB_MODE for all later jobs of this process.
         mode = "offline" if offline else None
         super().__init__(
-            project=project, save_dir=save_dir, entity=entity, name=name, group=group,
-            job_type=job_type, tags=list(tags), id=id, mode=mode,
+            project=project or os.environ.get("WANDB_PROJECT") or PROJECT, save_dir=save_dir,
+            entity=entity, name=name, group=group, job_type=job_type, tags=list(tags) or None,
+            notes=notes, id=id, mode=mode,
         )  # fmt: skip
         self.log_adapter = log_adapter
         self.prediction_rows = prediction_rows
@@ -112,7 +119,8 @@ class WandbRun(WandbLogger, RunLogger):
 
     def log_predictions(self, folder: Path, label: str, checkpoint: str) -> None:
         """Log predictions.jsonl as an artifact under the checkpoint's alias, and the speed."""
-        artifact = wandb.Artifact(f"predictions-{label}-{self.experiment.id}", type="predictions")
+        name = artifact_name(f"predictions-{label}-{self.experiment.id}")
+        artifact = wandb.Artifact(name, type="predictions")
         for name in ("predictions.jsonl", "manifest.json"):
             artifact.add_file(str(folder / name))
         self.experiment.log_artifact(artifact, aliases=[checkpoint])
@@ -147,6 +155,11 @@ def sample_by_id(sentences: list[dict[str, Any]], rows: int) -> list[dict[str, A
 
     chosen = {record["id"] for record in sorted(sentences, key=place)[:rows]}
     return [record for record in sentences if record["id"] in chosen]
+
+
+def artifact_name(text: str) -> str:
+    """Return a name that W&B takes: a letter of another script as its number."""
+    return re.sub(r"[^A-Za-z0-9._-]", lambda match: f"_u{ord(match[0]):x}_", text)
 
 
 def predictions_table(sentences: list[dict[str, Any]]) -> wandb.Table:

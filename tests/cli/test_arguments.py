@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lora_lightning.cli.arguments import quote_text
+from lora_lightning.cli.grammar import in_grammar
 from lora_lightning.errors import InputError
-from lora_lightning.runs.folder import latest_run
+from lora_lightning.runs.latest import latest_run
 from tests.commands import error_of, run_command
 from tests.goldens import shared
 
@@ -25,13 +25,13 @@ def value_after_hydra(argument: str) -> str:
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.sampled_from(list("\\'\"${}a ,[]=:\t\né")), max_size=12))
 def test_any_text_arrives_as_it_was_given(text):
-    assert value_after_hydra(quote_text(f"text={text}")) == text
+    assert value_after_hydra(*in_grammar(f"text={text}")) == text
 
 
 def test_every_context_of_the_e2e_test_set_arrives_as_it_was_given():
     for line in shared("data", "e2e", "test.txt").read_text(encoding="utf-8").splitlines():
         context = line.split("||")[0]
-        assert value_after_hydra(quote_text(f"text={context}")) == context
+        assert value_after_hydra(*in_grammar(f"text={context}")) == context
 
 
 def test_every_context_of_the_webnlg_test_set_arrives_as_it_was_given():
@@ -39,11 +39,11 @@ def test_every_context_of_the_webnlg_test_set_arrives_as_it_was_given():
     for entry in json.loads(gzip.decompress(path.read_bytes()))["entries"]:
         for triple in next(iter(entry.values()))["modifiedtripleset"]:
             context = " : ".join(triple[key] for key in ("subject", "property", "object"))
-            assert value_after_hydra(quote_text(f"text={context}")) == context
+            assert value_after_hydra(*in_grammar(f"text={context}")) == context
 
 
 def test_only_text_is_quoted():
-    assert quote_text("method.rank=4") == "method.rank=4"
+    assert in_grammar("method.rank=4") == ["method.rank=4"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A run's adapter in other formats decodes as the run does."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,12 @@ def test_a_wrong_key_or_value_is_named(arguments):
 def test_the_base_of_a_run_is_recorded(run):
     config = json.loads((run / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"].endswith("gpt2_tiny")
+
+
+def test_an_output_is_the_path_that_it_looks_like(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert export([f"run={run}", "output=2024"]) == Path("2024")
+    assert export([f"run={run}", "output=~/x (v2)"]) == tmp_path / "home" / "x (v2)"
+    assert (tmp_path / "2024" / "adapter_config.json").is_file()
+    assert (tmp_path / "home" / "x (v2)" / "adapter_config.json").is_file()

@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -206,6 +209,54 @@ def test_without_a_key_an_online_run_is_refused_at_once(command, tmp_path, monke
     error = error_of(command, "logger=wandb", "model.path=/absent", f"output_dir={tmp_path / 'x'}")
     assert "logger=csv" in error
     assert "logger.wandb.offline=true" in error
+
+
+def test_wandbs_own_environment_counts_where_a_key_is_not_set(tmp_path, monkeypatch):
+    given = {"PROJECT": "theirs", "NAME": "五", "RUN_GROUP": "ours", "TAGS": "a,b",
+             "NOTES": "why", "ENTITY": "team"}  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    run_command("train", *TRAINING, *OFFLINE, "logger.wandb.group=mine",
+                f"output_dir={tmp_path / 'run'}")  # fmt: skip
+    [run] = recorded_runs(tmp_path)
+    assert (run.project, run.name, run.group) == ("theirs", "五", "mine")
+    assert (run.tags, run.notes, run.entity) == (["a", "b"], "why", "team")
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_wandbs_own_settings_file_is_respected(mode, tmp_path):
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text(f"[default]\nmode = {mode}\n")
+    program = "from lora_lightning.tracking.wandb_account import wandb_mode; print(wandb_mode())"
+    environment = {key: value for key, value in os.environ.items() if key != "WANDB_MODE"}
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])},
+    )  # fmt: skip
+    assert found.stdout.split() == [mode], found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WANDB_MODE", "disabled"), ("WANDB_DISABLED", "true")]
+)
+def test_where_wandb_is_switched_off_no_run_begins_and_no_key_is_needed(
+    name, value, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv(name, value)
+    run_command("train", *TRAINING, "logger=wandb", f"output_dir={tmp_path / 'run'}")
+    assert (tmp_path / "run" / "result.json").is_file()
+    assert not (tmp_path / "run" / "logger_ids.json").exists()
+    assert recorded_runs(tmp_path) == []
+
+
+def test_a_key_of_the_wrong_form_is_said_to_be_that(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "too-short")
+    error = error_of("train", *TRAINING, "logger=wandb", f"output_dir={tmp_path / 'run'}")
+    assert "of the wrong form" in error
+    assert "logger.wandb.offline=true" in error
+    assert not (tmp_path / "run").exists()
 
 
 def test_fewer_sentences_than_rows_are_all_taken_in_their_order():

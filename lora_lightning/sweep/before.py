@@ -1,0 +1,118 @@
+"""What is wrong with a sweep's jobs is said before the first one starts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig
+
+from lora_lightning.config.compose import CONFIGS
+from lora_lightning.config.faults import unknown_option
+from lora_lightning.config.files import keys_of, options_of
+from lora_lightning.config.rules import check_config
+from lora_lightning.errors import InputError
+
+
+def check_options(overrides: list[Override]) -> None:
+    """Check that swept options exist, and that each of them has the keys that are given.
+
+    Raises:
+        InputError: naming the option, and what it lacks.
+    """
+    for override in overrides:
+        group = override.key_or_group
+        if not (override.is_sweep_override() and (CONFIGS / group).is_dir()):
+            continue
+        for option in _values(override):
+            if not _exists(group, option):
+                raise InputError(unknown_option(group, option))
+            for key in _keys_within(group, overrides):
+                if _lacks(group, option, key):
+                    raise InputError(
+                        f"{group}.{key}: {group}={option} has no such key; sweep that option by "
+                        f"itself, or leave out {group}.{key}"
+                    )
+
+
+def one_axis_at_a_time(overrides: list[Override]) -> list[list[str]]:
+    """Return jobs that between them have every value of each axis, of an interval both ends.
+
+    For what is drawn, and so has no list of jobs.
+    """
+    lines = {
+        o.get_key_element(): _lines(o) if o.is_sweep_override() else [str(o.input_line)]
+        for o in overrides
+    }
+    first = {key: values[0] for key, values in lines.items() if values}
+    return [
+        list((first | {key: line}).values()) for key, values in lines.items() for line in values
+    ]
+
+
+def _lines(override: Override) -> list[str]:
+    """Return an override for each value that a swept one has, as far as they can be listed."""
+    key, value = override.get_key_element(), override.value()
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}", f"{key}={value.end}"]
+    if isinstance(value, ChoiceSweep | RangeSweep | Glob):
+        return [f"{key}={text}" for text in override.sweep_string_iterator()]
+    return []
+
+
+def check_jobs(config: DictConfig, jobs: list[list[str]]) -> None:
+    """Check the whole config of as many jobs as it takes to see each value once.
+
+    Args:
+        config: of the sweep, `hydra` included.
+        jobs: the overrides of each.
+
+    Raises:
+        InputError: a value is not allowed.
+        HydraException: a job's config cannot be composed.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    for job in _with_news(jobs):
+        check_config(loader.load_sweep_config(config, list(job)))
+
+
+def _with_news(jobs: list[list[str]]) -> Iterator[list[str]]:
+    """Yield the jobs that have an override which none before them has."""
+    seen: set[str] = set()
+    for job in jobs:
+        if not seen.issuperset(job):
+            yield job
+        seen |= set(job)
+
+
+def _values(override: Override) -> list[str]:
+    """Return the options that an override sweeps over, as far as they are listed."""
+    value: Any = override.value()
+    if not isinstance(value, ChoiceSweep):
+        return []
+    listed = (Override._convert_value(item) for item in value.list)
+    return [item for item in listed if isinstance(item, str)]
+
+
+def _exists(group: str, option: str) -> bool:
+    """Whether any folder of configs that Hydra searches has an option."""
+    parent, _, name = f"{group}/{option}".rpartition("/")
+    return name in GlobalHydra.instance().config_loader().get_group_options(
+        parent, ObjectType.CONFIG, config_name=None, overrides=[]
+    )
+
+
+def _keys_within(group: str, overrides: list[Override]) -> list[str]:
+    """Return the keys of a group that must be there, as they are neither added nor removed."""
+    names = [o.key_or_group for o in overrides if not (o.is_add() or o.is_force_add())]
+    return [name.removeprefix(f"{group}.") for name in names if name.startswith(f"{group}.")]
+
+
+def _lacks(group: str, option: str, key: str) -> bool:
+    """Whether an option of this project has no such key; others are not looked into."""
+    file = options_of(CONFIGS / group).get(option)
+    if file is None:
+        return False
+    known = keys_of(file)
+    return not any(key == k or k.startswith(f"{key}.") or key.startswith(f"{k}.") for k in known)
