@@ -24,18 +24,20 @@ def main() -> None:
     """Run the three commands as a user would, and print the table."""
     ProgramArguments(as_started(__doc__)).parse_args()
     name = now()
-    outputs = workspace() / "outputs"
-    before = outputs / "generate" / f"demo_{name}"
-    scores_before = outputs / "evaluate" / f"demo_{name}"
-    run = outputs / "train" / f"demo_{name}"
+    # Below the folder that the commands run in: its own path may hold what Hydra would not take.
+    before = f"outputs/generate/demo_{name}"
+    scores_before = f"outputs/evaluate/demo_{name}"
+    run = f"outputs/train/demo_{name}"
     for command in (
         ("generate.py", f"output_dir={before}"),
         ("evaluate.py", f"predictions={before}/predictions.jsonl", f"output_dir={scores_before}"),
         ("train.py", "experiment=quickstart", "then=[generate,evaluate]", f"output_dir={run}"),
     ):
         show_child(*command)
-    print_table(scores_before / "metrics.json", run / "evaluation" / "test" / "metrics.json")
-    sys.stdout.write(f"run folder: {run}\n")
+    folder = workspace()
+    scores = folder / run / "evaluation" / "test" / "metrics.json"
+    print_table(folder / scores_before / "metrics.json", scores)
+    sys.stdout.write(f"run folder: {folder / run}\n")
 
 
 def print_table(before: Path, after: Path) -> None:
