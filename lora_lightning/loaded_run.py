@@ -23,6 +23,7 @@ class LoadedRun:
         path: the run's folder.
         checkpoint: `last` or `best`.
         trust: whether to take any class that its config names.
+        base: where the base lies now; None: where it lay when the run trained.
 
     Attributes:
         path: the run's folder, absolute.
@@ -34,11 +35,17 @@ class LoadedRun:
             config names a class that is not allowed.
     """
 
-    def __init__(self, path: str | Path, checkpoint: str = "last", trust: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        checkpoint: str = "last",
+        trust: bool = False,
+        base: str | Path | None = None,
+    ) -> None:
         self._run = RunFolder.open(path)
         self._run.check_alone(trust)
         self.path = self._run.path
-        self.config = self._run.absolute_config
+        self.config = self._run.with_base(None if base is None else str(base))
         self.adapter_path = self._run.adapter(checkpoint)
         with named_in_errors(self.path / RESOLVED):
             self.decoder = load_decoder(self.config, adapters_of_run(self._run, checkpoint))

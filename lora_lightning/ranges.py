@@ -16,27 +16,38 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, Predicate
 
 from lora_lightning.errors import InputError
 
 LARGEST_COUNT = 2**31 - 1  # counts go into torch's and Lightning's int32 and int64 alike
 LARGEST_SIZE = 2**63 - 1
 LARGEST_NUMBER = 3.4e38  # float32 ends here
+SMALLEST_NUMBER = 1.2e-38  # and here: below it is no number of full precision
+LARGEST_RATE = 1000  # no optimizer learns at a higher one, and weights soon are infinite
+
+
+def _is_said(text: str) -> bool:
+    """Whether a text has more than blanks, and nothing that no file's name may have."""
+    return bool(text.strip()) and "\0" not in text
+
 
 Count = Annotated[int, Ge(1), Le(LARGEST_COUNT)]
 CountOrZero = Annotated[int, Ge(0), Le(LARGEST_COUNT)]
 Tokens = Annotated[int, Ge(2), Le(LARGEST_COUNT)]  # one of a context, one of its completion
 Bytes = Annotated[int, Ge(1), Le(LARGEST_SIZE)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]  # numpy's random numbers take no larger one
-Positive = Annotated[float, Gt(0), Le(LARGEST_NUMBER)]
+Positive = Annotated[float, Gt(0), Ge(SMALLEST_NUMBER), Le(LARGEST_NUMBER)]
 NotNegative = Annotated[float, Ge(0), Le(LARGEST_NUMBER)]
+Rate = Annotated[float, Ge(0), Le(LARGEST_RATE)]  # of learning, and of weight decay
+Scale = Annotated[float, Gt(0), Ge(SMALLEST_NUMBER), Le(LARGEST_COUNT)]
 Probability = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
-PositiveShare = Annotated[float, Gt(0), Le(1)]
-Text = Annotated[str, MinLen(1)]
+PositiveShare = Annotated[float, Gt(0), Ge(SMALLEST_NUMBER), Le(1)]
+Text = Annotated[str, MinLen(1), Predicate(_is_said)]
 Texts = Annotated[Sequence[Text], MinLen(1)]
 TokenIds = Annotated[Sequence[CountOrZero], MinLen(1)]
+DeviceNumbers = Annotated[Sequence[CountOrZero], MinLen(1)]
 
 GIVEN = "given by the command"
 """Marks, in an `Annotated`, an argument that the commands give, and that is no key of a config."""
@@ -44,7 +55,7 @@ GIVEN = "given by the command"
 C = TypeVar("C", bound=Callable[..., Any])
 _PLAIN = {int: "a whole number", float: "a number", str: "a text", bool: "true | false"}
 _SIGNS = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<"}
-_TECHNICAL = (LARGEST_COUNT, LARGEST_SIZE, LARGEST_NUMBER)
+_TECHNICAL = (LARGEST_COUNT, LARGEST_SIZE, LARGEST_NUMBER, SMALLEST_NUMBER)
 
 
 def ranged(group: str) -> Callable[[C], C]:
@@ -90,10 +101,16 @@ def check(key: str, value: Any, annotation: Any, owner: str = "") -> None:
         InputError: the value is not of the range; the message names key, value and range.
     """
     if not accepts(annotation, value):
-        is_huge = isinstance(value, int | float) and not abs(value) <= LARGEST_COUNT
-        allowed = words(annotation, whole=is_huge or isinstance(value, list | tuple))
+        allowed = words(annotation, whole=_is_extreme(value))
         shown = value if isinstance(value, str) and value.isidentifier() else repr(value)
         raise InputError(f"{key}={shown}: allowed is {allowed}{f' (by {owner})' if owner else ''}")
+
+
+def _is_extreme(value: Any) -> bool:
+    """Whether a value may be refused for a bound that goes without saying."""
+    if isinstance(value, int | float):
+        return not (value == 0 or SMALLEST_NUMBER <= abs(value) <= LARGEST_COUNT)
+    return isinstance(value, list | tuple) or (isinstance(value, str) and not _is_said(value))
 
 
 def accepts(annotation: Any, value: Any) -> bool:
@@ -177,6 +194,8 @@ def _bounded(base: Any, bounds: Sequence[Any], whole: bool) -> str:
             value = getattr(bound, type(bound).__name__.lower())
             if whole or abs(value) not in _TECHNICAL:
                 said.append(f"{_SIGNS[type(bound)]} {value}")
+        elif isinstance(bound, Predicate) and whole:
+            said.append("that is not blank")
     return " ".join([words(base, whole), " and ".join(said)]).strip()
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from argparse import Namespace
+from argparse import ArgumentError, Namespace
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -34,10 +34,18 @@ def overrides_among(arguments: list[str]) -> list[str]:
 
 
 def hydras_flags(arguments: list[str]) -> tuple[Namespace, list[str]]:
-    """Return the flags of Hydra's among the arguments, and what it does not know."""
+    """Return the flags of Hydra's among the arguments, and what it does not know.
+
+    Raises:
+        InputError: a flag lacks its value, or has a wrong one.
+    """
     parser = get_args_parser()
     parser.allow_abbrev = False  # or --experiment is --experimental-rerun
-    return parser.parse_known_args(arguments)
+    parser.exit_on_error = False
+    try:
+        return parser.parse_known_args(arguments)
+    except ArgumentError as error:
+        raise InputError(f"{error}; --hydra-help lists Hydra's own flags") from None
 
 
 def _without_hyphens(flag: str, arguments: list[str]) -> str:
@@ -118,6 +126,9 @@ def _require_group(argument: str, options: dict[str, str]) -> None:
             raise InputError(f"{argument}: {_choose(group)}")
         return
     has_default = options[group] != "null"
+    override = read_override(argument)
+    if override is not None and isinstance(override.value(), int | float):
+        raise InputError(f"{argument}: {_choose(group)}, or leave it out")
     if key.startswith("~"):
         raise InputError(f"{argument}: {_choose(group) if has_default else 'leave it out'}")
     if key.startswith("+"):
@@ -141,12 +152,19 @@ def sweeps(argument: str) -> bool:
 
 
 def read_override(argument: str) -> Override | None:
-    """Return an override as Hydra reads it, None where it is not in its grammar."""
+    """Return an override as Hydra reads it, None where it is not in its grammar.
+
+    Raises:
+        InputError: a number in it has too many digits, or it is nested too deeply.
+    """
     try:
         override = OverridesParser.create().parse_override(argument)
         override.value()
     except HydraException:
         return None
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else "of too many digits"
+        raise InputError(f"{argument[:60]}…: the value is {what}; give another") from None
     return override
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lightning.config.own import is_own
+from lora_lightning.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,29 @@ KINDS = (
     ("hydra.sweeper.sampler", Kind("optuna.samplers.BaseSampler", "optuna.samplers")),
 )
 """By place: the dotted key of the mapping that holds `_target_`."""
+
+
+def require_kind(place: str, name: str, found: Any) -> None:
+    """Require that a class fits its place, whoever names it there.
+
+    An optimizer may be a function, which gets the parameters.
+
+    Args:
+        place: dotted key of the mapping that holds `_target_`.
+        name: as the config names it, for the message.
+        found: the class or function.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    bases = [kind.base for pattern, kind in KINDS if fnmatchcase(place, pattern)]
+    is_function = place == "optimizer" and inspect.isfunction(found)
+    if bases and not is_function and not any(_fits(found, base) for base in bases):
+        kinds = " or ".join(base.rpartition(".")[2] for base in bases)
+        raise InputError(
+            f"{place}._target_={name}: a class that is not allowed there; name one that is a "
+            f"{kinds}"
+        )
 
 
 def is_allowed(place: str, name: str, user_folder: Path) -> bool:
@@ -114,7 +138,7 @@ def _module_file(module: str, folder: Path) -> Path | None:
 
 def _defines(file: Path, name: str) -> bool:
     try:
-        body = parse(file.read_text("utf-8")).body
+        body = parse(file.read_bytes()).body
     except (SyntaxError, ValueError):
         return False
     return any(isinstance(node, ClassDef) and node.name == name for node in body)

@@ -1,11 +1,10 @@
 """What a config may hold: the arguments of the classes and functions that it describes."""
 
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Any
-
-from hydra.utils import get_object
+from typing import Any, Literal, cast
 
 from lora_lightning.config.keys import unknown_key
 from lora_lightning.config.renamed import current_name
@@ -13,6 +12,13 @@ from lora_lightning.errors import InputError, first_line
 from lora_lightning.ranges import annotations_of, check, is_given, is_range
 
 PACKAGE = "lora_lightning"
+BUILDING: dict[str, Any] = {
+    "_partial_": bool,
+    "_recursive_": bool,
+    "_convert_": Literal["none", "partial", "object", "all"],
+    "_args_": list[Any],
+}
+"""How Hydra is to build an object."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Arguments:
         """
         for name, value in given.items():
             annotation = self.annotations.get(name)
-            if annotation is None or _is_built_later(value):
+            if annotation is None or _is_built_later(value, is_range(annotation)):
                 continue
             check(prefix + name, value, annotation, "" if is_ours(self.owner) else self.name)
 
@@ -112,12 +118,19 @@ def _constructors(
 ) -> Iterator[tuple[Callable[..., Any], list[inspect.Parameter]]]:
     """Yield what is called to build an object, a base's constructor after its child's."""
     if not inspect.isclass(owner):
-        yield owner, list(inspect.signature(owner).parameters.values())
+        yield owner, _parameters(owner)
         return
     for base in inspect.getmro(owner):
         if "__init__" in vars(base) and base is not object:
             function = vars(base)["__init__"]
-            yield function, list(inspect.signature(function).parameters.values())[1:]
+            yield function, _parameters(function)[1:]
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # some of what is written in C tells none
+        return []
 
 
 def target_of(key: str, node: Mapping[str, Any]) -> Callable[..., Any]:
@@ -127,11 +140,16 @@ def target_of(key: str, node: Mapping[str, Any]) -> Callable[..., Any]:
         InputError: there is none of that name.
     """
     path = node["_target_"]
+    if not isinstance(path, str) or not path.strip():
+        raise InputError(f"{key}._target_={path!r}: is no class; name one, as module.Class")
     try:
-        return get_object(current_name(path))
+        found: Any = pkgutil.resolve_name(current_name(path))
     except Exception as error:  # also whatever importing the user's own module raises
-        reason = first_line(error.__cause__ or error)
+        reason = first_line(error)
         raise InputError(f"{key}._target_={path}: cannot be found ({reason})") from None
+    if not callable(found):
+        raise InputError(f"{key}._target_={path}: is no class; name one")
+    return cast(Callable[..., Any], found)
 
 
 def check_node(key: str, node: Mapping[str, Any]) -> None:
@@ -146,6 +164,8 @@ def check_node(key: str, node: Mapping[str, Any]) -> None:
         InputError: an argument does not exist, or is not of its type.
     """
     arguments = arguments_of(target_of(key, node))
+    for name in BUILDING.keys() & node.keys():
+        check(f"{key}.{name}", node[name], BUILDING[name])
     given = {name: value for name, value in node.items() if not name.startswith("_")}
     for name, value in given.items():
         check_within(f"{key}.{name}", value)
@@ -173,10 +193,12 @@ def check_within(key: str, value: Any) -> None:
             check_within(f"{key}[{number}]", item)
 
 
-def _is_built_later(value: Any) -> bool:
-    """Whether a value is, or holds, a described object or an interpolation."""
+def _is_built_later(value: Any, is_plain: bool) -> bool:
+    """Whether a value is, or holds, an interpolation or, unless it must be plain, an object."""
     if isinstance(value, Mapping):
-        return "_target_" in value or any(map(_is_built_later, value.values()))
+        items = value.values()
+        is_object = "_target_" in value or any(_is_built_later(item, False) for item in items)
+        return is_object and not is_plain
     if isinstance(value, list):
-        return any(map(_is_built_later, value))
+        return any(_is_built_later(item, is_plain) for item in value)
     return isinstance(value, str) and "${" in value

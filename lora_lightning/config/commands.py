@@ -9,6 +9,8 @@ from lora_lightning.ranges import Seed, Text, Texts
 
 Split = Literal["train", "valid", "test"]
 Checkpoint = Literal["last", "best"]
+VALIDATED = ("val/loss", "val/perplexity", "val/loss_per_token", "val/perplexity_per_token")
+"""What a validation measures."""
 CHAINS: tuple[list[str], ...] = ([], ["generate"], ["generate", "evaluate"])
 
 
@@ -17,6 +19,7 @@ class Command:
     """Keys of every command; what they mean says its config file."""
 
     groups: ClassVar[tuple[str, ...]] = (
+        "paths",
         "data",
         "model",
         "method",
@@ -81,6 +84,18 @@ class Evaluate(Command):
     predictions: Text | None
     hypotheses: Text | None
     references: Text | Texts | None
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Keys of `paths`: folders, from which other keys begin."""
+
+    root_dir: Text
+    data_dir: Text
+    sample_dir: Text
+    output_dir: Text
+    cache_dir: Text
+    user_dir: Text
 
 
 @dataclass(frozen=True)

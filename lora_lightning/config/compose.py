@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.search_path import CONFIGS
+from lora_lightning.config.source import register_source
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -18,6 +19,7 @@ def composed(command: str, overrides: Sequence[str]) -> DictConfig:
         OmegaConfBaseException: so is a value's kind.
     """
     register()
+    register_source()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(command, list(overrides))

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.search_path import CONFIGS, config_folders
+from lora_lightning.files import read_text
 
 PACKAGE = "# @package "
 YAML = "*.yaml"
@@ -23,7 +24,7 @@ def is_own(key: str, value: Any) -> bool:
     """
     part = value if isinstance(value, str) else key.rpartition(".")[2]
     return any(
-        part in file.read_text("utf-8") and _gives(file.relative_to(configs), file, key, value)
+        part in read_text(file) and _gives(file.relative_to(configs), file, key, value)
         for configs in config_folders()
         for file in chain((configs / key.partition(".")[0]).rglob(YAML), configs.rglob(YAML))
     )
@@ -71,7 +72,7 @@ def _prefixes(place: Path, file: Path) -> list[str]:
         file: its whole path.
     """
     folders = place.parts[:-1]
-    first = file.read_text("utf-8").partition("\n")[0]
+    first = read_text(file).partition("\n")[0]
     if first.startswith(PACKAGE):
         package = first.removeprefix(PACKAGE).strip()
         return [""] if package == "_global_" else [f"{package}."]

@@ -9,20 +9,37 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config.arguments import PACKAGE, Arguments, arguments_of, check_node, is_ours
-from lora_lightning.config.commands import COMMANDS, Base, Command, Programs, Train
+from lora_lightning.config.allowed import require_kind
+from lora_lightning.config.arguments import (
+    PACKAGE,
+    Arguments,
+    arguments_of,
+    check_node,
+    is_ours,
+    target_of,
+)
+from lora_lightning.config.commands import (
+    COMMANDS,
+    VALIDATED,
+    Base,
+    Command,
+    Paths,
+    Programs,
+    Train,
+)
 from lora_lightning.config.keys import flat_keys, unknown_key
 from lora_lightning.config.renamed import current_name
 from lora_lightning.config.trainer import TrainerSettings, check_further_arguments
 from lora_lightning.errors import InputError
 from lora_lightning.ranges import Tokens, check
 
-UNCHECKED = ("paths", "hydra")
+UNCHECKED = ("hydra",)
 OF_MANY = ("callbacks", "logger")  # a described object under each name
 # Whose arguments the keys of a group are that has no `_target_`; by name where a room above
 # this one has them.
 OWNERS: dict[str, tuple[type | str, ...]] = {
     "model": (Base,),
+    "paths": (Paths,),
     "evaluation": (Programs,),
     "trainer": (TrainerSettings,),
     "generation": (
@@ -44,6 +61,7 @@ def check_config(config: DictConfig) -> None:
         InputError: naming the key, what it holds and what it may hold.
     """
     command = command_of(config)
+    _check_given(config)
     _check_root(config, command)
     for group in command.groups:
         if group not in config:
@@ -60,6 +78,7 @@ def check_config(config: DictConfig) -> None:
             _check_group(group, node, is_used=group in command.groups)
     _check_returned(config)
     if command is Train:
+        check_optimized(config)
         _check_bias(config)
         _check_two_rates(config)
 
@@ -100,6 +119,45 @@ def owners_of(group: str) -> tuple[Arguments, ...]:
     return tuple(arguments_of(get_object(o) if isinstance(o, str) else o) for o in owners)
 
 
+def check_folders(config: DictConfig) -> None:
+    """Check the keys that say where a command writes, before anything is written.
+
+    Raises:
+        InputError: naming the key.
+    """
+    command = command_of(config)
+    for owner, node, prefix in ((arguments_of(command), config, ""),
+                                (arguments_of(Paths), config.paths, "paths.")):  # fmt: skip
+        named = [key for key in ("name", *Paths.__annotations__) if key in owner.keys]
+        owner.check(prefix, {key: node[key] for key in named if key in node})
+
+
+def check_optimized(config: DictConfig) -> None:
+    """Check that the run will have the metric that a sweeper gets.
+
+    What callbacks log does not count: only what the run itself measures.
+
+    Raises:
+        InputError: naming what it will have.
+    """
+    known, advice = list(VALIDATED), "; scores such as test/bleu need then=[generate,evaluate]"
+    if "evaluate" in config.then:
+        protocol: Any = target_of("protocol", config.protocol)
+        known += [f"{config.split}/{metric}" for metric in protocol.metric_names]
+        advice = ""
+    if config.optimized_metric not in known:
+        raise InputError(
+            f"optimized_metric={config.optimized_metric}: the run will have "
+            f"{', '.join(known)}{advice}"
+        )
+
+
+def _check_given(config: DictConfig) -> None:
+    """Check that no key is left without a value, as `???` leaves it."""
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise InputError(f"{key}=???: it has no value; give it one")
+
+
 def _check_root(config: DictConfig, command: type[Command]) -> None:
     """Check the command's own keys, and that every other one belongs to a group."""
     arguments = arguments_of(command)
@@ -131,13 +189,18 @@ def _check_group(group: str, node: Any, is_used: bool) -> None:
                     f"{group}.{name}={described!r}: allowed is an object of Lightning's, its "
                     f"class named by {group}.{name}._target_"
                 )
-            check_node(f"{group}.{name}", described)
+            _check_object(f"{group}.{name}", described)
     elif "_target_" in node:
-        check_node(group, node)
+        _check_object(group, node)
     elif group in OWNERS:
         _check_owned(group, node, is_used)
     elif is_used:
         raise InputError(f"{group}._target_ is missing: it names the class that {group} describes")
+
+
+def _check_object(key: str, node: dict[str, Any]) -> None:
+    require_kind(key, node["_target_"], target_of(key, node))
+    check_node(key, node)
 
 
 def _check_owned(group: str, node: dict[str, Any], is_used: bool) -> None:
@@ -146,7 +209,7 @@ def _check_owned(group: str, node: dict[str, Any], is_used: bool) -> None:
     further = {key: value for key, value in node.items() if key not in known}
     if group == "trainer":
         check_further_arguments(further)
-    elif further:
+    elif further and group != "paths":  # there a user may have more to begin with
         unknown = f"{group}.{next(iter(further))}"
         raise InputError(unknown_key(unknown, [f"{group}.{key}" for key in known]))
     for owner in owners:

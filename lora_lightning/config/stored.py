@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.allowed import is_allowed
+from lora_lightning.config.arguments import BUILDING
 from lora_lightning.config.own import is_own
 from lora_lightning.config.renamed import current_name
 from lora_lightning.config.trust import Trust
@@ -22,7 +23,6 @@ OPTION = re.compile(r"[\w+-][\w.+-]*(/[\w+-][\w.+-]*)*")  # a file below its gro
 NODE = re.compile(r"\$\{\.*[\w$-]+([.\[][\w$-]+\]?)*\}")  # an interpolation of another key
 PROGRAMS = ("evaluation.java",)  # keys that name a program to run
 NOT_STORED = ("trust", "paths.user_dir", "hydra")  # each command's own
-BUILDING = ("_args_", "_convert_", "_partial_", "_recursive_")  # how Hydra builds an object
 
 
 def check_keys(config: DictConfig, file: Path) -> None:

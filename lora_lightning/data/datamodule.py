@@ -119,10 +119,14 @@ class DataToTextModule(LightningDataModule):
         """Return the path of a split's file, which is there or will be when this returns."""
         raise NotImplementedError
 
-    @staticmethod
-    def read(path: Path) -> list[Example]:
+    def read(self, path: Path) -> list[Example]:
         """Return the rows of a raw file."""
         raise NotImplementedError
+
+    @property
+    def reading(self) -> object:
+        """What decides the rows that `read` returns beside the file itself, as JSON can hold it."""
+        return None
 
     def examples(self, split: str) -> list[Example]:
         """Return the rows of a split, in the order of its file.
@@ -147,7 +151,8 @@ class DataToTextModule(LightningDataModule):
         if split not in self._encoded:
             path = self._found(split)
             limit = {"train": self.limit_train, "test": self.limit_test}.get(split)
-            key = cache_key(self._checksum(path), type(self), self.tokenizer, limit)
+            settings = [limit, self.reading]
+            key = cache_key(self._checksum(path), type(self), self.tokenizer, settings)
             self._encoded[split] = cached_rows(
                 self.cache_dir, key, lambda: self._encode(split), str(path)
             )
@@ -191,6 +196,11 @@ class DataToTextModule(LightningDataModule):
         lengths = self.encoded(split).lengths
         return sum(length > self.max_length for length in lengths), len(lengths)
 
+    def unlabelled_rows(self, split: str) -> tuple[int, int]:
+        """Return (rows of whose completion `max_length` leaves nothing, all rows) of a split."""
+        rows = self.encoded(split)
+        return sum(not labels for labels in rows.labels(self.max_length)), len(rows)
+
     def checksums(self, *splits: str) -> dict[str, str]:
         """Return the SHA-256 of some splits' files, by default of every file read so far.
 
@@ -215,6 +225,10 @@ class DataToTextModule(LightningDataModule):
         if self.shuffle and not self.in_buckets:
             return number_of_batches(max_epochs * self.batches_per_epoch, world_size)
         return max_epochs * (self.batches_per_epoch // world_size)
+
+    def validation_batches(self, world_size: int) -> int:
+        """Return the validation batches of the rank that has the fewest."""
+        return len(self._make_sampler("valid", world_size, rank=world_size - 1))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the training batches of this rank; each pass over it is the next epoch.

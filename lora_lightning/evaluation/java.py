@@ -25,7 +25,7 @@ from lora_lightning.evaluation.measurement import NotComputable
 from lora_lightning.process.parent import parent_death_signal
 
 METEOR_JAR = "meteor/meteor-1.5.jar"
-PARAPHRASES = "meteor/data/paraphrase-en.gz"  # METEOR looks for it beside its jar
+PARAPHRASES = "meteor/data/paraphrase-en.gz"
 CORENLP_JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
 
 SHA256 = {

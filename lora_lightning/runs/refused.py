@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.label import label_of_folder
+from lora_lightning.config.rules import check_folders
 from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.process import process_rank
 from lora_lightning.runs.claim import HOLDER as LOCK_HOLDER
@@ -123,6 +124,7 @@ class RefuseResults(Callback):
     def _begin(self, config: DictConfig, mode: Literal["run", "sweep"]) -> None:
         HydraConfig.instance().set_config(config)  # Hydra sets it later; folder names refer to it
         try:
+            check_folders(config)
             folder = Path(config.hydra[mode].dir)
             if _is_made_for_this(config, folder):
                 return

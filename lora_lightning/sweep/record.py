@@ -185,7 +185,7 @@ def write_job(folder: Path, job: Job) -> None:
 
 
 def _is_dead(job: Job) -> bool:
-    # Nobody can tell from another machine.
+    # Of another machine's processes nobody can tell from here.
     return job.host == socket.gethostname() and not is_running(job.process)
 
 

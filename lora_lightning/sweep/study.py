@@ -4,6 +4,8 @@ A study under the same name but with another search space, direction, metric or 
 mix numbers that do not compare, so it is refused before the first trial.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -46,8 +48,9 @@ def check_study(config: DictConfig) -> None:
     if name in others:
         import optuna
 
-        study = optuna.load_study(study_name=name, storage=storage)
-        _check_question(study, question(config), _direction(config))
+        with readable(storage):
+            study = optuna.load_study(study_name=name, storage=storage)
+            _check_question(study, question(config), _direction(config))
 
 
 def claim_study(config: DictConfig) -> None:
@@ -74,9 +77,22 @@ def _studies(storage: str) -> set[str]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
+    with readable(storage):
         return {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
-    except Exception as error:  # SQLAlchemy's and the driver's many kinds
+
+
+@contextmanager
+def readable(storage: str) -> Iterator[None]:
+    """Context in which a storage that is damaged, or none, is bad input.
+
+    Raises:
+        InputError: naming it.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # SQLAlchemy's and the driver's many kinds, Optuna's assertions
         raise InputError(
             f"hydra.sweeper.storage={storage}: cannot be opened ({first_line(error)})"
         ) from None
@@ -125,8 +141,10 @@ def tell_rerun(storage: str, name: str, job: Job) -> None:
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    study = optuna.load_study(study_name=name, storage=storage)
-    for trial in study.get_trials(states=(TrialState.RUNNING, TrialState.FAIL)):
+    with readable(storage):
+        study = optuna.load_study(study_name=name, storage=storage)
+        trials = study.get_trials(states=(TrialState.RUNNING, TrialState.FAIL))
+    for trial in trials:
         drawn = {f"{key}={value}" for key, value in trial.params.items()}
         if trial.params and drawn <= set(job.overrides):
             if trial.state == TrialState.RUNNING:

@@ -70,9 +70,11 @@ def build_trainer(
     plugins = plugins if isinstance(plugins, list) else [plugins]
     shows_bar = further.get("enable_progress_bar")
     progress = progress_callback(trainer.progress_every_n_seconds, shows_bar)
+    devices = trainer.devices
+    devices = list(devices) if OmegaConf.is_list(devices) else devices
     arguments: dict[str, Any] = {
         "accelerator": trainer.accelerator,
-        "devices": trainer.devices,
+        "devices": devices,
         "num_nodes": trainer.num_nodes,
         "strategy": trainer.strategy,
         "precision": trainer.precision,

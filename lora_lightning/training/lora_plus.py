@@ -13,18 +13,18 @@ from torch.nn import Parameter
 from torch.optim import AdamW
 
 from lora_lightning.errors import InputError
-from lora_lightning.ranges import NotNegative, Positive, ranged
+from lora_lightning.ranges import PositiveShare, Rate, Scale, ranged
 from lora_lightning.training.optimizers import Betas, NamedParameters, decay_groups
 
 
 @ranged("optimizer")
 def lora_plus(
     named_parameters: NamedParameters,
-    lr: NotNegative,
-    lr_ratio: Positive,
-    weight_decay: NotNegative,
+    lr: Rate,
+    lr_ratio: Scale,
+    weight_decay: Rate,
     betas: Betas,
-    eps: Positive,
+    eps: PositiveShare,
 ) -> AdamW:
     """Build torch's AdamW over the groups of LoRA+.
 

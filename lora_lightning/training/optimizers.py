@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 
-from lora_lightning.ranges import NotNegative, Positive, Probability, ranged
+from lora_lightning.ranges import PositiveShare, Probability, Rate, ranged
 
 NamedParameters = Sequence[tuple[str, Parameter]]
 Betas = Annotated[Sequence[Probability], MinLen(2), MaxLen(2)]
@@ -142,10 +142,10 @@ def decay_groups(
 @ranged("optimizer")
 def adamw(
     named_parameters: NamedParameters,
-    lr: NotNegative,
-    weight_decay: NotNegative,
+    lr: Rate,
+    weight_decay: Rate,
     betas: Betas,
-    eps: Positive,
+    eps: PositiveShare,
 ) -> AdamW:
     """Build torch's AdamW; arguments as there."""
     beta1, beta2 = betas
@@ -161,10 +161,10 @@ def adamw(
 @ranged("optimizer")
 def adamw_reference(
     named_parameters: NamedParameters,
-    lr: NotNegative,
-    weight_decay: NotNegative,
+    lr: Rate,
+    weight_decay: Rate,
     betas: Betas,
-    eps: Positive,
+    eps: PositiveShare,
     correct_bias: bool,
     no_decay_bias: bool,
 ) -> ReferenceAdamW:
@@ -182,8 +182,8 @@ def adamw_reference(
 @ranged("optimizer")
 def sgd(
     named_parameters: NamedParameters,
-    lr: NotNegative,
-    weight_decay: NotNegative,
+    lr: Rate,
+    weight_decay: Rate,
     momentum: Probability,
 ) -> SGD:
     """Build torch's SGD; arguments as there."""

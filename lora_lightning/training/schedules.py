@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lora_lightning.errors import InputError
-from lora_lightning.ranges import Count, CountOrZero, NotNegative, ranged
+from lora_lightning.ranges import Count, CountOrZero, Rate, ranged
 
 Per = Literal["optimizer_step", "micro_step"]
 
@@ -162,7 +162,7 @@ class CyclicSchedule:
 
     per: Per
     steps: Annotated[Sequence[CountOrZero], MinLen(1)]
-    lrs: Annotated[Sequence[NotNegative], MinLen(1)]
+    lrs: Annotated[Sequence[Rate], MinLen(1)]
 
     warmup_steps: ClassVar[int] = 0
 

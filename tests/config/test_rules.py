@@ -1,5 +1,6 @@
 """Every config composes, every object can be built, and every wrong value is named."""
 
+import math
 from inspect import signature
 
 import pytest
@@ -229,11 +230,14 @@ NUMBERS = ("optimizer.lr", "optimizer.weight_decay", "optimizer.eps", "method.al
            "trainer.progress_every_n_seconds")  # fmt: skip
 
 
-@pytest.mark.parametrize("key", NUMBERS)
-@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e308"])
-def test_every_number_is_finite_also_as_float32(key, value):
-    with pytest.raises(InputError, match=key):
-        check_config(composed(f"{key}={value}"))
+def test_every_number_is_finite_also_as_float32():
+    right = composed()
+    for key in NUMBERS:
+        for value in (math.inf, -math.inf, math.nan, 1e308):
+            config = right.copy()
+            OmegaConf.update(config, key, value)
+            with pytest.raises(InputError, match=key):
+                check_config(config)
 
 
 CONTRADICTIONS = {
