@@ -47,7 +47,7 @@ COMMANDS = [
          says="optimized_metric=nope: the run will have val/loss"),
     case("train", f"adapter={'x' * 5000}", says="File name too long"),
     case("generate", f"run={'x' * 5000}", says="File name too long"),
-    case("generate", "generation.num_beams=${nope}", says="generation.num_beams: Interpolation key"),
+    case("generate", "generation.num_beams=${nope}", says="generation.num_beams: Interpol"),
     case("evaluate", "hypotheses=/", "references=/", says="/: cannot be read"),
     case("evaluate", "protocol.metrics=[nope]", says="protocol.metrics: 'nope' is no metric here"),
 ]  # fmt: skip
@@ -110,7 +110,7 @@ REFUSED = {
     "~method.rank": "method.rank is missing",
     "~data": "the command needs one",
     "paths=5": "raised while resolving",
-    "model.path=???": "Missing mandatory value",
+    "model.path=???": "it has no value",
 }
 
 
