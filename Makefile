@@ -3,14 +3,20 @@
 # make faults: the tests of bad input, kills and restarts alone; LORA_LIGHTNING_FUZZ=5000 tries more
 # make lint, types
 # make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
+# make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
+# make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
+LOWEST := .venv-lowest
+FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/config tests/cli \
+	tests/evaluation/test_metrics.py tests/evaluation/test_metric_objects.py tests/test_ranges.py \
+	tests/tasks/test_run.py
 DECODING_BENCHMARKS := speed reference test_set memory growth
 FAULTS := tests/bad_input tests/checkpoints/test_resume.py tests/sweep/test_refusals.py
 
-.PHONY: demo sweep-demo test lint faults types docs doctor bench clean
+.PHONY: demo sweep-demo test test-lowest lint faults types docs doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -21,6 +27,14 @@ sweep-demo: $(INSTALLED)
 # One thread a process: threads of several processes that wait for each other crawl.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+# In an environment of its own; torch's oldest wheel brings CUDA, some gigabytes.
+test-lowest:
+	test -x $(LOWEST)/bin/uv || { python3 -m venv $(LOWEST) && $(LOWEST)/bin/pip install --quiet uv; }
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--resolution lowest-direct -e '.[dev]'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --numprocesses auto --maxprocesses 8 \
+		--dist loadfile $(FAST)
 
 faults: $(INSTALLED)
 	$(PYTHON) -m pytest $(FAULTS)
@@ -49,8 +63,11 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
 
+growth: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(PYTHON) || python3 -m venv $(VENV)

@@ -5,8 +5,8 @@
 jobs: a sweep of that many jobs in one process; memory, open files and threads after each. files:
 encoding a training file, and scoring a test set (BLEU, NIST, ROUGE-L, CIDEr), that many times as
 long as E2E's, or without its folder as the bundled sample's; the peak of each process's memory.
-Prints what docs/growth.md holds, and ends with 1 where something grows that must not, or a process
-takes more than its limit.
+Prints tables, and ends with 1 where something grows that must not, or a process takes more than its
+limit.
 """
 
 import argparse
@@ -63,23 +63,29 @@ class Growth(Callback):
     """Hydra callback that notes what this process holds after each job of a sweep."""
 
     rows: list[Row] = []  # noqa: RUF012
+    shown: set[int] = set()  # noqa: RUF012
 
     def on_job_end(self, **_: object) -> None:
         """Note memory in MB, open files, threads and processes."""
         gc.collect()
         process = psutil.Process()
-        self.rows.append(
-            {
-                "memory": process.memory_info().rss / 1e6,
-                "files": process.num_fds(),
-                "threads": process.num_threads(),
-                "processes": len(process.children(recursive=True)),
-            }
-        )
+        row = {
+            "memory": process.memory_info().rss / 1e6,
+            "files": process.num_fds(),
+            "threads": process.num_threads(),
+            "processes": len(process.children(recursive=True)),
+        }
+        self.rows.append(row)
+        if len(self.rows) in self.shown:
+            others = " | ".join(f"{row[name]:.0f}" for name in ("files", "threads", "processes"))
+            line = f"| {len(self.rows)} | {row['memory']:.0f} MB | {others} |"
+            print(line, file=sys.__stdout__, flush=True)
 
 
 def run_jobs(jobs: int, place: Path) -> list[Row]:
-    """Run a sweep of so many jobs in this process, and return what it held after each."""
+    """Run a sweep of so many jobs in this process; print and return what it held after them."""
+    print("| after job | memory | open files | threads | processes below |\n|---|---|---|---|---|")
+    Growth.shown = {1, 2, 5, *range(WARM, jobs, max(jobs // 8, 1)), jobs}
     sys.modules["benchmarks.growth"] = sys.modules[__name__]  # the callback's class is this one
     arguments = [*TINY_JOB, f"seed=range({jobs})", f"output_dir='{place / 'sweep'}'",
                  "+hydra.callbacks.growth._target_=benchmarks.growth.Growth"]  # fmt: skip
@@ -95,13 +101,7 @@ def run_jobs(jobs: int, place: Path) -> list[Row]:
 
 
 def report_jobs(rows: list[Row]) -> list[str]:
-    """Print some of the rows, and return what grew after the tenth job."""
-    print("| after job | memory | open files | threads | processes below |\n|---|---|---|---|---|")
-    shown = {1, 2, 5, *range(WARM, len(rows), max(len(rows) // 8, 1)), len(rows)}
-    for number, row in enumerate(rows, start=1):
-        if number in shown:
-            print(f"| {number} | {row['memory']:.0f} MB | {row['files']:.0f} | "
-                  f"{row['threads']:.0f} | {row['processes']:.0f} |")  # fmt: skip
+    """Print how memory grew after the tenth job, and return what grew that must not."""
     warm, last = rows[min(WARM, len(rows)) - 1], rows[-1]
     a_job = (last["memory"] - warm["memory"]) / max(len(rows) - WARM, 1)
     print(f"\nMemory after the tenth job: {a_job:+.3f} MB a job.\n", flush=True)
@@ -133,7 +133,8 @@ def measure_files(e2e: Path, times: int, place: Path) -> list[str]:
     encoding = ["-m", "lora_lightning.data.export", "data=e2e", f"data.dir='{data}'",
                 "split=train", f"output='{place / 'rows.jsonl'}'",
                 "model.tokenizer=data/sample/gpt2_tiny"]  # fmt: skip
-    scoring = ["evaluate.py", "protocol=e2e", METRICS, f"hypotheses='{place / 'hypotheses'}'",
+    scoring = ["evaluate.py", "protocol=e2e", METRICS,
+               f"hypotheses='{place / 'hypotheses'}'",
                f"references='{place / 'references'}'",
                f"output_dir='{place / 'scores'}'"]  # fmt: skip
     rows = {"encoding": (data / "train.txt").read_bytes().count(b"\n"), "scoring": len(lines)}

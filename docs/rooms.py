@@ -29,6 +29,7 @@ from lora_lightning.process import REPOSITORY
 PACKAGE = "lora_lightning"
 PICTURE = REPOSITORY / "docs" / "rooms.svg"
 GROUND = (
+    "tables",
     "process",
     "files",
     "checksum",

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from lora_lightning.loaded_run import LoadedRun
 
 
-def load_run(path: "str | Path", checkpoint: str = "last", trust: bool = False) -> "LoadedRun":
+def load_run(
+    path: "str | Path",
+    checkpoint: str = "last",
+    trust: bool = False,
+    base: "str | Path | None" = None,
+) -> "LoadedRun":
     """Load the model of a training run.
 
     Args:
@@ -20,6 +25,8 @@ def load_run(path: "str | Path", checkpoint: str = "last", trust: bool = False) 
         checkpoint: `last`, or `best` by validation loss.
         trust: take any class that the folder's config names, not only those that are known to be
             harmless: it then decides which code is run.
+        base: where the base lies now, if it has moved since the run trained; its weights are
+            compared with those that the adapter was trained on.
 
     Raises:
         InputError: the folder holds no training run or no such adapter, or its config names a
@@ -28,4 +35,4 @@ def load_run(path: "str | Path", checkpoint: str = "last", trust: bool = False) 
     # Imported here, so that `import lora_lightning` stays free of torch.
     from lora_lightning.loaded_run import LoadedRun
 
-    return LoadedRun(path, checkpoint, trust)
+    return LoadedRun(path, checkpoint, trust, base)

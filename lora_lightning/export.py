@@ -5,8 +5,9 @@
     python -m lora_lightning.export run=latest format=merged output=gpt2_adapted
 
 peft: the PEFT folder · loralib: the reference's adapter-only .pt · merged: a Hugging Face folder
-of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false, trust=false
-(true: take any class that the run's config names), paths.output_dir (where latest looks).
+of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false,
+model.path=<where the base lies now>, trust=false (true: take any class that the config names),
+paths.output_dir (where latest looks).
 """
 
 import shutil
@@ -29,7 +30,7 @@ from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
 KEYS: dict[str, Any] = {"run": None, "checkpoint": "last", "format": "peft", "output": None,
-                        "overwrite": "false", "trust": "false"}  # fmt: skip
+                        "overwrite": "false", "model.path": None, "trust": "false"}  # fmt: skip
 FORMATS = ("peft", "loralib", "merged")
 
 
@@ -53,7 +54,7 @@ def export(arguments: list[str]) -> Path:
         else RunFolder.open(expanduser(keys["run"]))
     )
     run.check_alone(is_true("trust", keys["trust"]))
-    write(run, keys["checkpoint"], keys["format"], output)
+    write(run, keys["checkpoint"], keys["format"], output, keys["model.path"])
     return output
 
 
@@ -71,9 +72,11 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     return keys, overrides
 
 
-def write(run: RunFolder, checkpoint: str, format: str, output: Path) -> None:
-    """Load a run's model and write it to `output`."""
-    config = run.resolved_config
+def write(
+    run: RunFolder, checkpoint: str, format: str, output: Path, base: str | None = None
+) -> None:
+    """Load a run's model, on a base that may have moved, and write it to `output`."""
+    config = run.with_base(base)
     with named_in_errors(run.path / RESOLVED):
         method = build(config.method)
         adapters = adapters_of_run(run, checkpoint)

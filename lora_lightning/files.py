@@ -1,5 +1,6 @@
 """Reading and writing files safely."""
 
+import codecs
 import errno
 import gzip
 import json
@@ -17,6 +18,7 @@ from lora_lightning.errors import DISK_FAULTS, InputError
 
 PROBE_BYTES = 1 << 20
 WANDBS_LOG = "debug-core.log"
+BYTE_ORDER_MARK = "\ufeff"
 
 Kind = TypeVar("Kind")
 
@@ -226,31 +228,58 @@ def read_text(path: Path) -> str:
     """Return the text of a UTF-8 file, unpacked where its name ends in `.gz`; LF is kept as it is.
 
     Raises:
-        InputError: as `read_bytes`, or the file is not UTF-8; the message names the line.
+        InputError: as `read_bytes` and `decoded`.
     """
     return decoded(read_bytes(path), path)
 
 
-def decoded(content: bytes, path: Path) -> str:
-    """Return the text of what was read from `path`.
+def decoded(content: bytes, source: Path | str) -> str:
+    """Return a text without its byte order mark, which is no part of it.
+
+    Args:
+        content: the bytes.
+        source: the file's path, or what else they come from, for messages.
 
     Raises:
-        InputError: it is not UTF-8; the message names the line.
+        InputError: it is UTF-16, or not UTF-8; the message names the line.
     """
+    zeros = content.count(0)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 4 * zeros > len(content):
+        raise InputError(f"{source}: UTF-16 or UTF-32, not UTF-8; save the file as UTF-8")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: not UTF-8 ({error.reason}); convert the file") from None
+        raise InputError(f"{source}:{line}: not UTF-8 ({error.reason}); convert the file") from None
+
+
+def has_byte_order_mark(path: Path) -> bool:
+    """Whether a file, unpacked where its name ends in `.gz`, begins with UTF-8's mark."""
+    return read_bytes(path).startswith(codecs.BOM_UTF8)
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file, divided at LF alone; one LF at the end closes the last.
+    """Return the lines of a UTF-8 file, as `lines_of`.
 
     Raises:
-        InputError: as `read_text`.
+        InputError: as `read_text` and `lines_of`.
     """
-    lines = read_text(path).split("\n")
+    return lines_of(read_text(path), path)
+
+
+def lines_of(text: str, source: Path | str) -> list[str]:
+    """Return the lines of a text, divided at LF alone; one LF at the end closes the last.
+
+    Args:
+        text: of any length.
+        source: where it comes from, for messages.
+
+    Raises:
+        InputError: its lines end in CR alone, as nothing that we read has them.
+    """
+    if "\n" not in text and "\r" in text.rstrip("\r"):
+        raise InputError(f"{source}: its lines end in CR alone; save the file with LF or CR LF")
+    lines = text.split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 
@@ -260,7 +289,19 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: as `read_text`, or the file is no JSON; the message names the line.
     """
-    text = read_text(path)
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """Return the JSON value that a whole file holds.
+
+    Args:
+        text: of the file.
+        path: where it was read, for messages.
+
+    Raises:
+        InputError: it is no JSON; the message names the line.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

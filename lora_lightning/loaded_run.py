@@ -18,16 +18,23 @@ class LoadedRun:
         path: the run's folder.
         checkpoint: `last` or `best`.
         trust: whether to take any class that its config names.
+        base: where the base lies now; None: where it lay when the run trained.
 
     Raises:
         InputError: the folder holds no training run or no such adapter, it is damaged, or its
             config names a class that is not allowed.
     """
 
-    def __init__(self, path: str | Path, checkpoint: str = "last", trust: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        checkpoint: str = "last",
+        trust: bool = False,
+        base: str | Path | None = None,
+    ) -> None:
         run = RunFolder.open(path)
         run.check_alone(trust)
-        self.config = run.resolved_config
+        self.config = run.with_base(None if base is None else str(base))
         with named_in_errors(run.path / RESOLVED):
             self.decoder = load_decoder(self.config, adapters_of_run(run, checkpoint))
 

@@ -47,6 +47,7 @@ PositiveShare = Annotated[float, Gt(0), Ge(SMALLEST_NUMBER), Le(1)]
 Text = Annotated[str, MinLen(1), Predicate(_is_said)]
 Texts = Annotated[Sequence[Text], MinLen(1)]
 TokenIds = Annotated[Sequence[CountOrZero], MinLen(1)]
+DeviceNumbers = Annotated[Sequence[CountOrZero], MinLen(1)]
 
 GIVEN = "given by the command"
 """Marks, in an `Annotated`, an argument that the commands give, and that is no key of a config."""

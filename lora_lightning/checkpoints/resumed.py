@@ -91,8 +91,12 @@ class ResumedRun:
             data.encoded("valid")
         now = data.checksums()
         changes += [
-            f"content of {name}" for name in then if name in now and now[name] != then[name]
+            f"content of {name}"
+            for name, checksum in then.items()
+            if now.get(name) != checksum and checksum not in now.values()
         ]
+        if self.saved.get("tokenizer_sha256") not in (None, data.tokenizer.checksum):
+            changes.append("tokenizer")
         refuse(self.run, changes, self.may_change)
 
     def prepare_folder(self, composed: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.overrides import FILE_KEYS, plain_override, quote
 from lora_lightning.config.stored import NOT_STORED
 from lora_lightning.errors import InputError
 from lora_lightning.runs.claim import is_running
@@ -87,7 +87,8 @@ def altered_values(
     """Return key → (old, new) where other values would give other numbers than the run's own.
 
     A key that the run's config lacks came with a later version, with the default that means what
-    the run did; it alters something only where the user gave it.
+    the run did; it alters something only where the user gave it. Where files lie alters nothing:
+    what they hold is compared with the checkpoint.
 
     Args:
         run: the training run.
@@ -99,7 +100,8 @@ def altered_values(
     return {
         key: (old.get(key, ABSENT), values.get(key, ABSENT))
         for key in [*old, *(key for key in values if key not in old and _is_under(key, given))]
-        if old.get(key, ABSENT) != values.get(key, ABSENT) and not _is_under(key, ALTER_NOTHING)
+        if old.get(key, ABSENT) != values.get(key, ABSENT)
+        and not _is_under(key, (*ALTER_NOTHING, *FILE_KEYS))
     }
 
 

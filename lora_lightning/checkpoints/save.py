@@ -19,6 +19,7 @@ from lora_lightning.checkpoints.loop_state import (
 )
 from lora_lightning.checkpoints.signals import SignalWatch
 from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.files import require_folder, size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
@@ -159,7 +160,9 @@ class SaveRun(Checkpoint):
         checkpoint["random_states"] = random_states()
         checkpoint["frozen_base"] = frozen_base(module.model)
         checkpoint["world_size"] = trainer.world_size
-        checkpoint["data_sha256"] = trainer.datamodule.checksums()  # type: ignore[attr-defined]
+        data: DataToTextModule = trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["data_sha256"] = data.checksums()
+        checkpoint["tokenizer_sha256"] = data.tokenizer.checksum
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]

@@ -22,6 +22,7 @@ from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.stored_overrides import FLAGS
+from lora_lightning.config.trainer import PASSED
 from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.config.typed import text_of
 from lora_lightning.errors import InputError
@@ -52,6 +53,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         return arguments
     own, trust = _trusted(arguments)
     own.sort(key=lambda argument: argument not in FLAGS)  # Hydra takes them nowhere else
+    own = [_of_lightning(argument) for argument in own]
     require_grammar(overrides_among(own), command)
     given = _given(own)
     presets: list[str] = []
@@ -169,6 +171,9 @@ def _training_outputs(command: str, arguments: list[str]) -> Path:
 def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:
     """Return the command line without what is not for Hydra, and whom it trusts."""
     is_agents = is_of_agent(arguments)
+    if is_agents:
+        trust = trust_of(everything=False)
+        check_agents_overrides([a for a in arguments if a.startswith("-") and a[1:2] != "-"], trust)
     if is_resumed_by_agent(arguments):
         arguments = overrides_of_agent(arguments)
     overrides = set(overrides_among(arguments))
@@ -178,7 +183,6 @@ def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:
         for converted in (in_grammar(argument) if argument in overrides else [argument])
     ]
     if is_agents:
-        trust = trust_of(everything=False)
         check_agents_overrides(arguments, trust)
         return arguments, trust
     own, everything = without_trust(arguments)
@@ -197,6 +201,13 @@ def _with_value(arguments: list[str], key: str, value: str) -> list[str]:
         for argument in arguments
         for before in [argument.partition("=")[0]]
     ]
+
+
+def _of_lightning(argument: str) -> str:
+    """Return an argument of Lightning's Trainer so that it counts whether or not a run has it."""
+    key, equals, _ = argument.lstrip("+").partition("=")
+    is_passed = equals and key.removeprefix("trainer.") in PASSED and key.startswith("trainer.")
+    return f"++{argument.lstrip('+')}" if is_passed else argument
 
 
 def _path(value: str) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
+from lora_lightning.cli.quick_imports import import_lightning
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.source import register_source
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
     TRACEBACK,
@@ -72,6 +74,7 @@ def quiet_logging() -> Iterator[None]:
 
 def _run(main: Callable[[], Any], command: str) -> None:
     register()
+    register_source()
     if {"--help", "-h"} & set(sys.argv[1:]):
         print_help(command, CONFIGS)
         return
@@ -86,6 +89,8 @@ def _run(main: Callable[[], Any], command: str) -> None:
         with trusted_no_longer():
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
             with nothing_left_behind():
+                if any(makes_a_multirun(argument) for argument in arguments):
+                    import_lightning()  # before the sweep's jobs are checked, which imports it
                 main()
     except (InputError, *COMPOSING) as error:
         if wants_traceback:

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from argparse import Namespace
+from argparse import ArgumentError, Namespace
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -34,10 +34,18 @@ def overrides_among(arguments: list[str]) -> list[str]:
 
 
 def hydras_flags(arguments: list[str]) -> tuple[Namespace, list[str]]:
-    """Return the flags of Hydra's among the arguments, and what it does not know."""
+    """Return the flags of Hydra's among the arguments, and what it does not know.
+
+    Raises:
+        InputError: a flag lacks its value, or has a wrong one.
+    """
     parser = get_args_parser()
     parser.allow_abbrev = False  # or --experiment is --experimental-rerun
-    return parser.parse_known_args(arguments)
+    parser.exit_on_error = False
+    try:
+        return parser.parse_known_args(arguments)
+    except ArgumentError as error:
+        raise InputError(f"{error}; --hydra-help lists Hydra's own flags") from None
 
 
 def _without_hyphens(flag: str, arguments: list[str]) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 COMPILER = "torch._dynamo"
+GPT2 = "transformers.models.gpt2.modeling_gpt2"
 
 
 @cache
@@ -28,8 +29,12 @@ def import_gpt2() -> None:
 
     Left out: torch's compiler, for optimizers, too; tensors spread over devices, which transformers
     leaves out itself where torch was built without them; accelerate and scipy, for devices and
-    losses that are not ours; the names of all its models, gathered from a thousand files.
+    losses that are not ours; the names of all its models, gathered from a thousand files. Nothing
+    is left out for whoever has imported transformers before: it remembers what it has found.
     """
+    if "transformers" in sys.modules:
+        importlib.import_module(GPT2)
+        return
     import torch
 
     for optimizer in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
@@ -41,7 +46,7 @@ def import_gpt2() -> None:
         not_installed("accelerate", "scipy"),
         patch.object(torch.distributed, "is_available", return_value=False),
     ):
-        import transformers.models.gpt2.modeling_gpt2  # noqa: F401
+        importlib.import_module(GPT2)
 
 
 @cache

@@ -138,7 +138,7 @@ def _module_file(module: str, folder: Path) -> Path | None:
 
 def _defines(file: Path, name: str) -> bool:
     try:
-        body = parse(file.read_text("utf-8")).body
+        body = parse(file.read_bytes()).body
     except (SyntaxError, ValueError):
         return False
     return any(isinstance(node, ClassDef) and node.name == name for node in body)

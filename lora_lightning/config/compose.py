@@ -7,6 +7,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.source import register_source
 from lora_lightning.process import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
@@ -20,6 +21,7 @@ def composed(command: str, overrides: Sequence[str]) -> DictConfig:
         OmegaConfBaseException: so is a value's kind.
     """
     register()
+    register_source()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(command, list(overrides))

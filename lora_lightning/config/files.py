@@ -7,6 +7,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from lora_lightning.files import read_text
+
 PACKAGE = "# @package"
 
 
@@ -42,7 +44,7 @@ def options_of(group: Path) -> dict[str, Path]:
 def description(file: Path) -> list[str]:
     """Return the comment lines that a config file begins with."""
     lines = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in read_text(file).splitlines():
         if not line.startswith("#"):
             break
         if not line.startswith(PACKAGE):
@@ -57,7 +59,7 @@ def keys_of(file: Path) -> dict[str, Key]:
     for entry in _parents(document):
         if isinstance(entry, ScalarNode) and (parent := _parent(file, entry.value)).is_file():
             keys |= keys_of(parent)
-    for name, own in _keys(document, file.read_text(encoding="utf-8"), ""):
+    for name, own in _keys(document, read_text(file), ""):
         inherited = keys[name].comment if name in keys else ""
         keys[name] = Key(own.default, own.comment or inherited)
     return keys
@@ -83,7 +85,7 @@ def _parent(file: Path, entry: str) -> Path:
 
 
 def _document(file: Path) -> Node | None:
-    return YAML().compose(file.read_text(encoding="utf-8"))
+    return YAML().compose(read_text(file))
 
 
 def _parents(document: Node | None) -> list[Node]:

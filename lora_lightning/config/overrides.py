@@ -14,6 +14,7 @@ from lora_lightning.errors import InputError, first_line
 
 FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer",
              "adapter", "protocol.seen_lines")  # fmt: skip
+HUB_KEYS = ("model.path", "model.tokenizer", "adapter")  # which may also be names on the hub
 
 
 def quote(text: str, keep_interpolations: bool = False) -> str:
@@ -64,9 +65,29 @@ def stored_value(key: str, value: Any, started_in: Path) -> Any:
     """
     if key in FILE_KEYS and isinstance(value, str) and "${" not in value:
         absolute = started_in / Path(value).expanduser()
-        is_hub_name = key.startswith("model.") and not absolute.exists()
+        is_hub_name = key in HUB_KEYS and not absolute.exists()
         return value if is_hub_name else str(absolute)
     return value
+
+
+def with_absolute_paths(config: DictConfig, folder: Path) -> DictConfig:
+    """Return a copy of a config in which paths of files mean the same in any working folder.
+
+    Args:
+        config: as it was composed, or resolved; `${…}` stays as it is.
+        folder: what relative paths are relative to.
+    """
+    absolute = config.copy()
+    for key in FILE_KEYS:
+        *groups, name = key.split(".")
+        node: Any = absolute
+        for group in groups:
+            node = node._get_node(group) if OmegaConf.is_dict(node) else None
+        if OmegaConf.is_dict(node) and name in node:
+            value = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index, call-overload]
+            if (stored := stored_value(key, value, folder)) != value:
+                node[name] = stored
+    return absolute
 
 
 def flat_values(config: DictConfig, folder: Path) -> dict[str, Any]:

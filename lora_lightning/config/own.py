@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.resolvers import register
+from lora_lightning.files import read_text
 
 PACKAGE = "# @package "
 YAML = "*.yaml"
@@ -63,7 +64,7 @@ def _likeness(key: str) -> tuple[str, str, int]:
 def _prefixes(file: Path) -> list[str]:
     """Return what may stand before a file's keys once it is composed."""
     folders = file.relative_to(CONFIGS).parts[:-1]
-    first = file.read_text("utf-8").partition("\n")[0]
+    first = read_text(file).partition("\n")[0]
     if first.startswith(PACKAGE):
         package = first.removeprefix(PACKAGE).strip()
         return [""] if package == "_global_" else [f"{package}."]

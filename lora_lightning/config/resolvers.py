@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from os.path import expanduser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import OmegaConf
 
+from lora_lightning.config.commands import Split
 from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.study import direction_of, sampler_seed
 from lora_lightning.files import folder_name
@@ -29,13 +30,20 @@ def results_dir(
         root: folder for results that belong to no run.
         run: the training run, if any.
         split: data split.
-        inputs: file with own contexts, if any; its stem then stands for the split.
+        inputs: file with own contexts, if any; its stem then stands for the split, and is marked
+            where it is the name of one.
         name: the user's label, possibly empty.
     """
     if run is None:
         return f"{root}/{launch_time()}{label(name)}"
-    part = split if inputs is None else folder_name(Path(inputs).stem) or "inputs"
+    part = split if inputs is None else inputs_label(inputs)
     return "/".join(filter(None, [str(run), kind, part, label_of_folder(name)]))
+
+
+def inputs_label(inputs: str) -> str:
+    """Return what stands for a file of own contexts where else a split's name would stand."""
+    stem = folder_name(Path(inputs).stem) or "inputs"
+    return f"inputs-{stem}" if stem.casefold() in get_args(Split) else stem
 
 
 def job_folder(config_name: str, number: int | str, overrides: str) -> str:

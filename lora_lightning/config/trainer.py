@@ -1,14 +1,22 @@
 """The keys of `trainer`: our own, and every argument of Lightning's Trainer that may be added."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lora_lightning.config.arguments import arguments_of, check_within, target_of
 from lora_lightning.config.keys import unknown_key
 from lora_lightning.errors import InputError
-from lora_lightning.ranges import Count, CountOrZero, NotNegative, Positive, Share
+from lora_lightning.ranges import (
+    Count,
+    CountOrZero,
+    DeviceNumbers,
+    NotNegative,
+    Positive,
+    PositiveShare,
+    Share,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +29,8 @@ class TrainerSettings:
         InputError: the values contradict each other, or this machine has no such devices.
     """
 
-    accelerator: Literal["auto", "cpu", "gpu"]
-    devices: Literal["auto"] | Count
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    devices: Literal["auto"] | Count | DeviceNumbers
     num_nodes: Count
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "16-mixed", "bf16-mixed"]
@@ -34,7 +42,7 @@ class TrainerSettings:
     max_steps: Count | None
     accumulate_grad_batches: Count
     gradient_clip_val: NotNegative | None
-    val_check_interval: Count | None
+    val_check_interval: Count | PositiveShare | None
     limit_val_batches: CountOrZero | Share | None
     validate_first: bool
     log_every_n_steps: Count
@@ -47,16 +55,45 @@ class TrainerSettings:
         gpus = torch.cuda.device_count()
         if self.accelerator == "gpu" and gpus == 0:
             raise InputError("trainer.accelerator=gpu: no GPU is visible; use trainer=cpu")
+        if self.accelerator == "mps" and not torch.backends.mps.is_available():
+            raise InputError("trainer.accelerator=mps: no GPU of Apple's here; use trainer=cpu")
         is_gpu = self.accelerator == "gpu" or (self.accelerator == "auto" and gpus > 0)
-        if is_gpu and self.devices != "auto" and self.devices > gpus:
-            raise InputError(f"trainer.devices={self.devices}: this machine has {gpus} GPUs")
-        if self.devices != 1 and self.strategy == "auto" and not (is_gpu and gpus == 1):
+        if is_gpu:
+            self._check_gpus(gpus)
+        elif not isinstance(self.devices, int | str):
+            raise InputError(
+                f"trainer.devices={list(self.devices)}: the numbers of GPUs, which a run on "
+                "something else has not; give how many processes, or trainer.accelerator=gpu"
+            )
+        is_several = processes(self.devices) != 1 and not (is_gpu and gpus == 1)
+        if is_several and self.accelerator == "mps":
+            raise InputError(f"trainer.devices={self.devices}: Apple's GPU is one; leave it at 1")
+        if is_several and self.strategy == "auto":
             raise InputError(
                 f"trainer.devices={self.devices} needs trainer.strategy=ddp (or trainer=ddp, "
                 "trainer=ddp_cpu)"
             )
         if self.precision == "16-mixed" and not is_gpu:
             raise InputError("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true")
+
+    def _check_gpus(self, gpus: int) -> None:
+        if isinstance(self.devices, int) and self.devices > gpus:
+            raise InputError(f"trainer.devices={self.devices}: this machine has {gpus} GPUs")
+        if isinstance(self.devices, int | str):
+            return
+        numbers = list(self.devices)
+        if max(numbers) >= gpus or len(set(numbers)) < len(numbers):
+            raise InputError(
+                f"trainer.devices={numbers}: this machine's GPUs are {list(range(gpus))}, each to "
+                f"be named once; trainer.devices={len(numbers)} takes so many, whichever"
+            )
+
+
+def processes(devices: str | int | Sequence[int]) -> int | None:
+    """Return how many processes `trainer.devices` asks for on a machine, None where all."""
+    if isinstance(devices, str):
+        return None
+    return devices if isinstance(devices, int) else len(devices)
 
 
 OURS = tuple(TrainerSettings.__dataclass_fields__)

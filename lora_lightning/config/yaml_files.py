@@ -1,5 +1,6 @@
 """YAML files that a run left behind: read as data, within bounds, and every fault is one line."""
 
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -17,7 +18,7 @@ MEND = "put it back as the run wrote it, or train anew"
 
 
 def read_yaml(path: Path) -> DictConfig:
-    """Return the mapping in a YAML file, interpolations alive.
+    """Return the mapping in a YAML file, interpolations alive, to be read only.
 
     Only plain values are made of it. An alias, which no run writes, could stand for a value that
     is larger than all memory, and is refused.
@@ -25,7 +26,11 @@ def read_yaml(path: Path) -> DictConfig:
     Raises:
         InputError: the file is missing, is cut off, or is no such mapping; the message names it.
     """
-    text = read_text(path)
+    return _parsed(path, read_text(path))
+
+
+@lru_cache(maxsize=8)  # a command reads the same files again for each of its checks
+def _parsed(path: Path, text: str) -> DictConfig:
     depths = accumulate({"[": 1, "{": 1, "]": -1, "}": -1}.get(character, 0) for character in text)
     if len(text) > MOST_CHARACTERS or max(depths, default=0) > DEEPEST:
         raise InputError(f"{path}: larger, or nested deeper, than what a run writes; {MEND}")
@@ -42,4 +47,5 @@ def read_yaml(path: Path) -> DictConfig:
         raise InputError(f"{path}: no YAML of a config ({first_line(error)}); {MEND}") from None
     if not isinstance(content, DictConfig):
         raise InputError(f"{path}: holds no mapping of keys to values; {MEND}")
+    OmegaConf.set_readonly(content, True)
     return content

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lora_lightning import files, tables
 from lora_lightning.data.encoded_rows import EncodedRows
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.files import atomic_path
@@ -70,7 +71,10 @@ def cache_key(raw_sha256: str, reader: type, tokenizer: Tokenizer, settings: obj
         tokenizer: its own content counts, not its name.
         settings: further settings that decide the rows, as JSON can hold them.
     """
-    sources = {*Path(__file__).parent.glob("*.py"), Path(inspect.getfile(reader))}
+    sources = {
+        *Path(__file__).parent.glob("*.py"),
+        *(Path(inspect.getfile(part)) for part in (files, tables, reader)),
+    }
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
     versions = [code, tokenizers.__version__]
     described = [versions, raw_sha256, reader.__qualname__, tokenizer.checksum, settings]

@@ -119,10 +119,14 @@ class DataToTextModule(LightningDataModule):
         """Return the path of a split's file, which is there or will be when this returns."""
         raise NotImplementedError
 
-    @staticmethod
-    def read(path: Path) -> list[Example]:
+    def read(self, path: Path) -> list[Example]:
         """Return the rows of a raw file."""
         raise NotImplementedError
+
+    @property
+    def reading(self) -> object:
+        """What decides the rows that `read` returns beside the file itself, as JSON can hold it."""
+        return None
 
     def examples(self, split: str) -> list[Example]:
         """Return the rows of a split, in the order of its file.
@@ -147,7 +151,8 @@ class DataToTextModule(LightningDataModule):
         if split not in self._encoded:
             path = self._found(split)
             limit = {"train": self.limit_train, "test": self.limit_test}.get(split)
-            key = cache_key(self._checksum(path), type(self), self.tokenizer, limit)
+            settings = [limit, self.reading]
+            key = cache_key(self._checksum(path), type(self), self.tokenizer, settings)
             self._encoded[split] = cached_rows(
                 self.cache_dir, key, lambda: self._encode(split), str(path)
             )
@@ -190,6 +195,11 @@ class DataToTextModule(LightningDataModule):
         """Return (rows cut to `max_length`, all rows) of a split."""
         lengths = self.encoded(split).lengths
         return sum(length > self.max_length for length in lengths), len(lengths)
+
+    def unlabelled_rows(self, split: str) -> tuple[int, int]:
+        """Return (rows of whose completion `max_length` leaves nothing, all rows) of a split."""
+        rows = self.encoded(split)
+        return sum(not labels for labels in rows.labels(self.max_length)), len(rows)
 
     def checksums(self, *splits: str) -> dict[str, str]:
         """Return the SHA-256 of some splits' files, by default of every file read so far.

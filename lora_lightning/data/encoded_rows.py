@@ -46,6 +46,12 @@ class EncodedRows(Sequence[EncodedExample]):
             "completion_lengths": self.completion_lengths,
         }
 
+    def labels(self, max_length: int) -> list[int]:
+        """Return how many completion ids of each row a model of `max_length` ids is asked for."""
+        ends = (self.context_lengths.long() + self.completion_lengths).clamp(max=max_length)
+        asked = ends - self.context_lengths.clamp(min=1)  # nothing comes before the first id
+        return asked.clamp(min=0).tolist()
+
     def __len__(self) -> int:
         return len(self.lengths)
 

@@ -5,6 +5,7 @@ python -m lora_lightning.data.export data=webnlg data.dir=<folder> output=test.j
 """
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from os.path import expanduser
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lora_lightning.config.build import build
@@ -32,10 +34,11 @@ output=<file>            where to write (required)
 split=test               train | valid | test
 format=tokens            tokens: ids with their end tokens; text: strings, and cate where known
 overwrite=false          true: replace an existing file
-data=sample_e2e          e2e | webnlg | dart | jsonl | sample_e2e | sample_webnlg | sample_dart
+data=sample_e2e          e2e | webnlg | dart | jsonl | csv | sample_e2e | sample_webnlg | …
 data.dir=<folder>        the raw files, plain or .gz; further data.* keys as in train.py
 model.tokenizer=<folder> tokenizer.json, or vocab.json and merges.txt; default: the model's
 """
+NEEDED = ["data", "model", "paths", "seed"]
 DEFAULTS: dict[str, Any] = {"output": None, "split": "test", "format": "tokens",
                             "overwrite": "false"}  # fmt: skip
 
@@ -74,7 +77,8 @@ def main(arguments: list[str]) -> None:
     if own["output"] in (None, "null"):
         raise InputError("output=<file> is missing; --help lists the keys")
     output = Path(expanduser(own["output"]))
-    if output.exists() and not is_true("overwrite", own["overwrite"]):
+    overwrite = is_true("overwrite", own["overwrite"])
+    if output.exists() and not overwrite:
         raise InputError(f"output={output}: exists; choose another or set overwrite=true")
     module = _data_module(overrides)
     examples = module.examples(own["split"])
@@ -117,7 +121,8 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 def _data_module(overrides: list[str]) -> DataToTextModule:
     try:
-        config = composed("train", overrides)
+        # Of the others, output_dir has a value only where Hydra runs a job.
+        config = OmegaConf.masked_copy(composed("train", overrides), NEEDED)
         expand_homes(config)
         import_from(Path(config.paths.user_dir).absolute())
         tokenizer = load_tokenizer(config.model.tokenizer)
@@ -129,6 +134,7 @@ def _data_module(overrides: list[str]) -> DataToTextModule:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s", level=logging.INFO)  # what a reader leaves out
     speak_plainly()
     with one_line_errors():
         main(sys.argv[1:])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import parse_json_line
+from lora_lightning.files import lines_of, parse_json, parse_json_line, read_text
 
 Kind = TypeVar("Kind")
 Rows = TypeVar("Rows", bound=list)
@@ -31,6 +31,22 @@ def parse_json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[str, Any
             continue
         place = f"{name}:{number}"
         yield place, parse_json_line(line, place)
+
+
+def read_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield (place, value) of each JSON record of a file, plain or `.gz`.
+
+    A file that begins with `[` is one JSON list of records, any other has a record a line.
+
+    Raises:
+        InputError: the file is missing, is not UTF-8, or is no JSON; the message names the line.
+    """
+    text = read_text(path)
+    if not text.lstrip().startswith("["):
+        yield from parse_json_lines(lines_of(text, path), str(path))
+        return
+    for number, record in enumerate(parse_json(text, path), start=1):
+        yield f"{path}: entry {number}", record
 
 
 def present(record: Any, key: str, place: str) -> Any:
@@ -68,16 +84,31 @@ def expect(value: Any, kind: type[Kind], place: str) -> Kind:
     return value
 
 
-def context_of(record: Any, place: str) -> str | tuple[int, ...]:
-    """Return a record's `context`, a text or token ids.
+def context_of(record: Any, place: str, key: str = "context") -> str | tuple[int, ...]:
+    """Return a record's context, a text or token ids.
 
     Raises:
         InputError: it is missing, of another kind, or has no token id.
     """
-    context = text_or_ids(record, "context", place)
+    context = text_or_ids(record, key, place)
     if context == ():
-        raise InputError(f"{place}: 'context' has no token id; it needs its end token at least")
+        raise InputError(f"{place}: {key!r} has no token id; it needs its end token at least")
     return context
+
+
+def texts_or_ids(record: Any, key: str, place: str) -> list[str | tuple[int, ...]]:
+    """Return each of the texts in `record[key]`, which may be one text or a list of them.
+
+    A text may be given by its token ids; so a list of numbers is one text.
+
+    Raises:
+        InputError: it is missing or of another kind.
+    """
+    value = present(record, key, place)
+    if isinstance(value, list) and value and isinstance(value[0], str | list):
+        numbered = {f"{key}[{number}]": item for number, item in enumerate(value)}
+        return [text_or_ids(numbered, name, place) for name in numbered]
+    return [text_or_ids(record, key, place)]
 
 
 def text_or_ids(record: Any, key: str, place: str) -> str | tuple[int, ...]:

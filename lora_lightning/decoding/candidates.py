@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_lightning.decoding.settings import Sampling
+from lora_lightning.gpt2.precision import in_double
 
 BLOCK = 64  # tokens of the vocabulary whose maximum is looked at first
 
@@ -73,12 +74,12 @@ def draw(logits: Tensor, uniform: Tensor, sampling: Sampling) -> Tensor:
     elif sampling.top_p < 1:
         logits, tokens = logits.sort(dim=-1, descending=True)
     # In double precision the sum over a vocabulary keeps the order of its smallest parts.
-    probabilities = (logits / sampling.temperature).softmax(-1).double()
+    probabilities = in_double((logits / sampling.temperature).softmax(-1))
     if sampling.top_p < 1:
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities.masked_fill(before >= sampling.top_p, 0)
     sums = probabilities.cumsum(-1)
-    goal = uniform.double().unsqueeze(-1) * sums[..., -1:]
+    goal = in_double(uniform).unsqueeze(-1) * sums[..., -1:]
     places = torch.searchsorted(sums, goal, right=True).clamp(max=sums.shape[-1] - 1)
     return (places if tokens is None else tokens.gather(-1, places)).squeeze(-1)
 

@@ -32,7 +32,7 @@ class CapturedStep:
     def run(self, count: int) -> BeamState:
         """Run some steps; the returned state changes with the next call."""
         for _ in range(count):
-            if self.state.scores.device.type == "cpu":
+            if self.state.scores.device.type != "cuda":
                 self._once()
             elif self._steps < WARM_UP:
                 self._warm_up()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.gpt2.precision import in_double
 
 
 class Finished(NamedTuple):
@@ -67,7 +68,7 @@ def no_hypotheses(batch: int, settings: BeamSettings) -> Finished:
 def score(log_probability: Tensor, length: Tensor, settings: BeamSettings) -> Tensor:
     """Return log_probability / length^length_penalty; (batch, beam) and (batch,)."""
     # The power in double precision, as the reference's, before it meets a fp32 sum.
-    return log_probability / length.double().pow(settings.length_penalty).float().unsqueeze(1)
+    return log_probability / in_double(length).pow(settings.length_penalty).float().unsqueeze(1)
 
 
 def keep_best(finished: Finished, added: Finished) -> Finished:

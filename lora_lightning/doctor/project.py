@@ -20,16 +20,18 @@ PLUGINS = {
 
 def sample_data() -> Finding:
     """Read the bundled samples as the commands do."""
-    from lora_lightning.data.sets.dart import DARTDataModule
-    from lora_lightning.data.sets.e2e import E2EDataModule
-    from lora_lightning.data.sets.webnlg import WebNLGDataModule
+    from lora_lightning.data.sets import dart, e2e, webnlg
 
-    modules = {"e2e": E2EDataModule, "webnlg": WebNLGDataModule, "dart": DARTDataModule}
+    sets = {
+        "e2e": (e2e.FILES, e2e.read_e2e),
+        "webnlg": (webnlg.FILES, webnlg.read_webnlg),
+        "dart": (dart.FILES, dart.read_dart),
+    }
     counts = []
     try:
-        for name, module in modules.items():
-            files = [SAMPLE / FOLDERS[name] / file.name for file in module.files.values()]
-            counts.append(f"{name} {sum(len(module.read(file)) for file in files)}")
+        for name, (raw, read) in sets.items():
+            files = [SAMPLE / FOLDERS[name] / file.name for file in raw.values()]
+            counts.append(f"{name} {sum(len(read(file)) for file in files)}")
     except InputError as error:
         return Finding("error", "sample data", str(error), "git checkout data/sample")
     return Finding("ok", "sample data", f"rows read: {', '.join(counts)}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text, read_json, read_lines
+from lora_lightning.files import atomic_text, has_byte_order_mark, read_json, read_lines
 
 
 def write_lines(path: Path, texts: Sequence[str]) -> None:
@@ -101,6 +101,16 @@ def read_reference_files(paths: Sequence[Path]) -> list[list[str]]:
                 "line i of every reference file belongs to hypothesis i"
             )
     return [list(group) for group in zip(*columns, strict=True)]
+
+
+def mark_notes(paths: Sequence[Path]) -> list[str]:
+    """Say of each file that begins with a byte order mark that its scorer would have kept it."""
+    return [
+        f"{path} begins with a byte order mark; it was left out, where the official scorer takes "
+        "it for a part of the first word"
+        for path in paths
+        if has_byte_order_mark(path)
+    ]
 
 
 def read_seen_lines(path: Path, lines: int) -> set[int]:

@@ -1,11 +1,13 @@
 """Which rows make one scored group, and which prediction belongs to it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.text import cut_text
+
+LONGEST_SHOWN = 80
 
 
 class Row(Protocol):
@@ -61,38 +63,69 @@ def group_rows(rows: Sequence[Row]) -> list[Group]:
     ]
 
 
-def match_predictions(groups: Sequence[Group], predictions: Iterable[tuple[int, str]]) -> list[str]:
-    """Return the one prediction of each group, matched by id, never by position.
+@dataclass(frozen=True)
+class Prediction:
+    """The text that was generated for one context.
+
+    Attributes:
+        id: number of one of the context's rows in the data that it was made from, or a given id.
+        context: as it was decoded.
+        text: what was generated.
+    """
+
+    id: int | str
+    context: str
+    text: str
+
+
+def match_predictions(groups: Sequence[Group], predictions: Sequence[Prediction]) -> list[str]:
+    """Return the text of each group: the one that was generated for its context.
+
+    Ids cannot tell: the rows may stand in another order than those that were decoded. One that is
+    no row at all belongs to other data.
 
     Args:
-        groups: the groups to score.
-        predictions: (id, text), one for each group; the id is any row number of the group.
+        groups: the groups to score; their contexts differ.
+        predictions: one for each group.
 
     Raises:
-        InputError: an id is unknown, two predictions belong to one group, or a group has none.
+        InputError: a prediction has no group, two predictions belong to one group, or a group has
+            none; the message names the first difference.
     """
-    positions = _group_of_row(groups)
-    found: dict[int, tuple[int, str]] = {}
-    for row_id, text in predictions:
-        position = positions.get(row_id)
-        if position is None:
+    by_context = {group.context: i for i, group in enumerate(groups)}
+    context_of: dict[int | str, str] = {
+        row_id: group.context for group in groups for row_id in group.row_ids
+    }
+    found: dict[int, Prediction] = {}
+    for prediction in predictions:
+        position = by_context.get(prediction.context)
+        if position is None or prediction.id not in context_of:
             raise InputError(
-                f"prediction id {row_id!r} is no row of the data; "
-                "score the predictions with the data, split and limit they were made from"
+                f"{_difference(prediction, context_of)}; score the predictions with the data, "
+                "split and limit they were made from"
             )
         if position in found:
-            other = found[position][0]
-            twice = f"id {row_id} twice" if other == row_id else f"ids {other} and {row_id}"
+            other = found[position].id
+            same = other == prediction.id
+            twice = f"id {other} twice" if same else f"ids {other} and {prediction.id}"
             raise InputError(f"two predictions for one context ({twice}); keep one of them")
-        found[position] = (row_id, text)
+        found[position] = prediction
     missing = [group.row_ids[0] for i, group in enumerate(groups) if i not in found]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(groups)} contexts have no prediction, the first with id "
             f"{missing[0]}; finish the predictions, or score fewer with data.limit_test"
         )
-    return [found[position][1] for position in range(len(groups))]
+    return [found[position].text for position in range(len(groups))]
 
 
-def _group_of_row(groups: Sequence[Group]) -> Mapping[int, int]:
-    return {row_id: i for i, group in enumerate(groups) for row_id in group.row_ids}
+def _difference(prediction: Prediction, context_of: Mapping[int | str, str]) -> str:
+    """Return how a prediction differs from the row of the data that it names."""
+    if prediction.id not in context_of:
+        return f"prediction id {prediction.id!r} is no row of the data"
+    found, expected = (_shown(c) for c in (prediction.context, context_of[prediction.id]))
+    return f"prediction id {prediction.id} is for the context {found}, but that row has {expected}"
+
+
+def _shown(context: str) -> str:
+    return repr(context if len(context) <= LONGEST_SHOWN else context[:LONGEST_SHOWN] + "…")

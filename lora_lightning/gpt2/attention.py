@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lora_lightning.gpt2.gpu_attention import gpu_attention, has_gpu_kernels
 from lora_lightning.gpt2.rows import RowLayout
 
 
@@ -27,9 +28,7 @@ def packed_attention(fused: Tensor, layout: RowLayout, heads: int, scale: float)
     Returns:
         (tokens, width), in the dtype of `fused`.
     """
-    if fused.is_cuda:
-        from lora_lightning.gpt2.gpu_attention import gpu_attention
-
+    if has_gpu_kernels(fused.device):
         return gpu_attention(fused, layout, heads, scale)
     precise = fused.float() if fused.dtype.itemsize < 4 else fused
     attended: Tensor = _RowByRow.apply(precise, layout.lengths, heads, scale)

@@ -2,36 +2,47 @@
 
 import inspect
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lora_lightning.gpt2.rows import RowLayout
+from lora_lightning.gpt2.rows import RowLayout
 
 HALF = (torch.float16, torch.bfloat16)
+# Compute capabilities, (major, minor).
+FLASH = (8, 0)  # Ampere: the oldest with flash attention, and with bfloat16 in hardware
+COMPILED = (7, 0)  # Volta: the oldest that torch.compile makes kernels for
 
 
-def gpu_attention(fused: Tensor, layout: "RowLayout", heads: int, scale: float) -> Tensor:
+def gpu_attention(fused: Tensor, layout: RowLayout, heads: int, scale: float) -> Tensor:
     """Attend as `packed_attention` describes, without asking the GPU for anything.
 
     The variable-length flash kernel takes half precision only; float32 goes through flex
-    attention, as does everything where torch has no such kernel.
+    attention, as does everything where torch or the GPU has no such kernel.
     """
+    is_recent = torch.cuda.get_device_capability(fused.device) >= FLASH
+    kernel = _variable_length_kernel() if is_recent and fused.dtype in HALF else None
+    dtype = fused.dtype
+    if dtype == torch.bfloat16 and not is_recent:
+        fused = fused.float()
     query, key, value = fused.unflatten(1, (3, heads, -1)).unbind(1)  # (tokens, heads, head width)
-    kernel = _variable_length_kernel()
-    if kernel is not None and fused.dtype in HALF:
+    if kernel is not None:
         ends, longest = layout.boundaries, max(layout.lengths)
         attended = kernel(
             query, key, value, ends, ends, longest, longest, scale=scale, window_size=(-1, 0)
         )  # a window without an end to the left and with nothing to the right is causal
         return attended.flatten(1)
-    return flex_attention(query, key, value, layout, scale, _compiled_flex_attention())
+    return flex_attention(query, key, value, layout, scale, _compiled_flex_attention()).to(dtype)
+
+
+def has_gpu_kernels(device: torch.device) -> bool:
+    """Whether `gpu_attention` runs there: on a GPU that torch.compile makes kernels for."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= COMPILED
 
 
 def flex_attention(
-    query: Tensor, key: Tensor, value: Tensor, layout: "RowLayout", scale: float, kernel: Any
+    query: Tensor, key: Tensor, value: Tensor, layout: RowLayout, scale: float, kernel: Any
 ) -> Tensor:
     """Attend by a block-sparse mask: same row, not later.
 

@@ -24,6 +24,11 @@ def has_matrix_units() -> bool:
     return torch.cpu._is_amx_tile_supported()  # an older torch
 
 
+def in_double(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64, in float32 on Apple's GPUs, which have nothing wider."""
+    return tensor.float() if tensor.device.type == "mps" else tensor.double()
+
+
 def mixed_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     """Apply a layer norm in the dtype of `x`, whatever its own tensors have."""
     weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)

@@ -133,6 +133,20 @@ def require_same_tensors(
             )
 
 
+def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Check that what was read from `path` holds numbers alone.
+
+    Raises:
+        InputError: naming the first tensor that holds NaN or an infinity.
+    """
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{path}: tensor {name} holds NaN or infinity; take a checkpoint from before its "
+                "training failed"
+            )
+
+
 def _is_named_tensors(content: object) -> bool:
     return (
         isinstance(content, Mapping)

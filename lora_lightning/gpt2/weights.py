@@ -5,6 +5,7 @@ The reference puts `module.` before every name, its files for the scripts often 
 parameter, and its tied output projection as `lm_head.decoder.weight`.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,9 +34,15 @@ def read_named_tensors(path: Path, model: PreTrainedModel) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in named.items() if not _is_causal_mask(name, tensor)}
 
 
+def unwrapped_name(name: str) -> str:
+    """Return a tensor's name without the parts that DDP, FSDP and torch.compile put into it."""
+    return re.sub(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.", "",
+                  name).removeprefix("module.")  # fmt: skip
+
+
 def model_name(name: str, model: PreTrainedModel) -> str:
     """Return the model's name for a tensor that a file may name with or without the prefixes."""
-    name = name.removeprefix("module.").replace("lm_head.decoder.", "lm_head.")
+    name = unwrapped_name(name).replace("lm_head.decoder.", "lm_head.")
     prefix = model.base_model_prefix
     top = {child for child, _ in model.named_children()}
     return name if name.partition(".")[0] in top else f"{prefix}.{name}"

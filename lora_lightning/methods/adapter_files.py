@@ -3,6 +3,7 @@
 | what                                             | read | written by       |
 |--------------------------------------------------|------|------------------|
 | folder in PEFT's layout, ours or from elsewhere  | yes  | `save_adapter`   |
+| name of such a folder on the Hugging Face hub    | yes  |                  |
 | the reference's `.pt`, adapter or whole model    | yes  | `export_loralib` |
 | safetensors with the reference's tensor names    | yes  |                  |
 | Hugging Face folder of a fully trained model     | yes  | `save_adapter`   |
@@ -17,7 +18,8 @@ from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_folder
-from lora_lightning.gpt2.tensor_file import copy_tensors, require_same_tensors
+from lora_lightning.gpt2.hub import adapter_folder, adapter_name, is_same_base
+from lora_lightning.gpt2.tensor_file import copy_tensors, require_finite, require_same_tensors
 from lora_lightning.methods.base import adapter_tensors, base_tensors
 from lora_lightning.methods.biases import Bias, trained_biases
 from lora_lightning.methods.dora import DoRALayer
@@ -26,6 +28,9 @@ from lora_lightning.methods.formats.weights import Weights, read_weights
 from lora_lightning.methods.inject import adapters_merged, lora_layers
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.method import Method
+
+OF_A_RUN = "adapter"  # in the folder of a training run
+FILES_OF_A_FOLDER = (peft.TENSORS, peft.OLD_TENSORS, peft.CONFIG, peft.OWN)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ def load_adapter(model: PreTrainedModel, method: Method, path: Path | str) -> Lo
         holds_base = not isinstance(method, LoRA) or not weights.base.keys() <= biases.keys()
         require_same_tensors(adapter, weights.adapter, path)
         require_same_tensors(base if holds_base else biases, weights.base, path)
+        require_finite(weights.adapter | weights.base, path)
         copy_tensors(adapter, weights.adapter)
         copy_tensors(base, weights.base)
     if holds_base:
@@ -109,6 +115,11 @@ def export_loralib(model: PreTrainedModel, path: Path | str, bias: Bias = "none"
         raise InputError(
             f"{path}: format=loralib has no place for DoRA's magnitudes; use format=peft or merged"
         )
+    if len({(layer.rank, layer.alpha) for layer in layers}) > 1:
+        raise InputError(
+            f"{path}: format=loralib has one rank and one alpha for all layers; use format=peft or "
+            "merged"
+        )
     loralib.write_loralib(Path(path), model, bias)
 
 
@@ -128,7 +139,7 @@ def describe_adapter(path: Path | str) -> dict[str, Any] | None:
     Raises:
         InputError: there is no such adapter, or it cannot be read.
     """
-    path = _located(Path(path))
+    path = locate_adapter(path)
     if peft.is_peft_folder(path):
         settings = peft.describe_peft(path)
         return {key: settings[key] for key in settings if key != "method"}
@@ -144,8 +155,23 @@ def adapter_method(path: Path | str) -> str | None:
     Raises:
         InputError: there is no such adapter, or it cannot be read.
     """
-    path = _located(Path(path))
+    path = locate_adapter(path)
     return peft.describe_peft(path)["method"] if peft.is_peft_folder(path) else None
+
+
+def other_base(path: Path | str, base: str) -> str | None:
+    """Return the base that an adapter names where that is another one than `base`.
+
+    Args:
+        path: of the adapter.
+        base: path or hub name of the base that it is loaded into.
+
+    Raises:
+        InputError: there is no such adapter, or it cannot be read.
+    """
+    path = locate_adapter(path)
+    named = peft.named_base(path) if peft.is_peft_folder(path) else None
+    return None if named is None or is_same_base(named, base) else named
 
 
 def is_whole_model(path: Path | str) -> bool:
@@ -154,14 +180,14 @@ def is_whole_model(path: Path | str) -> bool:
     Raises:
         InputError: there is no such adapter, or it cannot be read.
     """
-    path = _located(Path(path))
+    path = locate_adapter(path)
     if path.is_dir():
         return not peft.is_peft_folder(path)
     return loralib.has_base(path)
 
 
 def _read(model: PreTrainedModel, method: Method, path: Path) -> Weights:
-    path = _located(path)
+    path = locate_adapter(path)
     if peft.is_peft_folder(path):
         if not isinstance(method, LoRA):
             choice = peft.describe_peft(path)["method"]
@@ -176,15 +202,34 @@ def _read(model: PreTrainedModel, method: Method, path: Path) -> Weights:
     return read_weights(path, model)
 
 
-def _located(path: Path) -> Path:
-    """Return the file or folder that holds an adapter, the folder where a file of it is given."""
-    if path.name == peft.TENSORS and peft.is_peft_folder(path.parent):
+def locate_adapter(path: Path | str) -> Path:
+    """Return the file or folder that holds an adapter.
+
+    Args:
+        path: that, a file of a PEFT folder, the folder of a training run, for the adapter after its
+            last update, or the name of an adapter on the hub.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path).expanduser()
+    if path.name in FILES_OF_A_FOLDER and peft.is_peft_folder(path.parent):
         return path.parent
+    if not path.exists() and (name := adapter_name(path)) is not None:
+        return adapter_folder(name)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give an adapter")
-    if path.is_dir() and not (peft.is_peft_folder(path) or whole_model.is_model_folder(path)):
-        raise InputError(
-            f"{path}: holds no adapter, neither {peft.CONFIG} nor {whole_model.CONFIG} and "
-            f"{whole_model.TENSORS}"
-        )
-    return path
+    if not path.is_dir() or _is_adapter_folder(path):
+        return path
+    if _is_adapter_folder(path / OF_A_RUN):
+        return path / OF_A_RUN
+    within = sorted(file.parent.name for file in path.glob(f"*/{peft.CONFIG}"))
+    beside = f"; there is one in each of {', '.join(within)}: give one of these" if within else ""
+    raise InputError(
+        f"{path}: holds no adapter, neither {peft.CONFIG} nor {whole_model.CONFIG} and "
+        f"{whole_model.TENSORS}{beside}"
+    )
+
+
+def _is_adapter_folder(path: Path) -> bool:
+    return peft.is_peft_folder(path) or whole_model.is_model_folder(path)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from lora_lightning.errors import InputError
+from lora_lightning.methods.exceptions import Exceptions, RankAndAlpha, settings_of
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.targets import find_targets
 
@@ -17,6 +18,7 @@ def inject_lora(
     dropout: float,
     targets: Sequence[str],
     layer_type: type[LoRALayer] = LoRALayer,
+    exceptions: Exceptions = (),
 ) -> None:
     """Freeze `model` and put a trainable `layer_type` around each projection that is a target.
 
@@ -27,22 +29,29 @@ def inject_lora(
         dropout: dropout probability of the updates' input.
         targets: see `find_targets`.
         layer_type: which kind of LoRA.
+        exceptions: projections of another rank or alpha.
 
     Raises:
-        InputError: a target fits nothing, overlaps another or is tied, or the rank is larger than
+        InputError: a target fits nothing, overlaps another or is tied, or a rank is larger than
             a projection.
     """
     adaptations = find_targets(model, targets)
+    settings = settings_of(adaptations, RankAndAlpha(rank, alpha), exceptions)
     for name, adaptation in adaptations.items():
-        if rank > adaptation.largest_rank:
+        if (own := settings[name].rank) > adaptation.largest_rank:
+            key = "method.rank=" if own == rank else "method.exceptions: rank "
             raise InputError(
-                f"method.rank={rank} is larger than {name} allows; "
+                f"{key}{own} is larger than {name} allows; "
                 f"choose from 1 to {adaptation.largest_rank}"
             )
     model.requires_grad_(False)
     for name, adaptation in adaptations.items():
         layer = layer_type(
-            adaptation.projection, rank, alpha, dropout, adaptation.slices, adaptation.num_slices
+            adaptation.projection,
+            *settings[name],
+            dropout,
+            adaptation.slices,
+            adaptation.num_slices,
         )
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)

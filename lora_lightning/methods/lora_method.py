@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from lora_lightning.methods.biases import Bias, trained_biases
+from lora_lightning.methods.exceptions import Exceptions, check_exceptions
 from lora_lightning.methods.inject import inject_lora, lora_layers
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.method import ParameterRow, tensor_rows
@@ -26,6 +27,7 @@ class LoRA:
         targets: `q`, `k`, `v` (slices of `c_attn`) and names, or last parts of names, of any
             `Linear` or `Conv1D`.
         bias: which biases are trained too: `none`, `lora_only` (of adapted projections) or `all`.
+        exceptions: targets of another rank or alpha, see `exceptions.py`.
 
     Raises:
         InputError: a value is out of its range; it names the `method.` key.
@@ -39,6 +41,10 @@ class LoRA:
     dropout: Probability
     targets: Texts
     bias: Bias = "none"
+    exceptions: Exceptions = ()
+
+    def __post_init__(self) -> None:
+        check_exceptions(self.exceptions)
 
     def apply(self, model: nn.Module) -> None:
         """Freeze `model` and put adapted layers around its targets.
@@ -47,20 +53,30 @@ class LoRA:
             InputError: a target cannot be adapted, or the rank is too large; the model is left
                 as it was.
         """
-        inject_lora(model, self.rank, self.alpha, self.dropout, self.targets, self.layer_type)
+        inject_lora(
+            model,
+            self.rank,
+            self.alpha,
+            self.dropout,
+            self.targets,
+            self.layer_type,
+            self.exceptions,
+        )
         for tensor in trained_biases(model, self.bias).values():
             tensor.requires_grad_(True)
 
-    def stacked_alpha(self, count: int) -> float:
-        """Return the alpha that scales one update of rank count · rank as ours are scaled."""
-        return count * self.alpha
+    @staticmethod
+    def stacked_alpha(count: int, alpha: float) -> float:
+        """Return the alpha that scales one update of rank count · rank as `alpha` does ours."""
+        return count * alpha
 
     def parameter_table(self, model: nn.Module) -> list[ParameterRow]:
         """Return one row for each kind of adapted projection, with the formula of its count."""
-        kinds: dict[tuple[str, int, int], list[LoRALayer]] = defaultdict(list)
+        kinds: dict[tuple[str, int, int, int], list[LoRALayer]] = defaultdict(list)
         for name, layer in lora_layers(model).items():
-            kinds[name_pattern(name), layer.in_features, layer.slice_features].append(layer)
-        rows = [self._row(kind, layers) for (kind, _, _), layers in kinds.items()]
+            shape = layer.in_features, layer.slice_features, layer.rank
+            kinds[name_pattern(name), *shape].append(layer)
+        rows = [self._row(kind, layers) for (kind, *_), layers in kinds.items()]
         return rows + tensor_rows(trained_biases(model, self.bias).items())
 
     def slice_formula(self, layer: LoRALayer) -> str:

@@ -34,6 +34,7 @@ class RSLoRA(LoRA):
     choice = "rslora"
     layer_type = RSLoRALayer
 
-    def stacked_alpha(self, count: int) -> float:
+    @staticmethod
+    def stacked_alpha(count: int, alpha: float) -> float:
         """Return √count · alpha: alpha / √rank stays where the rank is count times as large."""
-        return math.sqrt(count) * self.alpha
+        return math.sqrt(count) * alpha

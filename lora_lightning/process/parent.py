@@ -87,10 +87,15 @@ def watch(process_id: int) -> None:
 
 
 def is_running(process_id: int) -> bool:
-    """Whether there is a process of this id that has not ended; one to be waited for has."""
+    """Whether there is a process of this id that has not ended; one to be waited for has.
+
+    Not by `os.kill(process_id, 0)`, which ends the process on Windows.
+    """
     import psutil
 
     try:
         return bool(psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:  # another user's, where the system does not tell how it is
+        return True

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.overrides import FILE_KEYS, flat_values, with_absolute_paths
 from lora_lightning.config.stored import check_choice, check_classes, without_resolvers
 from lora_lightning.config.trust import SWITCH, Trust, switch_for, trust_of, trusted_no_longer
 from lora_lightning.errors import InputError
@@ -107,13 +107,31 @@ class RunFolder:
 
     @property
     def resolved_config(self) -> DictConfig:
-        """The run's config as it was used."""
+        """The run's config as it was used, paths of files absolute."""
         config = read_resolved(self.path)
-        return without_resolvers(config, config, self.path / RESOLVED)
+        plain = without_resolvers(config, config, self.path / RESOLVED)
+        return with_absolute_paths(plain, self.started_in)
+
+    def with_base(self, base: str | None) -> DictConfig:
+        """Return the config as it was used, with a base that has moved since, if any.
+
+        Args:
+            base: path or hub name of it; a tokenizer that came with it comes with this one.
+        """
+        config = self.resolved_config
+        if base is not None:
+            if config.model.tokenizer == config.model.path:
+                config.model.tokenizer = base
+            config.model.path = base
+        return config
 
     def values(self) -> dict[str, Any]:
         """Return the config by dotted key, interpolations alive, paths of files absolute."""
-        return flat_values(self.config, self.started_in)
+        used = flat_values(self.resolved_config, self.started_in)
+        values = flat_values(self.config, self.started_in)
+        # Only the run itself could tell a name on the hub from a folder that has gone since.
+        plain = [key for key in FILE_KEYS if key in values and "${" not in str(values[key])]
+        return values | {key: used[key] for key in plain if key in used}
 
     @property
     def choices(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.overrides import quote
+from lora_lightning.config.trainer import processes
 from lora_lightning.errors import InputError
 from lora_lightning.process import LAUNCH_TIME, REPOSITORY, slurm_tasks
 from lora_lightning.process.children import run_child
@@ -35,7 +36,8 @@ def needs_isolation(config: DictConfig) -> bool:
     if HydraConfig.get().mode != RunMode.MULTIRUN or config.trainer.strategy != "ddp":
         return False
     tasks, trainer = slurm_tasks(), config.trainer
-    if tasks > 1 and trainer.devices != "auto" and tasks != trainer.num_nodes * trainer.devices:
+    own = processes(trainer.devices)
+    if tasks > 1 and own is not None and tasks != trainer.num_nodes * own:
         raise InputError(
             f"SLURM started {tasks} tasks for trainer.num_nodes={trainer.num_nodes} times "
             f"trainer.devices={trainer.devices}; set hydra.launcher.nodes to the former and "

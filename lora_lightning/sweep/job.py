@@ -6,6 +6,7 @@ every launcher and sweeper.
 
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -186,7 +187,7 @@ def last_error(folder: Path) -> str | None:
     """Return the last line of the traceback that a job left, None where it left none."""
     path = folder / ERROR
     lines = path.read_text("utf-8", "replace").strip().splitlines() if path.is_file() else []
-    return lines[-1].removeprefix("lora_lightning.errors.InputError: ") if lines else None
+    return re.sub(r"^lora_lightning\.[\w.]+: ", "", lines[-1]) if lines else None
 
 
 def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:

@@ -6,7 +6,6 @@ it is right whoever looks, whenever.
 
 import os
 import socket
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from os.path import expanduser
 from pathlib import Path
@@ -25,6 +24,7 @@ from lora_lightning.files import (
     require_within,
     write_json,
 )
+from lora_lightning.process.parent import is_running
 
 PLAN = "sweep.json"
 JOB = "job.json"
@@ -184,14 +184,8 @@ def write_job(folder: Path, job: Job) -> None:
 
 
 def _is_dead(job: Job) -> bool:
-    if job.host != socket.gethostname():
-        return False  # nobody can tell from here
-    with suppress(PermissionError):  # alive, and another user's
-        try:
-            os.kill(job.process, 0)
-        except ProcessLookupError:
-            return True
-    return False
+    # Of another machine's processes nobody can tell from here.
+    return job.host == socket.gethostname() and not is_running(job.process)
 
 
 def _numeric(name: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ A score that is computed later, by `evaluate.py run=<job's folder>`, therefore j
 """
 
 import csv
+import math
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -81,7 +82,7 @@ def axis_value(overrides: list[str], axis: str) -> str | None:
 def _row(folder: Path, job: Job, plan: Plan) -> Row:
     row: Row = {"job": job.job, "status": job.status}
     row |= {axis: axis_value(job.overrides, axis) for axis in plan.axes}
-    row |= {"objective": job.objective, "seconds": job.seconds, "error": job.error}
+    row |= {"objective": _finite(job.objective), "seconds": job.seconds, "error": job.error}
     row |= {"overrides": " ".join(job.overrides), "folder": str(folder)}
     if job.status == "finished":
         row |= _validation(folder) | _scores(folder)
@@ -97,7 +98,12 @@ def _validation(folder: Path) -> Row:
         return {}
     validations = [row for row in read_metrics(path) if "val/loss" in row]
     last = validations[-1] if validations else {}
-    return {name: value for name, value in last.items() if name.startswith("val/")}
+    return {name: _finite(value) for name, value in last.items() if name.startswith("val/")}
+
+
+def _finite(value: float | None) -> float | None:
+    """Return None for what is no number: it has no place in a mean or a figure."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 _PLAIN = ("bleu", "nist", "meteor", "rouge_l", "cider", "ter")  # of evaluate.py's own sweeps

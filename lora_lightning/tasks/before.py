@@ -7,6 +7,7 @@ from torch import nn
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.errors import InputError
 from lora_lightning.gpt2.flops import measured_peak
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.precision import compute_dtype
@@ -15,6 +16,14 @@ from lora_lightning.training.memory import MemoryEstimate, estimate_memory
 from lora_lightning.training.plan import TrainingPlan
 
 log = logging.getLogger(__name__)
+UNLABELLED = {  # what rows without a label are, and what they change
+    "train": ("training", "nothing is learned from them"),
+    "valid": (
+        "validation",
+        "val/loss counts a batch of them as 0, as the reference does; val/loss_per_token and what "
+        "a sweep compares leave them out",
+    ),
+}
 
 
 def report(
@@ -46,6 +55,24 @@ def report(
         log.info("validation    none: data.valid is null")
     if cut:
         log.info("cut           %d of %d rows, to %d tokens", cut, rows, data.max_length)
+
+
+def report_unlabelled(data: DataToTextModule, split: str) -> None:
+    """Say how many rows of a split have no completion left, and what that means for its numbers.
+
+    Raises:
+        InputError: none has one.
+    """
+    unlabelled, rows = data.unlabelled_rows(split)
+    if not unlabelled:
+        return
+    kind, what = UNLABELLED[split]
+    reason = f"their contexts fill data.max_length={data.max_length}"
+    if unlabelled == rows:
+        raise InputError(
+            f"none of the {rows} {kind} rows has a token of its completion left: {reason}; raise it"
+        )
+    log.warning("unlabelled    %d of %d %s rows, %s: %s", unlabelled, rows, kind, reason, what)
 
 
 def largest_step(

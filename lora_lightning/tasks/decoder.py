@@ -14,6 +14,7 @@ from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.decoding.settings import BeamSettings, DrawingSettings, Sampling, SearchSettings
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.packing import Packing
+from lora_lightning.methods.adapter_files import locate_adapter
 from lora_lightning.methods.inject import merge_adapters
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tasks.model import adapters_of_run, load_bare_base, load_model, tokenizer_of
@@ -43,7 +44,7 @@ class Decoder(NamedTuple):
 def chosen_adapters(config: DictConfig) -> list[Path] | None:
     """Return the adapters to load in order; None where the bare base is to be decoded."""
     if config.adapter is not None:
-        return [Path(config.adapter)]
+        return [locate_adapter(config.adapter)]
     if config.run is not None:
         return adapters_of_run(RunFolder.open(config.run), config.checkpoint)
     log.info("neither run= nor adapter= is given: decoding the bare base %s", config.model.path)
@@ -137,7 +138,8 @@ def _checksums(adapters: list[Path]) -> dict[str, str]:
     """Return the SHA-256 of each weight file of the adapters."""
     files: list[Path] = []
     for path in adapters:
-        files += sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        names = ("*.safetensors", "adapter_model.bin")
+        files += [file for name in names for file in sorted(path.glob(name))] or [path]
     checksums = {}
     for path in files:
         with path.open("rb") as file:

@@ -26,11 +26,11 @@ from lora_lightning.decoding.writer import read_predictions
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.evaluation import Evaluation
 from lora_lightning.evaluation.evaluation import evaluate as score
-from lora_lightning.evaluation.grouping import group_rows, match_predictions
+from lora_lightning.evaluation.grouping import Prediction, group_rows, match_predictions
 from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
-from lora_lightning.files import atomic_text, write_json
+from lora_lightning.files import atomic_text, read_json_object, write_json
 from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.tasks.loggers import label_of, open_loggers
@@ -71,8 +71,9 @@ def evaluate(config: DictConfig) -> None:
         held_by_this_command(folder, writes=not config.dry_run),
         open_loggers(config, folder, "evaluate") as loggers,
     ):
+        notes: list[str] = []
         if config.hypotheses is not None:
-            segments = read_files(config.hypotheses, config.references, scoring.protocol)
+            segments, notes = read_files(config.hypotheses, config.references, scoring.protocol)
         else:
             predictions = predictions_path(config)
             data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
@@ -82,7 +83,7 @@ def evaluate(config: DictConfig) -> None:
             return
         for logger in run_loggers(loggers):
             logger.begin()
-        evaluation = score_into(scoring, segments, folder)
+        evaluation = score_into(scoring, segments, folder, notes)
         for logger in run_loggers(loggers):
             logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
@@ -128,16 +129,20 @@ def build_scoring(config: DictConfig) -> Scoring:
 
 def read_files(
     hypotheses: str, references: str | Sequence[str] | None, protocol: ScoringProtocol
-) -> list[Segment]:
+) -> tuple[list[Segment], list[str]]:
     """Read hypotheses and references from elsewhere.
+
+    Returns:
+        Segments to score, and remarks on how the files were read.
 
     Raises:
         InputError: `references` is missing, or a file is wrong.
     """
     if references is None:
         raise InputError("hypotheses= needs references=: E2E one file, else [reference0,…]")
-    paths = [references] if isinstance(references, str) else list(references)
-    return protocol.read(Path(hypotheses), [Path(path) for path in paths])
+    paths = [Path(p) for p in ([references] if isinstance(references, str) else references)]
+    segments = protocol.read(Path(hypotheses), paths)
+    return segments, protocol.file_notes(Path(hypotheses), paths)
 
 
 def predictions_path(config: DictConfig) -> Path:
@@ -168,14 +173,17 @@ def predictions_path(config: DictConfig) -> Path:
 def segments_of(
     data: DataToTextModule, config: DictConfig, protocol: ScoringProtocol, predictions: Path
 ) -> list[Segment]:
-    """Match predictions with the references of their contexts, by id.
+    """Match predictions with the references of their contexts.
 
     Raises:
-        InputError: the ids of the predictions are not exactly those of the contexts.
+        InputError: the predictions are for another split, or for other contexts.
     """
+    require_split(predictions, config.split)
     records = read_predictions(predictions)
     groups = group_rows(text_rows(data.examples(config.split), config.model))  # type: ignore[arg-type]
-    texts = match_predictions(groups, [(record["id"], record["text"]) for record in records])
+    texts = match_predictions(
+        groups, [Prediction(record["id"], record["context"], record["text"]) for record in records]
+    )
     return protocol.prepare(
         [
             Segment(
@@ -188,6 +196,28 @@ def segments_of(
             for text, group in zip(texts, groups, strict=True)
         ]
     )
+
+
+def require_split(predictions: Path, split: str) -> None:
+    """Check that the manifest beside predictions, where there is one, says that they are a split's.
+
+    Raises:
+        InputError: they are another split's, or were made from `inputs=`; or the manifest is none.
+    """
+    path = predictions.with_name("manifest.json")
+    if not path.is_file():
+        return
+    settings = read_json_object(path).get("settings")
+    made_for = settings.get("split", split) if isinstance(settings, dict) else split
+    if made_for is None:
+        raise InputError(
+            f"{predictions}: made from inputs=, which have no references; score what "
+            f"generate.py decodes with split={split}"
+        )
+    if made_for != split:
+        raise InputError(
+            f"{predictions}: made for split={made_for}, not for split={split}; give the former"
+        )
 
 
 def text_rows(examples: list[Example], model: DictConfig) -> list[Example]:
@@ -205,8 +235,17 @@ def text_rows(examples: list[Example], model: DictConfig) -> list[Example]:
     ]
 
 
-def score_into(scoring: Scoring, segments: list[Segment], folder: Path) -> Evaluation:
-    """Score segments, write everything into `folder`, and print the table."""
+def score_into(
+    scoring: Scoring, segments: list[Segment], folder: Path, notes: Sequence[str] = ()
+) -> Evaluation:
+    """Score segments, write everything into `folder`, and print the table.
+
+    Args:
+        scoring: how.
+        segments: what.
+        folder: of the results.
+        notes: remarks on where the segments come from.
+    """
     protocol = scoring.protocol
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
@@ -221,7 +260,7 @@ def score_into(scoring: Scoring, segments: list[Segment], folder: Path) -> Evalu
         evaluation = score(protocol, segments, show, scoring.java)
     is_published_set = scoring.is_published_set
     differences = protocol.test_set_notes(evaluation.counts) if is_published_set else []
-    evaluation.notes += differences
+    evaluation.notes += [*notes, *differences]
     remove_results(folder, SCORES)
     protocol.write(segments, folder)
     with atomic_text(folder / "sentences.jsonl") as file:

@@ -68,7 +68,8 @@ def generate(config: DictConfig) -> None:
             return
         for logger in run_loggers(loggers):
             logger.begin()
-        decode(decoder, contexts, checksums, config.split, folder, trainer)
+        split = config.split if config.inputs is None else None
+        decode(decoder, contexts, checksums, split, folder, trainer)
         for logger in run_loggers(loggers):
             logger.log_predictions(folder, label_of(config), config.checkpoint)
     if trainer.is_global_zero and config.inputs is None:
@@ -100,7 +101,9 @@ def decode_run(
 def contexts_of(config: DictConfig, tokenizer: Tokenizer) -> tuple[list[Context], dict[str, str]]:
     """Return the distinct contexts to decode, and the checksums of the files they come from."""
     if config.inputs is not None:
-        inputs = [(given.id, given.context) for given in read_inputs(config.inputs)]
+        fields = config.data.get("fields", {})  # of own data, whose contexts these may be
+        names = {part: fields[part] for part in ("context", "id") if part in fields}
+        inputs = [(given.id, given.context) for given in read_inputs(config.inputs, **names)]
         return encode_contexts(inputs, tokenizer), {}
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
     return data.contexts(config.split), data.checksums(config.split)
@@ -110,7 +113,7 @@ def decode(
     decoder: Decoder,
     contexts: list[Context],
     checksums: dict[str, str],
-    split: str,
+    split: str | None,
     folder: Path,
     trainer: pl.Trainer,
 ) -> None:
@@ -122,7 +125,8 @@ def decode(
         decoder: the model and how it decodes.
         contexts: what to decode.
         checksums: of the files that they come from.
-        split: name of what they are, for the manifest.
+        split: whose contexts they are, for the manifest; None: of no split, so they have no
+            references.
         folder: where the predictions go.
         trainer: whose ranks decode.
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lora_lightning.config.build import build, build_each
 from lora_lightning.config.label import label_of_folder
+from lora_lightning.config.resolvers import inputs_label
 from lora_lightning.errors import InputError
 from lora_lightning.files import folder_name
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
@@ -128,7 +129,7 @@ def continued_id(config: DictConfig, folder: Path, task: str) -> str | None:
 def label_of(config: DictConfig) -> str:
     """Return what tells this job's predictions and scores from others of the same run."""
     if config.get("inputs") is not None:
-        return folder_name(Path(config.inputs).stem) or "inputs"
+        return inputs_label(config.inputs)
     name = label_of_folder(config.name) if config.get("run") else ""
     return f"{config.split}_{name}" if name else str(config.split)
 

@@ -9,8 +9,9 @@ from transformers import GPT2LMHeadModel
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.gpt2.load import check_vocabulary, load_base
-from lora_lightning.methods.adapter_files import is_whole_model, load_adapter
+from lora_lightning.methods.adapter_files import is_whole_model, load_adapter, other_base
 from lora_lightning.methods.method import Method
+from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ def load_model(
     loaded = load_bare_base(model, tokenizer)
     method.apply(loaded)
     for path in adapters:
+        if (named := other_base(path, model.path)) is not None and process_rank() == 0:
+            log.warning("%s: names the base %s, but model.path=%s", path, named, model.path)
         log.info("%s: %s", path, load_adapter(loaded, method, path))
     return loaded
 
@@ -67,5 +70,6 @@ def adapters_of_run(run: RunFolder, checkpoint: str) -> list[Path]:
         InputError: the run wrote no such adapter.
     """
     start = run.resolved_config.adapter
-    bases = [run.started_in / start] if start and is_whole_model(run.started_in / start) else []
-    return [*bases, run.adapter(checkpoint)]
+    # An adapter that is gone, or on the hub, was no base: what it held is in the run's own.
+    starts = [path for path in [run.started_in / start] if path.exists()] if start else []
+    return [*filter(is_whole_model, starts), run.adapter(checkpoint)]

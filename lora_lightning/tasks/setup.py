@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.checkpoints.files import AtomicCheckpoints
 from lora_lightning.config.build import build
-from lora_lightning.config.commands import VALIDATED
 from lora_lightning.config.rules import check_config
 from lora_lightning.config.trainer import OURS
 from lora_lightning.errors import InputError, first_line
@@ -22,7 +20,6 @@ from lora_lightning.process import process_rank
 from lora_lightning.tracking.progress import progress_callback
 
 log = logging.getLogger(__name__)
-KNOWN = ("lightning", "lora_lightning")  # packages whose callbacks log no name of their own
 
 
 def start(config: DictConfig) -> None:
@@ -68,9 +65,11 @@ def build_trainer(
     plugins = plugins if isinstance(plugins, list) else [plugins]
     shows_bar = further.get("enable_progress_bar")
     progress = progress_callback(trainer.progress_every_n_seconds, shows_bar)
+    devices = trainer.devices
+    devices = list(devices) if OmegaConf.is_list(devices) else devices
     arguments: dict[str, Any] = {
         "accelerator": trainer.accelerator,
-        "devices": trainer.devices,
+        "devices": devices,
         "num_nodes": trainer.num_nodes,
         "strategy": trainer.strategy,
         "precision": trainer.precision,
@@ -100,25 +99,6 @@ def build_trainer(
     connector: Any = made._signal_connector
     connector.register_signal_handlers = lambda: None
     return made
-
-
-def check_monitored(callbacks: Sequence[pl.Callback]) -> None:
-    """Check that what a callback watches, as early stopping does, is measured.
-
-    A callback of the user's own may log any name, so nothing is refused beside one.
-
-    Raises:
-        InputError: naming what is measured.
-    """
-    if any(type(callback).__module__.split(".")[0] not in KNOWN for callback in callbacks):
-        return
-    for callback in callbacks:
-        watched = getattr(callback, "monitor", None)
-        if watched is not None and watched not in VALIDATED:
-            raise InputError(
-                f"callbacks: {type(callback).__name__} watches monitor={watched}; a run measures "
-                f"{', '.join(VALIDATED)}"
-            )
 
 
 def profiler(kind: str | None, folder: Path) -> Profiler | None:

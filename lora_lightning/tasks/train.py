@@ -1,6 +1,5 @@
 """Train: from raw data to a run folder."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,35 +9,41 @@ import lightning.pytorch as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, build_each, checksum
-from lora_lightning.config.overrides import flat_values
+from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
+from lora_lightning.methods.adapter_files import locate_adapter
 from lora_lightning.methods.method import Method
 from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
-from lora_lightning.tasks.before import largest_step, peak_of, report
+from lora_lightning.tasks.before import largest_step, peak_of, report, report_unlabelled
+from lora_lightning.tasks.callbacks import check_callbacks, require_no_validation
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
-from lora_lightning.tasks.setup import build_trainer, check_monitored, start
+from lora_lightning.tasks.result import failure_recorded, require_finite_objective, write_result
+from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.then import do_what_follows
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
+from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
-from lora_lightning.training.plan import TrainingPlan, plan_micro_steps
+from lora_lightning.training.plan import TrainingPlan, micro_batches_between, plan_micro_steps
+from lora_lightning.training.validation import objectives
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +84,7 @@ def train(config: DictConfig) -> float | None:
     """
     if needs_isolation(config):
         return run_isolated("train")
+    config = with_absolute_paths(config, Path.cwd())
     start(config)
     resumed = None
     if config.resume is not None:
@@ -95,8 +101,9 @@ def train(config: DictConfig) -> float | None:
         if config.dry_run:
             log.info("run folder    %s, which a dry run does not write", config.output_dir)
             return None
-        run_training(training, config)
-        scores = {k: v for k, v in training.module.latest.items() if k.startswith("val/")}
+        with failure_recorded(folder, config.optimized_metric, training.trainer.is_global_zero):
+            run_training(training, config)
+        scores = objectives(training.module.latest)
         trainer = training.trainer
         trainer.strategy.barrier("the run folder is complete")
         for logger in run_loggers(loggers):
@@ -105,8 +112,11 @@ def train(config: DictConfig) -> float | None:
         run = RunFolder.open(folder)
         scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
         value = scores.get(config.optimized_metric)
+        with failure_recorded(folder, config.optimized_metric, trainer.is_global_zero):
+            require_finite_objective(config.optimized_metric, value)
         if trainer.is_global_zero:
-            end_run(folder, config.optimized_metric, value, config.then, switch_of(config, folder))
+            write_result(folder, config.optimized_metric, value)
+            say_next(folder, config.then, switch_of(config, folder))
         return value
 
 
@@ -117,17 +127,17 @@ def build_training(
     pl.seed_everything(config.seed, workers=True, verbose=False)
     tokenizer = tokenizer_of(config.model)
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
+    limit = config.trainer.limit_val_batches if data.has_validation else 0
+    callbacks = build_each("callbacks", config.callbacks, pl.Callback)
+    check_callbacks(callbacks)
+    if limit == 0:
+        require_no_validation(config.checkpoint, callbacks)
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
-    adapters = [Path(config.adapter)] if config.adapter else []
+    adapters = [locate_adapter(config.adapter)] if config.adapter else []
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
-    callbacks = [*build_each("callbacks", config.callbacks, pl.Callback), saving]
-    check_monitored(callbacks)
-    validation = config.trainer.limit_val_batches if data.has_validation else 0
-    if validation == 0:
-        require_no_validation(config.checkpoint, callbacks)
-    trainer = build_trainer(config.trainer, loggers, callbacks, folder, validation)
-    check_share(data, validation, trainer.world_size)
+    trainer = build_trainer(config.trainer, loggers, [*callbacks, saving], folder, limit)
+    check_share(data, limit, trainer.world_size)
     model = load_model(config.model, method, tokenizer, adapters)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
@@ -136,6 +146,10 @@ def build_training(
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
     device = trainer.strategy.root_device
     report(data, model, method, plan, largest_step(model, data, execution, device))
+    if isinstance(loss, CompletionLoss):
+        report_unlabelled(data, "train")
+    if limit != 0:
+        report_unlabelled(data, "valid")
     peak = None
     if config.trainer.measure_peak and not config.dry_run:
         peak = peak_of(model, config.trainer.precision, device)
@@ -160,12 +174,15 @@ def run_training(training: Training, config: DictConfig) -> None:
 def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
     """Write config.yaml, once nothing can be wrong any more, and return the start of run.json."""
     folder, trainer, resumed = training.folder, training.trainer, training.resumed
+    resolved = config.copy()
+    OmegaConf.resolve(resolved)
+    used = with_absolute_paths(resolved, Path.cwd())  # what `${…}` gave may be relative, too
     if trainer.is_global_zero:
         if resumed is None:
             remove_results(folder, TRAINING)
         else:
             resumed.prepare_folder(OmegaConf.to_yaml(config))
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain: Any = OmegaConf.to_container(used)
     rows = training.method.parameter_table(training.model)
     total = sum(parameter.numel() for parameter in training.model.parameters())
     for logger in trainer.loggers:
@@ -174,7 +191,7 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
         logger.begin_training(folder, rows, total)
     if trainer.is_global_zero:  # only once the loggers have begun, as they may be refused
         with atomic_text(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(config, resolve=True))
+            file.write(OmegaConf.to_yaml(used))
     return {
         "seed": config.seed,
         **environment(),
@@ -184,19 +201,28 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
 
 
 def fit(training: Training, validate_first: bool) -> None:
-    """Train from the start, or from where a resumed run stands if anything is left."""
+    """Train from the start, or from where a resumed run stands if anything is left.
+
+    Raises:
+        InputError: Lightning finds that a callback or a plugin does not go with the rest.
+    """
     trainer, module, data = training.trainer, training.module, training.data
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
-    if (resumed := training.resumed) is None:
-        if validate_first:
-            trainer.validate(module, datamodule=data, verbose=False)
-        trainer.fit(module, datamodule=data)
-    elif resumed.has_ended(module.plan):
+    resumed = training.resumed
+    if resumed is not None and resumed.has_ended(module.plan):
         module.latest = resumed.saved["latest"]
         log.info("training      ended after update %d; nothing is left", resumed.saved["update"])
-    else:
-        trainer.fit(module, datamodule=data, ckpt_path=str(resumed.checkpoint))
+        return
+    try:
+        if resumed is None and validate_first:
+            trainer.validate(module, datamodule=data, verbose=False)
+        checkpoint = None if resumed is None else str(resumed.checkpoint)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    except MisconfigurationException as error:
+        raise InputError(
+            f"callbacks, logger or trainer: Lightning refuses this ({first_line(error)})"
+        ) from None
 
 
 def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> None:
@@ -226,27 +252,11 @@ def plan_training(
         ),
         accumulate_grad_batches=trainer.accumulate_grad_batches,
         gradient_clip_val=trainer.gradient_clip_val or 0.0,
-        val_check_interval=trainer.val_check_interval,
+        val_check_interval=micro_batches_between(
+            trainer.val_check_interval, data.batches_per_epoch // world_size
+        ),
         log_every_n_steps=trainer.log_every_n_steps,
     )
-
-
-def require_no_validation(checkpoint: str, callbacks: list[pl.Callback]) -> None:
-    """Check that nothing goes by what a run without validation never has.
-
-    Raises:
-        InputError: naming what does.
-    """
-    waiting = ["checkpoint=best"] if checkpoint == "best" else []
-    for callback in callbacks:
-        monitor = str(getattr(callback, "monitor", ""))
-        if monitor.startswith("val/"):
-            waiting.append(f"callbacks: {type(callback).__name__}, which goes by {monitor},")
-    if waiting:
-        raise InputError(
-            f"{waiting[0]} needs validation, and this run has none; give rows to validate "
-            "(data.valid=…) and no trainer.limit_val_batches=0, or leave it out"
-        )
 
 
 def check_length(data: DataToTextModule, positions: int) -> None:
@@ -299,10 +309,8 @@ def switch_of(config: DictConfig, folder: Path) -> str:
     return RunFolder(folder).switch(Path(config.paths.user_dir))
 
 
-def end_run(folder: Path, metric: str, value: float | None, then: list[str], switch: str) -> None:
-    """Write result.json, and say what comes next."""
-    with atomic_text(folder / "result.json") as file:
-        json.dump({"metric": metric, "value": value}, file)
+def say_next(folder: Path, then: list[str], switch: str) -> None:
+    """Say what comes next."""
     log.info("run folder    %s", folder)
     following = [step for step in ("generate", "evaluate") if step not in then]
     if following:

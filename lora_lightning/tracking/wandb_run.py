@@ -65,8 +65,9 @@ class WandbRun(WandbLogger, RunLogger):
         mode = "offline" if offline else None
         super().__init__(
             project=project or os.environ.get("WANDB_PROJECT") or PROJECT, save_dir=save_dir,
-            entity=entity, name=name, group=group, job_type=job_type, tags=list(tags) or None,
-            notes=notes, id=id, mode=mode,
+            entity=entity or os.environ.get("WANDB_ENTITY"), name=name, group=group,
+            job_type=job_type, tags=list(tags) or _tags_of_environment(),
+            notes=notes or os.environ.get("WANDB_NOTES"), id=id, mode=mode,
         )  # fmt: skip
         self.log_adapter = log_adapter
         self.prediction_rows = prediction_rows
@@ -145,6 +146,11 @@ class WandbRun(WandbLogger, RunLogger):
         """Close the run, if it began, and record how the job ended."""
         if self._experiment is not None:
             self._experiment.finish(exit_code=exit_code)
+
+
+def _tags_of_environment() -> list[str] | None:
+    tags = os.environ.get("WANDB_TAGS", "").split(",")
+    return [tag.strip() for tag in tags if tag.strip()] or None
 
 
 def sample_by_id(sentences: list[dict[str, Any]], rows: int) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
+from lora_lightning.gpt2.precision import in_double
 from lora_lightning.training.throughput import Work
 
 
@@ -24,8 +25,8 @@ class AccumulationGroup:
         self.work += work
 
     def mean_loss(self) -> Tensor:
-        """Return the mean of the losses, () float64."""
-        return torch.stack(self.losses).double().mean()
+        """Return the mean of the losses, () float64 where the device has it."""
+        return in_double(torch.stack(self.losses)).mean()
 
 
 def gradient_norm(model: nn.Module, limit: float) -> Tensor:

@@ -11,6 +11,10 @@ from transformers import GPT2LMHeadModel
 from lora_lightning.errors import InputError
 
 
+class NotFiniteError(InputError):
+    """A run came to numbers that are none: nothing that it trained from there on is of use."""
+
+
 class RowsOfTokens(Protocol):
     """What is kept of a micro-batch to run it again."""
 
@@ -64,8 +68,8 @@ class FiniteWatch:
             model: run again on the rows of an update that is not finite.
 
         Raises:
-            InputError: an update's loss or gradient is not finite; names the update, its rows and
-                the module with the largest activation.
+            NotFiniteError: an update's loss or gradient is not finite; names the update, its rows
+                and the module with the largest activation.
         """
         updates, self._unseen = self._unseen, []
         if not updates:
@@ -77,7 +81,7 @@ class FiniteWatch:
             what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient is {gradient_norm}"
             rows = [row for batch in update.batches for row in batch.row_ids]
             module, size = largest_activation(model, update.batches)
-            raise InputError(
+            raise NotFiniteError(
                 f"update {update.number}: the {what} on rows {rows}; the largest activation is "
                 f"{size:.3g} in {module}; lower optimizer.lr or set trainer.gradient_clip_val"
             )

@@ -1,6 +1,5 @@
 """The LightningModule: GPT-2 with a method, trained as the reference trains it."""
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from lora_lightning.training.loss import LabelledBatch, TrainingLoss, validation
 from lora_lightning.training.plan import TrainingPlan
 from lora_lightning.training.schedules import Schedule, build_schedule
 from lora_lightning.training.throughput import Throughput, Work
+from lora_lightning.training.validation import LABELLED_SHARE, ValidationSums, require_finite
 
 
 class TokenBatch(PackedRows, LabelledBatch, Protocol):
@@ -161,19 +161,19 @@ class FineTuning(pl.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Average as the reference does, over the batches of all ranks, and per token."""
+        """Average as the reference does, over the batches of all ranks, and per token.
+
+        Raises:
+            InputError: no row has a label, or an average is not finite.
+        """
         # (batches, 3): batch loss, sum of negative log-likelihoods, labels
-        each = torch.stack(self._validated).double().cpu()
-        sums = self._sum_over_ranks([len(each), *each.sum(0).tolist()])
-        batches, batch_losses, negative_log_likelihood, labels = sums
-        loss, per_token = batch_losses / batches, negative_log_likelihood / max(labels, 1)
-        metrics = {
-            "val/loss": loss,
-            "val/perplexity": _perplexity(loss),
-            "val/loss_per_token": per_token,
-            "val/perplexity_per_token": _perplexity(per_token),
-        }
+        each = torch.stack(self._validated).cpu().double()
+        labelled = int((each[:, 2] > 0).sum())
+        sums = ValidationSums(*self._sum_over_ranks([len(each), labelled, *each.sum(0).tolist()]))
+        metrics = sums.metrics()
+        self.latest[LABELLED_SHARE] = sums.labelled / sums.batches
         self._log_row(metrics)
+        require_finite(metrics, self.update)
         # For callbacks that watch a metric, such as early stopping.
         self.log_dict(
             {key: torch.tensor(value) for key, value in metrics.items()},
@@ -283,7 +283,3 @@ class FineTuning(pl.LightningModule):
             return values
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         return self.trainer.strategy.reduce(tensor, reduce_op="sum").tolist()
-
-
-def _perplexity(loss: float) -> float:
-    return math.exp(loss) if loss < 700 else math.inf

@@ -49,6 +49,18 @@ class TrainingPlan:
         return update % self.log_every_n_steps == 0 or update in (1, self.updates)
 
 
+def micro_batches_between(interval: float | None, epoch: int) -> int | None:
+    """Return the micro-batches between two validations within an epoch, None for none.
+
+    Args:
+        interval: `trainer.val_check_interval`: their number, or as a float the share of an epoch.
+        epoch: micro-batches of an epoch on each rank.
+    """
+    if not isinstance(interval, float):
+        return interval
+    return max(1, int(epoch * interval))
+
+
 def plan_micro_steps(
     by_epochs: int, max_updates: int | None, accumulate: int, by_schedule: int | None = None
 ) -> int:

@@ -1,13 +1,15 @@
 """Any argument of Lightning's Trainer passes; those that would break a promise say what to use."""
 
 import pytest
+import torch
 from lightning.pytorch import Trainer
 
 from lora_lightning.config.arguments import arguments_of
 from lora_lightning.config.rules import check_config
-from lora_lightning.config.trainer import OURS, PASSED, REFUSED
+from lora_lightning.config.trainer import OURS, PASSED, REFUSED, processes
 from lora_lightning.errors import InputError
 from lora_lightning.tasks.setup import build_trainer
+from lora_lightning.training.plan import micro_batches_between
 from tests.config.test_rules import composed
 
 CPU = ("trainer.accelerator=cpu", "trainer.devices=1")
@@ -40,6 +42,44 @@ def test_an_argument_that_is_passed_reaches_the_trainer(override, tmp_path):
     config = composed(override, *CPU)
     check_config(config)
     build_trainer(config.trainer, [], [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("devices=[1]",), "the numbers of GPUs, which a run on something else has not"),
+        (("devices=[]",), "trainer.devices=[]"),
+        (("devices=[-1]",), "trainer.devices=[-1]"),
+        (("accelerator=mps",), "trainer.accelerator=mps: no GPU of Apple's here"),
+        (("val_check_interval=0.0",), "trainer.val_check_interval=0.0"),
+        (("val_check_interval=1.5",), "trainer.val_check_interval=1.5"),
+    ],
+)
+def test_devices_and_intervals_that_cannot_be_are_refused(overrides, said):
+    with pytest.raises(InputError) as error:
+        check_config(composed(*CPU, *(f"trainer.{override}" for override in overrides)))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("devices", "allowed"), [("[1]", True), ("[0,2]", False), ("[2]", False), ("[1,1]", False)]
+)
+def test_gpus_may_be_named_by_number(monkeypatch, devices, allowed):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    config = composed("trainer.accelerator=gpu", f"trainer.devices={devices}",
+                      "trainer.strategy=ddp")  # fmt: skip
+    if allowed:
+        check_config(config)
+        assert processes(config.trainer.devices) == 1
+        return
+    with pytest.raises(InputError, match=r"this machine's GPUs are \[0, 1\], each to be named"):
+        check_config(config)
+
+
+def test_an_interval_may_be_a_share_of_an_epoch():
+    assert micro_batches_between(None, 100) is None
+    assert micro_batches_between(7, 100) == 7
+    assert [micro_batches_between(share, 100) for share in (0.25, 1.0, 0.001)] == [25, 100, 1]
 
 
 def test_detect_anomaly_is_set(tmp_path):

@@ -233,6 +233,28 @@ def test_json_lines_of_two_folders_keep_apart_in_the_checksums(tmp_path, tokeniz
     assert list(data.checksums()) == [str(path) for path in paths]
 
 
+def test_rows_are_cached_for_each_naming_of_their_fields(write, tmp_path, tokenizer):
+    path = write("rows.jsonl", '{"context": "a", "completion": "b", "other": "a much longer text"}')
+
+    def tokens(**settings):
+        data = JsonlDataModule(
+            train=path, tokenizer=tokenizer, seed=0, cache_dir=tmp_path / "cache", **settings
+        )
+        return len(data.encoded("train")[0].completion_ids)
+
+    assert tokens() < tokens(fields={"completion": "other"})
+
+
+def test_names_of_fields_that_say_nothing_are_refused(tokenizer):
+    for fields, message in [
+        ({"text": "a"}, r"data\.fields\.text: a row has no such part; it has context, completion"),
+        ({"context": "a", "completion": "a"}, "'a' is named for context and completion alike"),
+        ({"context": 3}, r"data\.fields"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            JsonlDataModule(tokenizer=tokenizer, seed=0, fields=fields)
+
+
 def test_a_json_lines_file_is_needed_only_by_what_reads_it(write, tokenizer):
     data = JsonlDataModule(
         test=write("t.jsonl", '{"context": "a", "completion": "b"}'), tokenizer=tokenizer, seed=0

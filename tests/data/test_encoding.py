@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from lora_lightning.data.encoded_rows import EncodedRows
 from lora_lightning.data.encoding import (
     Context,
     EncodedExample,
@@ -140,3 +141,11 @@ def test_contexts_keep_their_ids_and_are_not_cut(tokenizer):
         Context("x", "Blue Spice", [*tokenizer.encode("Blue Spice"), end]),
         Context(3, "a pub", list(ids)),
     ]
+
+
+@pytest.mark.parametrize("max_length", [2, 5, 8, 9, 10, 11, 64])
+def test_the_labels_of_a_row_are_counted_without_making_it(max_length):
+    examples = [EncodedExample([1] * context, [2] * completion)
+                for context in (1, 2, 8, 9, 10) for completion in (1, 3)]  # fmt: skip
+    masks = [make_row(example, max_length).completion_mask for example in examples]
+    assert EncodedRows.join(examples).labels(max_length) == [int(mask.sum()) for mask in masks]

@@ -100,6 +100,30 @@ def test_the_command_writes_the_test_split_as_tokens_unless_told_otherwise(
     assert (tmp_path / "out.jsonl").read_text() == '{"context": "a", "completion": "b"}\n'
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "settings"),
+    [
+        (
+            "t.jsonl",
+            '{"input": "a", "output": ["b", "c"]}',
+            ["data=jsonl", "data.fields={context: input, completion: output}"],
+        ),
+        (
+            "t.csv",
+            'id,mr,ref\n1,a,b\n2,"a",c\n',
+            ["data=csv", "data.columns={context: mr, completion: ref}"],
+        ),
+    ],
+)
+def test_own_data_with_names_of_its_own_is_written(tmp_path, arguments, name, content, settings):
+    (tmp_path / name).write_text(content)
+    [_, _, *shared_arguments] = arguments
+    main([*settings, f"data.test={tmp_path / name}", *shared_arguments, "format=text"])
+    assert (tmp_path / "out.jsonl").read_text() == (
+        '{"context": "a", "completion": "b"}\n{"context": "a", "completion": "c"}\n'
+    )
+
+
 def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path, arguments):
     (tmp_path / "out.jsonl").write_text("mine")
     with pytest.raises(InputError, match="exists; choose another or set overwrite=true"):

@@ -29,6 +29,30 @@ def test_json_lines_keep_their_ids_in_their_order(write):
     ]
 
 
+def test_lines_of_json_without_ids_are_numbered_as_those_of_text_are(write):
+    lines = '{"context": "a"}\n\n{"context": "b"}\n'
+    assert read_inputs(write("in.jsonl", lines)) == [Input(0, "a"), Input(1, "b")]
+    records = '[{"context": "a"},\n {"context": "b"}]'
+    assert read_inputs(write("in.json", records)) == [Input(0, "a"), Input(1, "b")]
+
+
+def test_own_names_of_fields_go_for_inputs_too_and_the_usual_ones_stay(write):
+    path = write("in.jsonl", '{"key": "x", "mr": "a", "context": 3}\n{"id": 0, "context": "b"}')
+    assert read_inputs(path, context="mr", id="key") == [Input("x", "a"), Input(0, "b")]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_context(write, monkeypatch):
+    text = "\ufeffname : A\r\nname : B\r\n"
+    expected = [Input(0, "name : A"), Input(1, "name : B")]
+    assert read_inputs(write("in.txt", text)) == expected
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    assert read_inputs("-") == expected
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(buffer=io.BytesIO('\ufeff{"context": "a"}'.encode()))
+    )
+    assert read_inputs("-") == [Input(0, "a")]
+
+
 @pytest.mark.parametrize(
     ("text", "inputs"),
     [
@@ -75,5 +99,5 @@ def test_an_unknown_kind_of_file_is_an_error(write):
 
 def test_standard_input_must_be_utf8(monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"\xff")))
-    with pytest.raises(InputError, match="standard input: not UTF-8"):
+    with pytest.raises(InputError, match="standard input:1: not UTF-8"):
         read_inputs("-")

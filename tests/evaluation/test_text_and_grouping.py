@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lightning.errors import InputError
-from lora_lightning.evaluation.grouping import Group, group_rows, match_predictions
+from lora_lightning.evaluation.grouping import (
+    Group,
+    Prediction,
+    group_rows,
+    match_predictions,
+)
 from lora_lightning.evaluation.text import cut_text, lower_and_tokenise, tokenise
 
 
@@ -71,23 +76,26 @@ def test_a_groups_category_is_its_first_rows():
     assert [group.seen for group in group_rows(rows)] == [False, True]
 
 
-def test_predictions_are_matched_by_id_not_by_position():
-    groups = group_rows(ROWS)
-    assert match_predictions(groups, [(1, "of b"), (0, "of a")]) == ["of a", "of b"]
+@pytest.mark.parametrize("ids", [(1, 0), (0, 1), (2, 1)])
+def test_predictions_are_matched_by_context_whatever_their_order_and_ids(ids):
+    predictions = [Prediction(ids[0], "b", "of b"), Prediction(ids[1], "a", "of a")]
+    assert match_predictions(group_rows(ROWS), predictions) == ["of a", "of b"]
 
 
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
-        ([(0, "x")], "1 of 2 contexts have no prediction, the first with id 1"),
-        ([(0, "x"), (1, "y"), (7, "z")], "id 7 is no row"),
-        ([(0, "x"), (1, "y"), (1, "z")], "id 1 twice"),
-        ([(0, "x"), (1, "y"), (2, "z")], "ids 0 and 2"),
+        ([(0, "a")], "1 of 2 contexts have no prediction, the first with id 1"),
+        ([(0, "a"), (1, "b"), (7, "c")], "id 7 is no row"),
+        ([(0, "a"), ("x", "b")], "id 'x' is no row"),
+        ([(0, "a"), (1, "c")], "id 1 is for the context 'c', but that row has 'b'"),
+        ([(0, "a"), (1, "b"), (1, "b")], "id 1 twice"),
+        ([(0, "a"), (1, "b"), (2, "a")], "ids 0 and 2"),
     ],
 )
 def test_predictions_that_do_not_fit_are_refused(predictions, message):
     with pytest.raises(InputError, match=message):
-        match_predictions(group_rows(ROWS), predictions)
+        match_predictions(group_rows(ROWS), [Prediction(*pair, "a text") for pair in predictions])
 
 
 @settings(deadline=None, max_examples=50)

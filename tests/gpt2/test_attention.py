@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from torch.nn.attention.flex_attention import flex_attention as eager_flex_attention
 
+from lora_lightning.gpt2 import gpu_attention
 from lora_lightning.gpt2.attention import packed_attention
 from lora_lightning.gpt2.gpu_attention import flex_attention
 
@@ -58,6 +59,30 @@ def test_bfloat16_comes_back_as_bfloat16():
     assert found.dtype == torch.bfloat16
     exact = masked_attention(fused.float(), lengths)
     torch.testing.assert_close(found.float(), exact, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("capability", [(6, 1), (7, 0), (7, 5), (8, 0), (9, 0)])
+def test_the_kernel_is_one_that_the_gpu_has(monkeypatch, capability, dtype):
+    used = []
+
+    def flash(query, *_, **__):
+        used.append("flash")
+        return query
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(gpu_attention, "_variable_length_kernel", lambda: flash)
+    monkeypatch.setattr(gpu_attention, "_compiled_flex_attention", lambda: eager_flex_attention)
+    lengths = [3, 8]
+    fused = make(lengths, dtype).detach()
+    found = gpu_attention.gpu_attention(fused, layout_of(lengths), HEADS, SCALE)
+    assert used == (["flash"] if capability >= (8, 0) and dtype != torch.float32 else [])
+    assert found.dtype == dtype
+    if not used:
+        expected = masked_attention(fused.float(), lengths)
+        torch.testing.assert_close(found.float(), expected, atol=0.02, rtol=0.02)
+    assert gpu_attention.has_gpu_kernels(torch.device("cuda")) == (capability >= (7, 0))
+    assert not gpu_attention.has_gpu_kernels(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("lengths", [[1], [5, 1, 9], [40, 90, 20]])

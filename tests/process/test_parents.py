@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 
-from lora_lightning.process.parent import PARENT
+import psutil
+
+from lora_lightning.process.parent import PARENT, is_running
 from tests.commands import run_command
 from tests.goldens import ROOT
 from tests.process.commands import all_end, family, lines_in, ranks_of, started, wait_until
@@ -100,3 +102,16 @@ def test_a_command_that_a_user_starts_has_no_parent_to_end_with(monkeypatch):
     monkeypatch.delenv(PARENT, raising=False)
     program = "from lora_lightning.process.parent import end_with_parent; end_with_parent()"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
+
+
+def test_a_process_runs_until_it_has_ended_and_where_the_system_does_not_tell(monkeypatch):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    assert is_running(os.getpid())
+    child.wait()
+    assert not is_running(child.pid)
+
+    def refuse(_):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "Process", refuse)
+    assert is_running(1)

@@ -141,11 +141,13 @@ def test_a_text_prints_its_beams_and_writes_nothing(copy_of_run, capsys):
 
 
 def test_inputs_are_decoded_under_their_own_ids(copy_of_run, tmp_path):
-    inputs = tmp_path / "mine.jsonl"
+    inputs = tmp_path / "test.jsonl"  # the name of a split, whose predictions these are not
     inputs.write_text('{"id": "b", "context": "name : X"}\n{"id": "a", "context": "name : X"}\n')
     run_command("generate", f"run={copy_of_run}", f"inputs={inputs}", "trainer=cpu")
-    records = read_rows(copy_of_run / "predictions" / "mine" / "predictions.jsonl")
+    folder = copy_of_run / "predictions" / "inputs-test"
+    records = read_rows(folder / "predictions.jsonl")
     assert [record["id"] for record in records] == ["b", "a"]
+    assert json.loads((folder / "manifest.json").read_text())["settings"]["split"] is None
 
 
 def test_the_python_door_gives_the_text_of_the_command(run):

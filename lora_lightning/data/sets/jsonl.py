@@ -1,43 +1,48 @@
-"""Own data as JSON lines."""
+"""Own data as JSON: an object a line, or one list of objects."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.example import Example
+from lora_lightning.data.own_files import OwnFilesDataModule, names_in
 from lora_lightning.data.records import (
     context_of,
     field,
-    parse_json_lines,
+    read_records,
     require_rows,
-    text_or_ids,
+    texts_or_ids,
 )
-from lora_lightning.errors import InputError
-from lora_lightning.files import read_lines
 from lora_lightning.ranges import Text, ranged
 
+FIELDS = {part: part for part in ("context", "completion", "category", "cate", "id")}
 
-def read_jsonl(path: Path) -> list[Example]:
-    """Read JSON lines with `context` and `completion`, each a text or token ids, plain or `.gz`.
 
-    Token ids are taken as they stand, end tokens included. Optional are `category` (a text) and
-    `cate` (true = training holds the category), the reference's name for it.
+def read_jsonl(path: Path, fields: Mapping[str, str] = FIELDS) -> list[Example]:
+    """Read JSON lines, or one JSON list, of objects with a context and a completion each.
+
+    Either is a text or token ids, which are taken as they stand, end tokens included. A list of
+    completions gives a row each. Optional are a category (a text) and `cate` (true = training holds
+    the category), the reference's name for it.
+
+    Args:
+        path: the file, plain or `.gz`.
+        fields: what each part is called in the objects.
 
     Raises:
-        InputError: the file is missing, empty or not UTF-8, a line is no JSON, lacks a key or has
-            a value of another kind; the message names the line.
+        InputError: the file is missing, empty or not UTF-8, a record is no JSON, lacks a key or has
+            a value of another kind; the message names the line or the entry.
     """
-    lines = parse_json_lines(read_lines(path), str(path))
-    return require_rows([_example(record, place) for place, record in lines], path)
+    rows = [row for place, record in read_records(path) for row in _rows(record, place, fields)]
+    return require_rows(rows, path)
 
 
-def _example(record: Any, place: str) -> Example:
-    return Example(
-        context=context_of(record, place),
-        completion=text_or_ids(record, "completion", place),
-        category=_optional(record, "category", str, place),
-        seen=_optional(record, "cate", bool, place),
-    )
+def _rows(record: Any, place: str, fields: Mapping[str, str]) -> list[Example]:
+    context = context_of(record, place, fields["context"])
+    completions = texts_or_ids(record, fields["completion"], place)
+    category = _optional(record, fields["category"], str, place)
+    seen = _optional(record, fields["cate"], bool, place)
+    return [Example(context, completion, category, seen) for completion in completions]
 
 
 def _optional(record: dict[str, Any], key: str, kind: type[Any], place: str) -> Any:
@@ -45,41 +50,26 @@ def _optional(record: dict[str, Any], key: str, kind: type[Any], place: str) -> 
 
 
 @ranged("data")
-class JsonlDataModule(DataToTextModule):
-    """Own data, one JSON-lines file a split.
+class JsonlDataModule(OwnFilesDataModule):
+    """Own data as JSON lines, or a JSON list, one file a split.
 
     Args:
-        train: file of the training rows; each file is needed only by what reads it.
-        valid: file of the validation rows.
-        test: file of the rows to decode and score.
-        **shared: as `DataToTextModule`.
+        fields: what context, completion, category, cate and id are called in the objects; a part
+            that is not named has its own name.
+        **shared: as `OwnFilesDataModule`.
     """
 
-    read = staticmethod(read_jsonl)
+    kind = "a file of JSON lines"
 
-    def __init__(
-        self,
-        *,
-        train: Text | Path | None = None,
-        valid: Text | Path | None = None,
-        test: Text | Path | None = None,
-        **shared: Any,
-    ) -> None:
+    def __init__(self, *, fields: Mapping[str, Text] = FIELDS, **shared: Any) -> None:
         super().__init__(**shared)
-        self.paths = {"train": train, "valid": valid, "test": test}
+        self.fields = names_in(fields, FIELDS, "data.fields")
 
     @property
-    def has_validation(self) -> bool:
-        """Whether `valid` names a file."""
-        return self.paths["valid"] is not None
+    def reading(self) -> dict[str, str]:
+        """What decides the rows beside the file: the names of the fields."""
+        return self.fields
 
-    def path(self, split: str) -> Path:
-        """Return the path of a split's file.
-
-        Raises:
-            InputError: the split's key is null.
-        """
-        path = self.paths[split]
-        if path is None:
-            raise InputError(f"data.{split} is null; set it to a JSON-lines file")
-        return Path(path)
+    def read(self, path: Path) -> list[Example]:
+        """Return the rows of a file."""
+        return read_jsonl(path, self.fields)

@@ -1,14 +1,23 @@
-"""The WebNLG challenge data of 2017: entries of triples, each with several texts."""
+"""WebNLG, the challenge of 2017 and later releases: entries of triples with several texts each."""
 
+import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lora_lightning.data.example import Example
 from lora_lightning.data.raw_folder import RawFolderDataModule
 from lora_lightning.data.records import expect, field, require_rows
 from lora_lightning.data.sources import RawFile
+from lora_lightning.errors import InputError
 from lora_lightning.files import read_json
+from lora_lightning.ranges import Text, ranged
 
+log = logging.getLogger(__name__)
+
+# What training holds: in the challenge of 2017, and since release 2.0, which took the challenge's
+# unseen categories into training; Company came with release 3.0.
 SEEN_CATEGORIES = frozenset(
     {
         "Airport",
@@ -23,6 +32,15 @@ SEEN_CATEGORIES = frozenset(
         "WrittenWork",
     }
 )
+LATER_SEEN_CATEGORIES = SEEN_CATEGORIES | {
+    "Artist",
+    "Athlete",
+    "CelestialBody",
+    "Company",
+    "MeanOfTransportation",
+    "Politician",
+}
+LATER_CATEGORIES = frozenset({"Company", "Film", "MusicalWork", "Scientist"})
 FILES = {
     "train": RawFile(
         "train.json", "180edb6011360608c8548d4551366a9d55f140cbf9bc9397fbf4d97f6a89c639"
@@ -34,34 +52,70 @@ FILES = {
         "test.json", "2574896b23b5959d1a0cd4bb501ffbeff1a11790a9996c4cb8efed289149ff4f"
     ),
 }
+GOOD = "good"  # the comment of a text that was checked and approved
+ENGLISH = "en"  # the language of texts without a tag, which came with release 3.0
+NO_SHAPE = ("", "NA")  # of the challenge's entries, which do not describe the tree of their triples
 
 
-def read_webnlg(path: Path) -> list[Example]:
-    """Read a raw WebNLG file, plain or `.gz`: one row per text whose comment is `good`.
+class Entry(NamedTuple):
+    """A text for some triples.
 
-    The context is `subject : property : object` of the modified triples, joined by ` | `.
+    Attributes:
+        context: the linearised triples.
+        category: the topic.
+        shape: of the tree that the triples make.
+        text: the text.
+        tag: its language; empty where it has none.
+        comment: of whoever checked it; empty where nobody did.
+    """
+
+    context: str
+    category: str
+    shape: str
+    text: str
+    tag: str
+    comment: str
+
+
+def read_webnlg(path: Path, language: str = ENGLISH) -> list[Example]:
+    """Read a raw WebNLG file, plain or `.gz`: one row per text of a language that is `good`.
+
+    Where no text of the language is `good`, those count that nobody commented on. How many texts
+    are left out, and why, is said. The context is `subject : property : object` of the modified
+    triples, joined by ` | `.
 
     Raises:
         InputError: the file is missing, no UTF-8 JSON, lacks a key, has a value of another kind,
             or gives no row; the message names the entry, counted from 1 as its key is.
     """
-    entries = field(read_json(path), "entries", list, str(path))
-    numbered = enumerate(entries, start=1)
-    rows = [row for number, entry in numbered for row in _rows(entry, number, path)]
-    return require_rows(rows, path)
+    content = field(read_json(path), "entries", list, str(path))
+    numbered = enumerate(content, start=1)
+    entries = [entry for number, item in numbered for entry in _entries(item, number, path)]
+    seen = LATER_SEEN_CATEGORIES if _is_later(entries) else SEEN_CATEGORIES
+    kept = _kept(entries, language, path)
+    return [
+        Example(entry.context, entry.text, entry.category, entry.category in seen)
+        for entry in require_rows(kept, path)
+    ]
 
 
-def _rows(entry: Any, number: int, path: Path) -> list[Example]:
+def _entries(entry: Any, number: int, path: Path) -> list[Entry]:
     place = f"{path}: entry {number}"
     content = field(entry, str(number), dict, place)
     category = field(content, "category", str, place)
     triples = field(content, "modifiedtripleset", list, place)
     context = " | ".join(_triple(triple, place) for triple in triples)
-    seen = category in SEEN_CATEGORIES
+    shape = _text_if_any(content, "shape", place)
     return [
-        Example(context, field(text, "lex", str, place), category, seen)
+        Entry(
+            context,
+            category,
+            shape,
+            field(text, "lex", str, place),
+            _text_if_any(text, "lang", place),
+            _text_if_any(text, "comment", place),
+        )
         for text in field(content, "lexicalisations", list, place)
-        if field(text, "comment", str, place) == "good"
     ]
 
 
@@ -70,8 +124,74 @@ def _triple(triple: Any, place: str) -> str:
     return " : ".join(field(triple, key, str, place) for key in ("subject", "property", "object"))
 
 
+def _text_if_any(record: dict[str, Any], key: str, place: str) -> str:
+    """Return `record[key]`, empty where it is missing or null."""
+    return "" if record.get(key) is None else field(record, key, str, place)
+
+
+def _is_later(entries: Sequence[Entry]) -> bool:
+    """Whether texts are of a release after the challenge of 2017.
+
+    Its files have no tags of languages, describe no shapes, comment on every text, and lack some
+    categories.
+    """
+    return bool(entries) and (
+        any(entry.tag or entry.shape not in NO_SHAPE for entry in entries)
+        or any(entry.category in LATER_CATEGORIES for entry in entries)
+        or not any(entry.comment for entry in entries)
+    )
+
+
+def _kept(entries: Sequence[Entry], language: str, path: Path) -> list[Entry]:
+    """Return the texts that count, and say how many do not.
+
+    Raises:
+        InputError: there are texts, but none counts.
+    """
+    wanted = language.casefold()
+    spoken = [entry for entry in entries if (entry.tag or ENGLISH).casefold() == wanted]
+    comment = GOOD if any(entry.comment == GOOD for entry in spoken) else ""
+    kept = [entry for entry in spoken if entry.comment == comment]
+    others = Counter((entry.tag or ENGLISH).casefold() for entry in entries)
+    del others[wanted]
+    reasons = [f"{count} in {tag}" for tag, count in sorted(others.items())]
+    comments = Counter(entry.comment for entry in spoken if entry.comment != comment)
+    reasons += [
+        f"{count} with comment {found!r}" if found else f"{count} without comment"
+        for found, count in sorted(comments.items())
+    ]
+    if reasons and not kept:
+        raise InputError(
+            f"{path}: empty dataset, no text counts under data.language={language} "
+            f"({', '.join(reasons)})"
+        )
+    if reasons:
+        left_out = len(entries) - len(kept)
+        log.info("left out      %d of %d texts of %s: %s", left_out, len(entries), path,
+                 ", ".join(reasons))  # fmt: skip
+    return kept
+
+
+@ranged("data")
 class WebNLGDataModule(RawFolderDataModule):
-    """WebNLG 2017: `train.json`, `dev.json`, `test.json`."""
+    """WebNLG: `train.json`, `dev.json`, `test.json`.
+
+    Args:
+        language: of the texts; texts without a tag are English.
+        **shared: as `RawFolderDataModule`.
+    """
 
     files = FILES
-    read = staticmethod(read_webnlg)
+
+    def __init__(self, *, language: Text = ENGLISH, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.language = language
+
+    @property
+    def reading(self) -> str:
+        """What decides the rows beside the file: the language."""
+        return self.language
+
+    def read(self, path: Path) -> list[Example]:
+        """Return the rows of a file in the language."""
+        return read_webnlg(path, self.language)

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from lora_lightning.errors import InputError
+from lora_lightning.evaluation.e2e_tables import (
+    Instance,
+    in_order_of,
+    order_note,
+    read_outputs,
+    read_references,
+    repair_note,
+)
 from lora_lightning.evaluation.files import (
+    mark_notes,
     read_hypotheses,
     read_reference_groups,
     write_lines,
@@ -25,6 +34,12 @@ from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segme
 from lora_lightning.evaluation.signature import signed, versions
 from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a
 from lora_lightning.evaluation.tokenizers.ptb import ptb_tokens
+from lora_lightning.tables import is_table
+
+GROUPS_OF_A_TABLE = "rows that follow each other with the same meaning representation"
+GROUPS_OF_LINES = (
+    "divided by one blank line; one reference a line where there is no blank line between groups"
+)
 
 
 class E2EProtocol(ScoringProtocol):
@@ -46,11 +61,13 @@ class E2EProtocol(ScoringProtocol):
         return list(segments)
 
     def read(self, hypotheses: Path, references: Path | Sequence[Path]) -> list[Segment]:
-        """Read hypotheses, one a line, and one file of reference groups; lines are stripped.
+        """Read hypotheses, one a line or in a table, and one file of reference groups or a table.
+
+        Lines are stripped; tables are those of the E2E challenge, files that end in .csv or .tsv.
 
         Raises:
             InputError: more than one reference file, other numbers of hypotheses and groups, or
-                as `read_reference_groups`.
+                as `read_reference_groups`, `read_outputs` and `read_references`.
         """
         paths = [references] if isinstance(references, Path) else list(references)
         if len(paths) != 1:
@@ -58,18 +75,34 @@ class E2EProtocol(ScoringProtocol):
                 f"references: {len(paths)} files given; protocol=e2e takes one file, "
                 "its groups divided by one blank line"
             )
-        texts = [line.strip() for line in read_hypotheses(hypotheses)]
-        groups = read_reference_groups(paths[0])
-        if len(texts) != len(groups):
+        [path] = paths
+        outputs = _outputs(hypotheses)
+        groups = _groups(path)
+        if len(outputs) != len(groups):
             raise InputError(
-                f"{hypotheses}: {len(texts)} hypotheses, but {paths[0]} has {len(groups)} groups "
-                "of references (divided by one blank line; one reference a line where there is "
-                "no blank line between groups); give one hypothesis a group"
+                f"{hypotheses}: {len(outputs)} hypotheses, but {path} has {len(groups)} groups of "
+                f"references ({GROUPS_OF_A_TABLE if is_table(path) else GROUPS_OF_LINES}); give "
+                "one hypothesis a group"
             )
+        if is_table(hypotheses) and is_table(path):
+            order = in_order_of(outputs, [meaning for meaning, _ in groups], hypotheses)
+        else:
+            order = list(range(len(outputs)))
         return [
-            Segment(text, tuple(group), id=line)
-            for line, (text, group) in enumerate(zip(texts, groups, strict=True))
+            Segment(outputs[line].text, tuple(texts), line, meaning or outputs[line].meaning)
+            for line, (meaning, texts) in zip(order, groups, strict=True)
         ]
+
+    def file_notes(self, hypotheses: Path, references: Path | Sequence[Path]) -> list[str]:
+        """Say where files from elsewhere are read otherwise than e2e-metrics would, and mended."""
+        paths = [hypotheses, *([references] if isinstance(references, Path) else references)]
+        repaired = [repair_note(path) for path in paths if is_table(path)]
+        plain = [path for path in paths if not is_table(path)]
+        return [*mark_notes(plain), *filter(None, repaired)]
+
+    def input_notes(self, segments: Sequence[Segment]) -> list[str]:
+        """Say what about the texts makes scores differ from the official scorer's."""
+        return [*super().input_notes(segments), *filter(None, [order_note(segments)])]
 
     def write(self, segments: Sequence[Segment], folder: Path) -> list[Path]:
         """Write `hypotheses.txt` and `references.txt` (a blank line after each group)."""
@@ -81,6 +114,18 @@ class E2EProtocol(ScoringProtocol):
     def scorer(self, segments: Sequence[Segment], java: str | None) -> Scorer:
         """Return e2e-metrics for these segments."""
         return E2EScorer(segments, self.metrics, java)
+
+
+def _outputs(path: Path) -> list[Instance]:
+    if is_table(path):
+        return read_outputs(path)
+    return [Instance(None, line.strip()) for line in read_hypotheses(path)]
+
+
+def _groups(path: Path) -> Sequence[tuple[str | None, list[str]]]:
+    if is_table(path):
+        return read_references(path)
+    return [(None, group) for group in read_reference_groups(path)]
 
 
 class E2EScorer:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from lora_lightning.errors import InputError
+from lora_lightning.evaluation.files import mark_notes
 from lora_lightning.evaluation.measurement import Measurement
 from lora_lightning.evaluation.segment import Segment, separator_note
 from lora_lightning.ranges import Texts, ranged
@@ -67,6 +68,12 @@ class ScoringProtocol(ABC):
         Raises:
             InputError: a file is missing, empty or not UTF-8, or the files do not fit together.
         """
+
+    def file_notes(self, hypotheses: Path, references: Path | Sequence[Path]) -> list[str]:
+        """Say where files from elsewhere are read otherwise than the official scorer would."""
+        return mark_notes(
+            [hypotheses, *([references] if isinstance(references, Path) else references)]
+        )
 
     @abstractmethod
     def write(self, segments: Sequence[Segment], folder: Path) -> list[Path]:

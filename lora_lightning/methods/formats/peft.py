@@ -6,7 +6,6 @@ settings and the base's fingerprint, lies beside it in lora_lightning.json.
 """
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,35 @@ from transformers import PreTrainedModel
 from lora_lightning.checksum import with_checksum, without_checksum
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json_object, write_json
-from lora_lightning.gpt2.tensor_file import read_tensors, write_tensors
+from lora_lightning.gpt2.tensor_file import write_tensors
 from lora_lightning.methods.base import fingerprint, require_same_base
 from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.dora import DoRA
+from lora_lightning.methods.exceptions import RankAndAlpha
 from lora_lightning.methods.formats.peft_config import (
     CONFIG,
     make_config,
     method_of,
-    plain_alpha,
+    ours,
     read_config,
     scale_of,
+    settings_of,
 )
-from lora_lightning.methods.formats.peft_tensors import file_name, our_name, peft_tensors, restack
+from lora_lightning.methods.formats.peft_tensors import (
+    adapted_modules,
+    file_name,
+    peft_tensors,
+    read_adapter,
+    restack,
+)
 from lora_lightning.methods.formats.weights import Weights
 from lora_lightning.methods.inject import lora_layers
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.targets import matches_suffix
 
 TENSORS = "adapter_model.safetensors"
+OLD_TENSORS = "adapter_model.bin"
 OWN = "lora_lightning.json"
 OWN_KEYS = ("rank", "alpha", "dropout", "targets")
 
@@ -41,6 +50,22 @@ OWN_KEYS = ("rank", "alpha", "dropout", "targets")
 def is_peft_folder(path: Path) -> bool:
     """Whether a folder holds an adapter in PEFT's layout."""
     return (path / CONFIG).is_file()
+
+
+def tensor_file(folder: Path) -> Path:
+    """Return the file of a folder's tensors; older versions of PEFT wrote torch's format."""
+    old = folder / OLD_TENSORS
+    return old if old.is_file() and not (folder / TENSORS).is_file() else folder / TENSORS
+
+
+def named_base(folder: Path) -> str | None:
+    """Return the path or hub name of the base that a folder says it is for.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    name = read_config(folder).get("base_model_name_or_path")
+    return name if isinstance(name, str) and name else None
 
 
 def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | None) -> None:
@@ -54,6 +79,11 @@ def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | N
     """
     base = base or model.config.name_or_path or None
     settings = {key: getattr(method, key) for key in OWN_KEYS} | {"targets": list(method.targets)}
+    if method.exceptions:
+        settings["exceptions"] = [
+            {**exception, "targets": list(exception["targets"])}  # type: ignore[arg-type]
+            for exception in method.exceptions
+        ]
     tensors = peft_tensors(model, method.bias)
     biases = trained_biases(model, method.bias)
     write_json(folder / CONFIG, make_config(model, method, base))
@@ -79,12 +109,14 @@ def read_peft(folder: Path, model: PreTrainedModel, method: LoRA) -> Weights:
         _require_settings(settings, method, folder, hint)
         ours = fingerprint(model, trained_biases(model, method.bias))
         require_same_base(ours, own["base"], folder)
-    path = folder / TENSORS
-    found = {our_name(name, model): tensor for name, tensor in read_tensors(path).items()}
+    path = tensor_file(folder)
+    found = read_adapter(path, model, method.bias)
     for name, layer in lora_layers(model).items():
         tensor = found.get(f"{name}.lora_A")
         if tensor is not None and tensor.dim() == 2:
-            _require_rank_and_scale(name, layer, len(tensor), config, path, hint)
+            own_alpha = settings_of(name, config, folder / CONFIG).alpha
+            scaled = scale_of(RankAndAlpha(len(tensor), own_alpha), config)
+            _require_rank_and_scale(name, layer, len(tensor), scaled, path, hint)
     return restack(found, model, method.bias, path, hint)
 
 
@@ -98,19 +130,52 @@ def describe_peft(folder: Path) -> dict[str, Any]:
     kind = {"method": method_of(config), "bias": config.get("bias") or "none"}
     own = _own_settings(folder)
     if own is not None:
-        return kind | {key: own[key] for key in OWN_KEYS}
-    targets = config["target_modules"]
-    if isinstance(targets, str):
-        # A regular expression, or "all-linear": the tensors tell what it fitted.
-        names = (name for name in read_tensors(folder / TENSORS) if ".lora_" in name)
-        fitted = (re.sub(r"^.*\.\d+\.|\.lora_.*$", "", name) for name in names)
-        targets = list(dict.fromkeys(fitted))
+        return kind | {key: own[key] for key in (*OWN_KEYS, "exceptions") if key in own}
+    ranks = adapted_modules(tensor_file(folder))
+    default = ours(RankAndAlpha(config["r"], config["lora_alpha"]), config)
+    exceptions = _exceptions(ranks, default, config, folder)
     return kind | {
-        "rank": config["r"],
-        "alpha": plain_alpha(config),
+        **default._asdict(),
         "dropout": config.get("lora_dropout", 0.0),
-        "targets": sorted(targets),
+        "targets": _targets(list(ranks), config),
+        **({"exceptions": exceptions} if exceptions else {}),
     }
+
+
+def _targets(modules: list[str], config: dict[str, Any]) -> list[str]:
+    """Return what `method.targets` has to be for exactly these modules.
+
+    Names in a list mean the same to PEFT and us. A regular expression, layers that are chosen and
+    modules that are left out do not: there the modules are named one by one.
+    """
+    targets = config["target_modules"] if isinstance(config.get("target_modules"), list) else []
+    chooses = config.get("layers_to_transform") is not None or config.get("exclude_modules")
+    fitting = sorted(t for t in targets if any(matches_suffix(module, t) for module in modules))
+    is_all = all(any(matches_suffix(module, t) for t in fitting) for module in modules)
+    if is_all and not chooses:
+        return fitting
+    return [module.removeprefix("transformer.") for module in modules]
+
+
+def _exceptions(
+    ranks: dict[str, int], default: RankAndAlpha, config: dict[str, Any], folder: Path
+) -> list[dict[str, Any]]:
+    """Return `method.exceptions` for modules of another rank or alpha than the default.
+
+    Raises:
+        InputError: a tensor is of another rank than the config says.
+    """
+    grouped: dict[RankAndAlpha, list[str]] = {}
+    for module, rank in ranks.items():
+        settings = settings_of(module, config, folder / CONFIG)
+        if rank != settings.rank:
+            raise InputError(
+                f"{tensor_file(folder)}: {module} has rank {rank}, but {CONFIG} says "
+                f"{settings.rank}; give the two files of one adapter"
+            )
+        if (own := ours(settings, config)) != default:
+            grouped.setdefault(own, []).append(module.removeprefix("transformer."))
+    return [{"targets": names, **settings._asdict()} for settings, names in grouped.items()]
 
 
 def _own_settings(folder: Path) -> dict[str, Any] | None:
@@ -151,7 +216,7 @@ def _require_settings(settings: dict[str, Any], method: LoRA, folder: Path, hint
 
 
 def _require_rank_and_scale(
-    name: str, layer: LoRALayer, found: int, config: dict[str, Any], path: Path, hint: str
+    name: str, layer: LoRALayer, found: int, scaled: tuple[float, str], path: Path, hint: str
 ) -> None:
     expected = len(layer.slices) * layer.rank
     if found != expected:
@@ -159,7 +224,7 @@ def _require_rank_and_scale(
             f"{path}: {name} has rank {found}, but method.rank={layer.rank} on "
             f"{len(layer.slices)} slice(s) makes {expected}; set {hint}"
         )
-    scale, formula = scale_of(name, found, config)
+    scale, formula = scaled
     if not math.isclose(scale, layer.scale, rel_tol=1e-6):
         raise InputError(
             f"{path}: {name} is scaled by {formula}, but method.alpha={layer.alpha} and "
@@ -172,10 +237,14 @@ def _overrides(settings: dict[str, Any], method: LoRA) -> str:
     keys = [f"method.{key}={_plain(settings[key])}" for key in ("rank", "alpha", "targets")]
     if settings["bias"] != method.bias:
         keys.append(f"method.bias={settings['bias']}")
+    if exceptions := settings.get("exceptions"):
+        keys.append(f"'method.exceptions={_plain(exceptions)}'")
     if settings["method"] != method.choice:
         keys.insert(0, f"method={settings['method']}")
     return " ".join(keys)
 
 
 def _plain(value: Any) -> str:
-    return f"[{','.join(value)}]" if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_plain(item)}" for key, item in value.items()) + "}"
+    return f"[{','.join(map(_plain, value))}]" if isinstance(value, list | tuple) else str(value)

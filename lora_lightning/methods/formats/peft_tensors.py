@@ -6,6 +6,7 @@ the outputs of another. DoRA's magnitudes are there for the whole projection, to
 they are the norms of the base's weights, which leaves those outputs as they are.
 """
 
+import re
 from pathlib import Path
 
 import torch
@@ -13,16 +14,23 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.gpt2.tensor_file import require_same_tensors
-from lora_lightning.gpt2.weights import model_name
+from lora_lightning.gpt2.tensor_file import read_tensors, require_same_tensors
+from lora_lightning.gpt2.weights import HEAD, model_name, unwrapped_name
+from lora_lightning.methods.base import base_tensors
 from lora_lightning.methods.biases import Bias, trained_biases
 from lora_lightning.methods.dora import DoRALayer
+from lora_lightning.methods.formats.peft_config import SUPPORTED
 from lora_lightning.methods.formats.weights import Weights
 from lora_lightning.methods.inject import lora_layers
 from lora_lightning.methods.lora import LoRALayer
 
 PREFIX = "base_model.model."
 WRAPPED_BIAS = ".base_layer.bias"
+LEAVES = ("lora_A", "lora_B", "lora_magnitude_vector")
+MERGE = (
+    "merge it into its base with PEFT's merge_and_unload, save that model and give its folder as "
+    "model.path"
+)
 NORM_TOLERANCE = 1e-2
 """How far norms of one weight may differ, relatively: it may be kept in float32 or in bfloat16."""
 
@@ -52,10 +60,74 @@ def file_name(name: str, model: PreTrainedModel) -> str:
     return f"{PREFIX}{name}"
 
 
-def our_name(name: str, model: PreTrainedModel) -> str:
-    """Return our name for a tensor of PEFT's file."""
-    name = name.removeprefix(PREFIX).removesuffix(".weight").replace(WRAPPED_BIAS, ".bias")
-    return model_name(name, model)
+def plain_name(name: str) -> str:
+    """Return the name of a tensor of PEFT's file as it is in the base, with the adapter's leaf.
+
+    A file that was not saved by PEFT itself may name the adapter: `lora_A.default.weight`.
+    """
+    name = unwrapped_name(name).removeprefix(PREFIX).replace(".base_layer.", ".")
+    return re.sub(rf"\.({'|'.join(LEAVES)})(\.[^.]+)?(\.weight)?$", r".\1", name)
+
+
+def adapted_modules(path: Path) -> dict[str, int]:
+    """Return the rank of each adapted module of PEFT's file, by its name in the base.
+
+    Raises:
+        InputError: the file cannot be read, or holds no LoRA.
+    """
+    named = {plain_name(name): tensor for name, tensor in read_tensors(path).items()}
+    ranks = {
+        name.removesuffix(".lora_A"): len(tensor)
+        for name, tensor in named.items()
+        if name.endswith(".lora_A") and tensor.dim() == 2
+    }
+    if not ranks:
+        raise InputError(f"{path}: holds no LoRA of a linear projection; {SUPPORTED}")
+    return ranks
+
+
+def read_adapter(path: Path, model: PreTrainedModel, bias: Bias) -> dict[str, Tensor]:
+    """Return the tensors of PEFT's file under our names, the base's own left out.
+
+    Raises:
+        InputError: the file cannot be read, has a tensor twice, or holds what no method trains.
+    """
+    found: dict[str, Tensor] = {}
+    for stored_name, tensor in read_tensors(path).items():
+        name = model_name(plain_name(stored_name), model)
+        if name in found:
+            raise InputError(
+                f"{path}: tensor {name} is there twice, of several adapters; save them one by one"
+            )
+        found[name] = tensor
+    _leave_out_base(found, model, bias, path)
+    return found
+
+
+def _leave_out_base(
+    found: dict[str, Tensor], model: PreTrainedModel, bias: Bias, path: Path
+) -> None:
+    """Take tensors of the base that PEFT saved beside an adapter out of `found`.
+
+    Raises:
+        InputError: one is not the base's own, or is an adapter of an embedding.
+    """
+    base = base_tensors(model)
+    tied = {HEAD: model.get_output_embeddings().weight}
+    for name in [name for name in found if name not in trained_biases(model, bias)]:
+        if "lora_embedding_" in name:
+            raise InputError(
+                f"{path}: tensor {name} adapts an embedding, which no method does; {MERGE}"
+            )
+        own = base.get(name, tied.get(name))
+        if own is None or name.endswith(".bias"):
+            continue
+        tensor = found.pop(name)
+        if tensor.shape != own.shape or not tensor.equal(own.to(tensor.dtype)):
+            raise InputError(
+                f"{path}: holds {name} {tuple(tensor.shape)}, of the base's own weights, but "
+                f"trained or resized, which no method does; {MERGE}"
+            )
 
 
 def restack(
