@@ -20,6 +20,7 @@ from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.stored_overrides import FLAGS
 from lora_lightning.config.trainer import PASSED
 from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.config.typed import text_of
@@ -50,6 +51,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     if is_rank_of_this_command():
         return arguments
     own, trust = _trusted(arguments)
+    own.sort(key=lambda argument: argument not in FLAGS)  # Hydra takes them nowhere else
     own = [_of_lightning(argument) for argument in own]
     require_grammar(overrides_among(own), command)
     given = _given(own)
