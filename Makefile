@@ -67,7 +67,6 @@ growth: $(INSTALLED)
 clean:
 	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-$(INSTALLED): pyproject.toml constraints.txt
-	test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[dev]'
+$(INSTALLED): pyproject.toml constraints.txt install.sh
+	sh install.sh
 	touch $@

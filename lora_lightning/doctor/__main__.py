@@ -15,7 +15,8 @@ from lora_lightning.cli.environment import load_environment
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
 from lora_lightning.errors import ProgramArguments, one_line_errors
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import workspace
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.terminal import speak_plainly
 
 Check = Callable[[], Finding]
@@ -45,8 +46,8 @@ def main() -> int:
     Raises:
         InputError: an argument is given, or `.env` is damaged.
     """
-    ProgramArguments(__doc__).parse_args()
-    load_environment(REPOSITORY / ".env")
+    ProgramArguments(as_started(__doc__)).parse_args()
+    load_environment(workspace() / ".env")
     findings = []
     # At once, as the slow ones wait for processes of their own: Java and two ranks.
     with ThreadPoolExecutor() as threads:

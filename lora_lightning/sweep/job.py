@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
-from lora_lightning.config.typed import for_shell
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import (
     TRACEBACK,
     InputError,
@@ -200,7 +200,7 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
     """
     jobs = sweep.jobs()
     write_table(sweep)
-    show = for_shell("python", "-m", "lora_lightning.sweep", "show", str(sweep.path))
+    show = command_line("-m", "lora_lightning.sweep", "show", str(sweep.path))
     log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)

@@ -12,11 +12,12 @@ from os.path import expanduser
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
+from lora_lightning.config.search_path import config_dir_switch
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
-from lora_lightning.config.typed import for_shell
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError
 from lora_lightning.files import (
     read_json,
@@ -148,8 +149,8 @@ class SweepFolder:
             user_folder: where the user's own modules lie.
         """
         switch = switch_for(self.check, user_folder)
-        command = for_shell("python", "-m", "lora_lightning.sweep", "resume", str(self.path))
-        return f"{command}{switch}"
+        command = command_line("-m", "lora_lightning.sweep", "resume", str(self.path))
+        return f"{command}{switch}{config_dir_switch()}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""

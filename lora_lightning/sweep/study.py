@@ -48,9 +48,10 @@ def check_study(config: DictConfig) -> None:
     if name in others:
         import optuna
 
+        asked = question(config)
         with readable(storage):
             study = optuna.load_study(study_name=name, storage=storage)
-            _check_question(study, question(config), _direction(config))
+            _check_question(study, asked, _direction(config))
 
 
 def claim_study(config: DictConfig) -> None:

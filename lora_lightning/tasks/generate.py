@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig
 
 from lora_lightning.config.build import build
-from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
@@ -87,7 +87,7 @@ def say_next(config: DictConfig, folder: Path) -> None:
     switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
     same = [(key, str(config[key])) for key in ("split", "name") if config[key] not in ("test", "")]
     given = [as_typed(key, value) for key, value in (source, *same)]
-    log.info("next          %s%s", for_shell("python", "evaluate.py", *given), switch)
+    log.info("next          %s%s", command_line("evaluate.py", *given), switch)
 
 
 def decode_run(

@@ -31,6 +31,13 @@ def start(config: DictConfig) -> None:
         InputError: a value is not allowed.
     """
     check_config(config)
+    leave_out_hints()
+    if process_rank() > 0:
+        logging.getLogger("lora_lightning").setLevel(logging.WARNING)
+
+
+def leave_out_hints() -> None:
+    """Let Lightning say nothing but errors, and nothing of what is meant as it is."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Both of Lightning's hints assume that loading is the bottleneck; rows are ready in memory.
@@ -41,8 +48,6 @@ def start(config: DictConfig) -> None:
     # The samplers go on where a checkpoint stands; Lightning looks for that in the loader alone.
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-    if process_rank() > 0:
-        logging.getLogger("lora_lightning").setLevel(logging.WARNING)
 
 
 def build_trainer(

@@ -225,7 +225,17 @@ def test_java_options_and_locale_of_the_environment_do_not_reach_it(fake_java, m
     with open(program + ".env") as file:
         environment = ast.literal_eval(file.read())
     assert "JAVA_TOOL_OPTIONS" not in environment
-    assert environment["LC_ALL"] == "C"
+    assert environment["LC_ALL"] == "C.UTF-8"
+
+
+def test_the_jars_are_found_below_a_folder_of_any_name(tmp_path, monkeypatch):
+    package = java.jar(java.CORENLP_JAR).parents[java.CORENLP_JAR.count("/")]
+    folder = tmp_path / "Größe, a=1 日本"
+    folder.symlink_to(package, target_is_directory=True)
+    for module in (ptb, meteor):
+        monkeypatch.setattr(module, "jar", lambda name: folder / name)
+    evaluation = evaluate(E2EProtocol(["meteor", "rouge_l"]), TWO)
+    assert evaluation.not_computed == {}
 
 
 @pytest.fixture
