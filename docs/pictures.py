@@ -21,9 +21,9 @@ def main() -> None:
     name = now()
     run, sweep = (REPOSITORY / "outputs" / "train" / f"{kind}_{name}" for kind in ("run", "sweep"))
     common = ("experiment=quickstart", "trainer=cpu")
-    show_child("train.py", *common, f"output_dir={run}", folder=REPOSITORY)
-    show_child("train.py", *SWEEP, *common, f"output_dir={sweep}", folder=REPOSITORY)
-    show_child("-m", "lora_lightning.sweep", "plot", str(sweep), folder=REPOSITORY)
+    show_child("train.py", *common, f"output_dir={run}")
+    show_child("train.py", *SWEEP, *common, f"output_dir={sweep}")
+    show_child("-m", "lora_lightning.sweep", "plot", str(sweep))
     PICTURES.mkdir(exist_ok=True)
     for drawn, picture in (
         (run / "loss.png", "run.png"),

@@ -19,11 +19,14 @@ def main() -> None:
     """Write the page, or check it.
 
     Raises:
-        InputError: the page is not current.
+        InputError: the page is not current, or this is no checkout.
     """
     parser = ProgramArguments(__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
-    if not parser.parse_args().check:
+    check = parser.parse_args().check
+    if not PAGE.is_file():
+        raise InputError(f"{PAGE}: not here; the page is made in a checkout of the repository")
+    if not check:
         with atomic_text(PAGE) as file:
             file.write(reference())
         sys.stdout.write(f"{PAGE}\n")

@@ -74,9 +74,9 @@ def test_a_damaged_bundled_base_is_an_error(monkeypatch, tmp_path):
 
 
 def test_raw_files_are_compared_with_the_published_checksums(monkeypatch, tmp_path):
-    monkeypatch.setattr(project, "RAW", tmp_path)
+    monkeypatch.setattr(project, "workspace", lambda: tmp_path)
     assert project.public_data("e2e").mark == "warning"
-    shutil.copytree(ROOT / "data" / "sample" / "e2e", tmp_path / "e2e")
+    shutil.copytree(ROOT / "data" / "sample" / "e2e", tmp_path / "data" / "raw" / "e2e")
     finding = project.public_data("e2e")
     assert finding.mark == "error"
     assert "train.txt, valid.txt, test.txt" in finding.text

@@ -11,7 +11,6 @@ from lora_lightning.cli.agent import (
     overrides_of_agent,
 )
 from lora_lightning.cli.grammar import (
-    hydras_flags,
     in_grammar,
     overrides_among,
     require_grammar,
@@ -21,6 +20,7 @@ from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.stored_overrides import FLAGS
 from lora_lightning.config.trainer import PASSED
 from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.config.typed import text_of
@@ -53,6 +53,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     if command == "evaluate":
         arguments = json_overrides(arguments)
     own, trust = _trusted(arguments)
+    own.sort(key=lambda argument: argument not in FLAGS)  # Hydra takes them nowhere else
     own = [_of_lightning(argument) for argument in own]
     require_grammar(overrides_among(own), command)
     given = _given(own)
@@ -175,10 +176,6 @@ def _training_outputs(command: str, arguments: list[str]) -> Path:
         for argument in overrides_among(arguments)
         if not argument.startswith(NOT_COMPOSED) and not sweeps(argument)
     ]
-    flags, _ = hydras_flags(arguments)
-    if flags.config_dir is not None:
-        folder = Path(flags.config_dir).absolute().as_uri()
-        fixed.append(f"hydra.searchpath=[{quote(folder)}]")
     try:
         return training_outputs(command, fixed)
     except COMPOSING as error:

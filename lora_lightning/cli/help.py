@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lora_lightning.config.files import Key, default_options, keys_of, options_of
+from lora_lightning.process.programs import as_started
 
 HIDDEN_GROUPS = ("hydra", "paths")  # their keys are rarely set on the command line
 KEY_WIDTH = 42
@@ -35,7 +36,7 @@ def help_lines(command: str, configs: Path, width: int) -> Iterator[str]:
     """
     root = configs / f"{command}.yaml"
     entry = ast.parse((configs.parent / f"{command}.py").read_text(encoding="utf-8"))
-    yield ast.get_docstring(entry) or ""
+    yield as_started(ast.get_docstring(entry) or "")
     defaults = dict(reversed(default_options(root).items()))  # data and model first
     yield "\nGroups (group=option, the default marked *):"
     for group, default in defaults.items():

@@ -27,6 +27,7 @@ from lora_lightning.data.example import Example
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
 from lora_lightning.errors import InputError, one_line_errors
 from lora_lightning.files import atomic_text
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.terminal import speak_plainly
 
 HELP = f"""{__doc__}
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> None:
         InputError: a wrong argument, or bad data.
     """
     if {"--help", "-h"} & set(arguments):
-        print(HELP)
+        print(as_started(HELP))
         return
     own, overrides = _divide(arguments)
     if own["output"] in (None, "null"):

@@ -17,7 +17,8 @@ from lora_lightning.cli.environment import load_environment
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
 from lora_lightning.errors import ProgramArguments, one_line_errors
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import workspace
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.terminal import speak_plainly
 
 Check = Callable[[], Finding]
@@ -47,10 +48,10 @@ def main() -> int:
     Raises:
         InputError: an argument is given, or `.env` is damaged.
     """
-    parser = ProgramArguments(__doc__)
+    parser = ProgramArguments(as_started(__doc__))
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     prints_json = parser.parse_args().json
-    load_environment(REPOSITORY / ".env")
+    load_environment(workspace() / ".env")
     findings = []
     # At once, as the slow ones wait for processes of their own: Java and two ranks.
     with ThreadPoolExecutor() as threads:

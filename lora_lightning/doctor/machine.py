@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import workspace
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = (2, 6)
@@ -139,8 +139,8 @@ def gloo() -> Finding:
 
 def disk() -> Finding:
     """Look how much space is left where runs are written."""
-    outputs = REPOSITORY / "outputs"
-    free = shutil.disk_usage(outputs if outputs.exists() else REPOSITORY).free
+    outputs = workspace() / "outputs"
+    free = shutil.disk_usage(outputs if outputs.exists() else workspace()).free
     text = f"{free / 1e9:.1f} GB free for {outputs}"
     if free < LITTLE_DISK:
         return Finding("warning", "disk", text, "paths.output_dir=<folder on a larger disk>")

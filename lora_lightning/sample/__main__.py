@@ -16,12 +16,13 @@ from random import Random
 
 from lora_lightning.errors import ProgramArguments, one_line_errors
 from lora_lightning.files import atomic_text
+from lora_lightning.process import REPOSITORY
 from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.sample import base_text, dart, restaurants, webnlg
 from lora_lightning.sample.pretrain import POSITIONS, pretrain, teach_coined_names, write_base
 from lora_lightning.sample.vocabulary import train_tokenizer, write_tokenizer
 
-OUTPUT = Path(__file__).parents[2] / "data" / "sample"
+OUTPUT = REPOSITORY / "data" / "sample"
 COPYING = Path("base") / "gpt2_tiny"  # what model=gpt2_tiny is; older runs have the one without
 SEED = 0
 STEPS = 6000

@@ -14,7 +14,9 @@ whoever wrote it.
 
 import sys
 
+from lora_lightning.config.search_path import own_configs
 from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.sweep.record import SweepFolder
 
@@ -30,7 +32,7 @@ def sweep(arguments: list[str] | None = None) -> int:
     Raises:
         InputError: an argument is wrong, or the folder holds no sweep.
     """
-    parser = ProgramArguments(__doc__)
+    parser = ProgramArguments(as_started(__doc__))
     actions = parser.add_subparsers(dest="action", required=True)
     parsers = {action: actions.add_parser(action) for action in ACTIONS}
     for parser_of_action in parsers.values():
@@ -39,12 +41,14 @@ def sweep(arguments: list[str] | None = None) -> int:
     form.add_argument("--wide", action="store_true", help="every column")
     form.add_argument("--json", action="store_true", help="one line of JSON")
     parsers["resume"].add_argument("settings", nargs="*", help="the launcher's")
+    parsers["resume"].add_argument("--config-dir", help="of your own configs, as the sweep had it")
     given = parser.parse_args(arguments)
     folder = SweepFolder.open(given.folder)
     if given.action == "resume":
         from lora_lightning.sweep.resume import resume_sweep
 
-        return resume_sweep(folder, given.settings)
+        with own_configs([] if given.config_dir is None else [f"--config-dir={given.config_dir}"]):
+            return resume_sweep(folder, given.settings)
     if given.action == "show":
         from lora_lightning.sweep.show import print_json, show_sweep
 

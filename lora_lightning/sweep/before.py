@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.faults import unknown_option
@@ -72,9 +73,18 @@ def check_jobs(config: DictConfig, jobs: list[list[str]]) -> None:
         InputError: a value is not allowed.
         HydraException: a job's config cannot be composed.
     """
-    loader = GlobalHydra.instance().config_loader()
-    for job in _with_news(jobs):
-        check_config(loader.load_sweep_config(config, list(job)))
+    loader, hydra = GlobalHydra.instance().config_loader(), HydraConfig.instance()
+    sweep = hydra.cfg
+    try:
+        for job in _with_news(jobs):
+            of_job = loader.load_sweep_config(config, list(job))
+            OmegaConf.update(of_job, "hydra.job.num", 0)  # a job's folder refers to it
+            hydra.set_config(of_job)
+            check_config(
+                OmegaConf.masked_copy(of_job, [str(key) for key in of_job if key != "hydra"])
+            )
+    finally:
+        hydra.cfg = sweep
 
 
 def _with_news(jobs: list[list[str]]) -> Iterator[list[str]]:

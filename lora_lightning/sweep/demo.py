@@ -6,8 +6,9 @@ Trains and scores every job, prints the table with mean ± std over seeds, and t
 """
 
 from lora_lightning.errors import ProgramArguments, one_line_errors
-from lora_lightning.process import REPOSITORY, now
+from lora_lightning.process import now
 from lora_lightning.process.children import show_child
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.terminal import speak_plainly
 
 SETTINGS = (
@@ -19,10 +20,10 @@ SETTINGS = (
 
 def main() -> None:
     """Run the three commands as a user would."""
-    ProgramArguments(__doc__).parse_args()
-    folder = REPOSITORY / "outputs" / "train" / f"sweep_demo_{now()}"
-    show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}", folder=REPOSITORY)
-    show_child("-m", "lora_lightning.sweep", "plot", str(folder), folder=REPOSITORY)
+    ProgramArguments(as_started(__doc__)).parse_args()
+    folder = f"outputs/train/sweep_demo_{now()}"
+    show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}")
+    show_child("-m", "lora_lightning.sweep", "plot", folder)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
-from lora_lightning.config.typed import for_shell
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import (
     TRACEBACK,
     InputError,
@@ -34,6 +34,7 @@ from lora_lightning.errors import (
     presentable,
 )
 from lora_lightning.process import process_rank
+from lora_lightning.process.lost_ranks import ended_by_lost_rank
 from lora_lightning.process.parent import end_with_command
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.going_on import how_to_go_on
@@ -61,7 +62,7 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         end_with_command()
         return run_job(task, config)
     try:
-        with isolated_job():
+        with isolated_job(), ended_by_lost_rank(lambda: how_to_go_on(user_folder)):
             return task(config)
     except (InputError, *COMPOSING) as error:
         if TRACEBACK in os.environ:
@@ -201,7 +202,7 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
 
     jobs = sweep.jobs()
     show_sweep(sweep)
-    show = for_shell("python", "-m", "lora_lightning.sweep", "show", str(sweep.path))
+    show = command_line("-m", "lora_lightning.sweep", "show", str(sweep.path))
     log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)

@@ -13,7 +13,7 @@ from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
-from lora_lightning.sweep.study import tell_rerun
+from lora_lightning.sweep.study import tell_finished
 
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
 
@@ -55,8 +55,8 @@ def _resume(sweep: SweepFolder, extra: list[str]) -> int:
     missing = max(0, (plan.trials or 0) - len(jobs))
     if not unfinished and not missing:
         sys.stdout.write("every job finished; nothing to do\n")
-        return 0
     code = rerun(sweep, plan, unfinished, extra) if unfinished else 0
+    tell_study(sweep, plan)
     if missing:
         code = draw_more(sweep, plan, missing, extra) or code
     return code
@@ -72,10 +72,7 @@ def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str
     names = [job.job for job in unfinished]
     # Quoted one by one: a name may hold characters of Hydra's grammar.
     arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]
-    code = launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
-    if plan.sweeper == "optuna":
-        tell_study(sweep, plan, names)
-    return code
+    return launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
 
 
 def launcher_of(plan: Plan) -> list[str]:
@@ -115,10 +112,7 @@ def with_launcher(arguments: list[str], extra: list[str]) -> list[str]:
     return [*arguments, *extra]
 
 
-def tell_study(sweep: SweepFolder, plan: Plan, names: list[str]) -> None:
-    """Tell the Optuna study what the jobs that ran again gave."""
-    if plan.storage is None or plan.study is None:
-        return
-    for job in sweep.jobs():
-        if job.job in names and job.objective is not None:
-            tell_rerun(plan.storage, plan.study, job)
+def tell_study(sweep: SweepFolder, plan: Plan) -> None:
+    """Tell the Optuna study what jobs gave that it has not heard of."""
+    if plan.sweeper == "optuna" and plan.storage is not None and plan.study is not None:
+        tell_finished(plan.storage, plan.study, sweep.jobs())

@@ -3,9 +3,10 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
@@ -16,7 +17,7 @@ from rich.progress import Progress
 from lora_lightning.config.build import build
 from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.rules import check_config
-from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text
 from lora_lightning.data.example import Example
@@ -67,7 +68,7 @@ def evaluate(config: DictConfig) -> None:
     """
     check_config(config)
     folder = output_folder()
-    scoring = build_scoring(config)
+    scoring = build_scoring(config, HydraConfig.get().runtime.choices)
     with (
         held_by_this_command(folder, writes=not config.dry_run),
         open_loggers(config, folder, "evaluate") as loggers,
@@ -91,7 +92,7 @@ def evaluate(config: DictConfig) -> None:
             logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
         switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir))
-        line = for_shell("python", "generate.py", as_typed("run", config.run))
+        line = command_line("generate.py", as_typed("run", config.run))
         log.info('next          %s text="…"%s', line, switch)
     if evaluation.not_computed:
         sys.exit(FINISHED_WITH_A_HOLE)
@@ -101,7 +102,7 @@ def score_run(
     config: DictConfig, run: RunFolder, data: DataToTextModule, loggers: Iterable[Logger]
 ) -> None:
     """Score the predictions of a run just decoded."""
-    scoring = build_scoring(config)
+    scoring = build_scoring(config, run.choices)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
     segments = segments_of(data, config, scoring.protocol, predictions)
     folder = run.path / "evaluation" / config.split
@@ -111,13 +112,16 @@ def score_run(
         logger.log_evaluation(folder, config.split)
 
 
-def build_scoring(config: DictConfig) -> Scoring:
+def build_scoring(config: DictConfig, choices: Mapping[str, Any]) -> Scoring:
     """Build the protocol, and look up the paper's numbers for this data set, model and method.
 
     Files from elsewhere stand beside those of GPT-2 Medium and LoRA.
+
+    Args:
+        config: the command's, or the run's.
+        choices: group → option that was chosen.
     """
     protocol: ScoringProtocol = build(config.protocol)
-    choices = HydraConfig.get().runtime.choices
     is_of_run = "then" in config or config.run is not None
     model, method = (choices["model"], choices["method"]) if is_of_run else ("gpt2_medium", "lora")
     is_public = choices["data"] in ("e2e", "webnlg", "dart")
@@ -168,8 +172,7 @@ def predictions_path(config: DictConfig) -> Path:
         keys = [key for key in ("run", "split", "name") if config[key] not in (None, "")]
         given = [as_typed(key, str(config[key])) for key in keys]
         raise InputError(
-            f"{path}: the run has no such predictions; run "
-            f"{for_shell('python', 'generate.py', *given)}"
+            f"{path}: the run has no such predictions; run {command_line('generate.py', *given)}"
         )
     return path
 

@@ -18,7 +18,7 @@ from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
-from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
@@ -328,5 +328,5 @@ def say_next(folder: Path, then: list[str], switch: str) -> None:
     log.info("run folder    %s", folder)
     following = [step for step in ("generate", "evaluate") if step not in then]
     if following:
-        line = for_shell("python", f"{following[0]}.py", as_typed("run", str(folder)))
+        line = command_line(f"{following[0]}.py", as_typed("run", str(folder)))
         log.info("next          %s%s", line, switch)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from statistics import mean, stdev
 
@@ -149,12 +150,21 @@ def mend(folder, job, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
-def test_a_job_whose_process_died_counts_as_killed(sweep, tmp_path):
+@pytest.mark.parametrize(
+    ("process", "started", "status"),
+    [
+        (2**22 + 1, "2026-01-01T00:00:00+00:00", "killed"),
+        (-1, "2026-01-01T00:00:00+00:00", "killed"),
+        (os.getpid(), "2026-01-01T00:00:00+00:00", "killed"),  # this one only has its id
+        (os.getpid(), "2999-01-01T00:00:00+00:00", "running"),
+    ],
+)
+def test_a_job_whose_process_died_counts_as_killed(process, started, status, sweep, tmp_path):
     copy = shutil.copytree(sweep, tmp_path / "sweep")
     path = copy / "0" / "job.json"
-    record = json.loads(path.read_text()) | {"status": "running", "process": 2**22 + 1}
-    path.write_text(json.dumps(record))
-    assert SweepFolder.open(copy).jobs()[0].status == "killed"
+    changed = {"status": "running", "process": process, "started": started}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    assert SweepFolder.open(copy).jobs()[0].status == status
 
 
 def test_resume_refuses_other_settings_and_other_folders(sweep, tmp_path):
