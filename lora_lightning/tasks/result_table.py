@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from lora_lightning.files import folder_size, near_path
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.stored_results import Record, read_record, read_scores
-from lora_lightning.tracking.csv_tables import Row, read_metrics
+from lora_lightning.tracking.csv_tables import Row, read_losses
 from lora_lightning.tracking.loss_figure import best_validation, unsmoothed
 
 NEAR_0 = 0.2  # nats a token; what dropout leaves of eight rows that are known by heart is below
@@ -27,7 +27,7 @@ def result_table(run: RunFolder, config: DictConfig) -> str:
         run: its folder.
         config: what it was run with.
     """
-    rows = read_metrics(run.path / "metrics.csv")
+    rows = read_losses(run.path)
     record = read_record(run.path / "run.json")
     lines = [
         *loss_lines(rows, config.trainer.limit_val_batches),
@@ -43,7 +43,7 @@ def loss_lines(rows: list[Row], limit: float | None) -> Iterator[tuple[str, str]
     """Yield the last and the best validation loss, and the last training losses.
 
     Args:
-        rows: of metrics.csv.
+        rows: as `read_losses` gives them.
         limit: `trainer.limit_val_batches`.
     """
     best = best_validation(rows)
@@ -87,7 +87,7 @@ def overfit_verdict(rows: list[Row]) -> str:
     """Return whether a few rows over and over brought the loss near 0, as they must.
 
     Args:
-        rows: of metrics.csv.
+        rows: as `read_losses` gives them.
     """
     losses = [unsmoothed(row) for row in rows if "train/loss" in row]
     if not losses:

@@ -38,7 +38,7 @@ from lora_lightning.tasks.result import failure_recorded, require_finite_objecti
 from lora_lightning.tasks.result_table import overfit_verdict, profile_lines, result_table
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.then import do_what_follows
-from lora_lightning.tracking.csv_tables import read_metrics
+from lora_lightning.tracking.csv_tables import read_losses
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
@@ -233,15 +233,14 @@ def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> Non
     """Write run.json and loss.png, unless they are there and nothing was trained since."""
     if has_trained or not (folder / "run.json").is_file():
         write_json(folder / "run.json", record, lasting=True)
-        name = f"{folder.parent.name}/{folder.name}"
-        draw_losses(folder / "metrics.csv", folder / "loss.png", name)
+        draw_losses(folder)
 
 
 def say_result(run: RunFolder, config: DictConfig) -> None:
     """Say what the training came to, and what a debugging run was made to find out."""
     log.info("%s", result_table(run, config))
     if HydraConfig.get().runtime.choices.get("debug") == "overfit":
-        log.info("overfit       %s", overfit_verdict(read_metrics(run.path / "metrics.csv")))
+        log.info("overfit       %s", overfit_verdict(read_losses(run.path)))
     for line in profile_lines(run.path / "profile"):
         log.info("profile       %s", line)
 

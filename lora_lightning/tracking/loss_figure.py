@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lora_lightning.files import atomic_path
-from lora_lightning.tracking.csv_tables import Row, read_metrics
+from lora_lightning.tracking.csv_tables import UNSMOOTHED, Row, read_losses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TRAINED, UNSMOOTHED, VALIDATION = "train/loss", "train/loss_unsmoothed", "val/loss"
+TRAINED, VALIDATION = "train/loss", "val/loss"
 NOTE = "cross-entropy in nats a token; training: mean over an update's micro-batches, before it;\n"
 NOTE += "validation: mean over the batches of the validation set, never smoothed"
 
@@ -25,16 +25,11 @@ def unsmoothed(row: Row) -> float:
     return row.get(UNSMOOTHED, row[TRAINED])
 
 
-def draw_losses(metrics: Path, figure: Path, name: str) -> None:
-    """Draw the losses of a run.
-
-    Args:
-        metrics: the run's metrics.csv.
-        figure: the PNG to write.
-        name: of the run, for the title.
-    """
-    with atomic_path(figure) as temporary:
-        losses_figure(read_metrics(metrics), name).savefig(temporary, dpi=150, format="png")
+def draw_losses(folder: Path) -> None:
+    """Draw the losses of the run in `folder` into its loss.png."""
+    name = f"{folder.parent.name}/{folder.name}"
+    with atomic_path(folder / "loss.png") as temporary:
+        losses_figure(read_losses(folder), name).savefig(temporary, dpi=150, format="png")
 
 
 def losses_figure(rows: list[Row], name: str) -> "Figure":
@@ -44,7 +39,7 @@ def losses_figure(rows: list[Row], name: str) -> "Figure":
     minimised stands pale behind it, where it is something else.
 
     Args:
-        rows: of metrics.csv.
+        rows: as `read_losses` gives them.
         name: of the run, for the title.
     """
     from matplotlib.figure import Figure  # without pyplot, which takes as long again to import

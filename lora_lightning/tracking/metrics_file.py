@@ -18,7 +18,6 @@ COLUMNS = (
     "val/perplexity",
     "val/loss_per_token",
     "val/perplexity_per_token",
-    "train/loss_unsmoothed",
 )
 
 
@@ -50,7 +49,7 @@ class MetricsFile(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append a row to metrics.csv, and one of all other metrics to diagnostics.csv."""
         row = {"step": step, **metrics}
-        _append(self.path, _header(self.path) or COLUMNS, row)  # an older run has fewer
+        _append(self.path, COLUMNS, row)
         others = [key for key in row if key not in COLUMNS]
         if others:
             path = self.path.with_name("diagnostics.csv")

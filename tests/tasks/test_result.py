@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lora_lightning.tasks.result_table import loss_lines
-from lora_lightning.tracking.csv_tables import read_metrics
+from lora_lightning.tracking.csv_tables import read_losses
 from lora_lightning.tracking.loss_figure import best_validation, losses_figure
 from tests.commands import run_command
 from tests.tiny import TRAINING
@@ -44,12 +44,12 @@ def test_a_run_without_validation_says_so():
 
 
 def test_the_training_loss_without_smoothing_is_logged_beside_the_smoothed_one(run):
-    rows = [row for row in read_metrics(run / "metrics.csv") if "train/loss" in row]
+    rows = [row for row in read_losses(run) if "train/loss" in row]
     assert all(row["train/loss"] != row["train/loss_unsmoothed"] for row in rows)
 
 
 def test_the_figure_names_the_run_and_marks_its_best_point(run):
-    rows = read_metrics(run / "metrics.csv")
+    rows = read_losses(run)
     [axes] = losses_figure(rows, "data_model/time").axes
     assert axes.get_title() == "data_model/time"
     labels = [line.get_label() for line in axes.lines]
