@@ -3,7 +3,7 @@
 FROM nvcr.io/nvidia/pytorch:25.03-py3
 
 WORKDIR /app
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY docker docker
 COPY lora_lightning lora_lightning
 RUN sh docker/install.sh

@@ -1,8 +1,8 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
-# make faults: the tests of bad input, kills and restarts alone; LORA_LIGHTNING_FUZZ=5000 tries more
-# make lint, types
-# make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
+# make faults: hundreds of kills and faults of disks at random moments, up to an hour · make lint, types
+# make docs: docs/config.md and docs/rooms.svg · make pictures: the README's, some minutes
+# make doctor: what works here
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
 # make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
@@ -14,9 +14,8 @@ FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/
 	tests/evaluation/test_metrics.py tests/evaluation/test_metric_objects.py tests/test_ranges.py \
 	tests/tasks/test_run.py
 DECODING_BENCHMARKS := speed reference test_set memory growth
-FAULTS := tests/bad_input tests/checkpoints/test_resume.py tests/sweep/test_refusals.py
 
-.PHONY: demo sweep-demo test test-lowest lint faults types docs doctor bench growth clean
+.PHONY: demo sweep-demo test test-lowest lint faults types docs pictures doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -37,7 +36,7 @@ test-lowest:
 		--dist loadfile $(FAST)
 
 faults: $(INSTALLED)
-	$(PYTHON) -m pytest $(FAULTS)
+	$(PYTHON) -m tests.faults --write
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
@@ -50,6 +49,9 @@ types: $(INSTALLED)
 docs: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.config_reference
 	$(PYTHON) -m docs.rooms
+
+pictures: $(INSTALLED)
+	$(PYTHON) -m docs.pictures
 
 doctor: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.doctor
@@ -69,7 +71,6 @@ growth: $(INSTALLED)
 clean:
 	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-$(INSTALLED): pyproject.toml constraints.txt
-	test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[dev]'
+$(INSTALLED): pyproject.toml constraints.txt install.sh
+	sh install.sh
 	touch $@

@@ -6,6 +6,7 @@ python evaluate.py protocol=e2e hypotheses=out.txt references=refs.txt
 python evaluate.py protocol=webnlg hypotheses=out.txt 'references=[reference0,reference1]'
 """
 
+import lora_lightning.process.first  # noqa: F401  # isort: skip
 import hydra
 from omegaconf import DictConfig
 

@@ -7,6 +7,7 @@ python generate.py run=latest inputs=contexts.txt
 python generate.py adapter=released.pt model=gpt2_medium data=e2e
 """
 
+import lora_lightning.process.first  # noqa: F401  # isort: skip
 import hydra
 from omegaconf import DictConfig
 

@@ -7,6 +7,7 @@ python train.py -m method.rank=1,2,4,8 seed=0,1,2 experiment=quickstart
 python train.py experiment=e2e/gpt2_medium dry_run=true
 """
 
+import lora_lightning.process.first  # noqa: F401  # isort: skip
 import hydra
 from omegaconf import DictConfig
 

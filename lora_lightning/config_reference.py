@@ -7,10 +7,10 @@ python -m lora_lightning.config_reference --check    # exit code 1 where the pag
 import sys
 
 from lora_lightning.config.reference import reference
-from lora_lightning.errors import InputError, ProgramArguments, one_line_errors
+from lora_lightning.errors import InputError, ProgramArguments
 from lora_lightning.files import atomic_text
 from lora_lightning.process import REPOSITORY
-from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.process.program import as_program
 
 PAGE = REPOSITORY / "docs" / "config.md"
 
@@ -19,11 +19,14 @@ def main() -> None:
     """Write the page, or check it.
 
     Raises:
-        InputError: the page is not current.
+        InputError: the page is not current, or this is no checkout.
     """
     parser = ProgramArguments(__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
-    if not parser.parse_args().check:
+    check = parser.parse_args().check
+    if not PAGE.is_file():
+        raise InputError(f"{PAGE}: not here; the page is made in a checkout of the repository")
+    if not check:
         with atomic_text(PAGE) as file:
             file.write(reference())
         sys.stdout.write(f"{PAGE}\n")
@@ -32,6 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main()

@@ -12,28 +12,32 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.errors import ProgramArguments
 from lora_lightning.files import read_json
-from lora_lightning.process import REPOSITORY, now
+from lora_lightning.process import now, workspace
 from lora_lightning.process.children import show_child
-from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.process.program import as_program
+from lora_lightning.process.programs import as_started
 
 
 def main() -> None:
     """Run the three commands as a user would, and print the table."""
-    ProgramArguments(__doc__).parse_args()
+    ProgramArguments(as_started(__doc__)).parse_args()
     name = now()
-    before = REPOSITORY / "outputs" / "generate" / f"demo_{name}"
-    scores_before = REPOSITORY / "outputs" / "evaluate" / f"demo_{name}"
-    run = REPOSITORY / "outputs" / "train" / f"demo_{name}"
+    # Below the folder that the commands run in: its own path may hold what Hydra would not take.
+    before = f"outputs/generate/demo_{name}"
+    scores_before = f"outputs/evaluate/demo_{name}"
+    run = f"outputs/train/demo_{name}"
     for command in (
         ("generate.py", f"output_dir={before}"),
         ("evaluate.py", f"predictions={before}/predictions.jsonl", f"output_dir={scores_before}"),
         ("train.py", "experiment=quickstart", "then=[generate,evaluate]", f"output_dir={run}"),
     ):
-        show_child(*command, folder=REPOSITORY)
-    print_table(scores_before / "metrics.json", run / "evaluation" / "test" / "metrics.json")
-    sys.stdout.write(f"run folder: {run}\n")
+        show_child(*command)
+    folder = workspace()
+    scores = folder / run / "evaluation" / "test" / "metrics.json"
+    print_table(folder / scores_before / "metrics.json", scores)
+    sys.stdout.write(f"run folder: {folder / run}\n")
 
 
 def print_table(before: Path, after: Path) -> None:
@@ -49,6 +53,5 @@ def print_table(before: Path, after: Path) -> None:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main()

@@ -2,11 +2,13 @@
 
 import argparse
 import errno
+import io
 import os
 import re
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +137,7 @@ def disk_fault(error: OSError) -> str | None:
     """
     if error.filename is None and error.errno not in DISK_FAULTS:
         return None
-    path = os.fsdecode(error.filename or os.getcwd())
+    path = os.fsdecode(error.filename or _written(error) or os.getcwd())
     reason = error.strerror or type(error).__name__
     return presentable(f"{path}: {reason} ({_mend(error.errno, Path(path).absolute())})")
 
@@ -154,3 +156,13 @@ def _mend(number: int | None, path: Path) -> str:
     # os.path.exists, unlike Path.exists, never raises.
     existing = next(place for place in (path, *path.parents) if os.path.exists(place))
     return f"{shutil.disk_usage(existing).free / 1e6:,.0f} MB free"
+
+
+def _written(error: OSError) -> str | None:
+    """Return the file that was written to, which Python names only where one cannot be opened."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for value in frame.f_locals.values():
+            name = getattr(value, "name", None) if isinstance(value, io.IOBase) else None
+            if isinstance(name, str | os.PathLike) and not str(name).startswith("<"):
+                return os.fspath(name)
+    return None

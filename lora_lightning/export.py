@@ -23,7 +23,8 @@ from lora_lightning.config.typed import as_given, is_true, text_of
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import workspace
+from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.latest import named_run
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
@@ -95,9 +96,9 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Export, with the settings of `.env`, and print the path that was written."""
-    load_environment(REPOSITORY / ".env")
+    load_environment(workspace() / ".env")
     sys.stdout.write(f"{export(arguments)}\n")
 
 
 if __name__ == "__main__":
-    run_program(main, __doc__)
+    run_program(main, as_started(__doc__ or ""))

@@ -1,12 +1,14 @@
 """Reading and writing files safely."""
 
 import codecs
+import ctypes
 import errno
 import gzip
 import json
 import os
 import re
 import shutil
+import sys
 import unicodedata
 import zlib
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from lora_lightning.errors import DISK_FAULTS, InputError
 
 PROBE_BYTES = 1 << 20
 WANDBS_LOG = "debug-core.log"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux: relative to this folder; both names at once
 BYTE_ORDER_MARK = "\ufeff"
 
 Kind = TypeVar("Kind")
@@ -106,28 +109,69 @@ def _refusal(path: Path) -> int | None:
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary sibling that takes the name of `folder` when the block ends well.
 
-    Where `folder` exists, the files of the block take the place of their namesakes, one at a time
-    in the order of their names, and everything else in it stays. Both hold where the machine loses
-    its power, too.
+    Where `folder` exists, the files of the block take the place of their namesakes, and everything
+    else in it stays. On Linux they do so all at once, elsewhere one at a time in the order of their
+    names. All that holds where the machine loses its power, too.
     """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had this one's id
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        for file in temporary.iterdir():
+        files = sorted(temporary.iterdir())
+        for file in files:
             flush_to_disk(file)
-        if folder.exists():
-            for file in sorted(temporary.iterdir()):
+        if not folder.exists():
+            temporary.rename(folder)
+        elif not _exchange(temporary, folder):
+            for file in files:
                 file.replace(folder / file.name)
             flush_to_disk(folder)
-        else:
-            temporary.rename(folder)
-            flush_to_disk(folder.parent)
+        flush_to_disk(folder.parent)
     except Exception as error:
         _raise_named(error, temporary, folder)
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, old: Path) -> bool:
+    """Let `new` and `old` exchange their names in one step, with what else `old` holds in both.
+
+    Returns:
+        Whether the system, and the file system, has such a step; else the names stay.
+    """
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if exchange is None:
+        return False
+    written = {file.name for file in new.iterdir()}
+    further = [path for path in old.iterdir() if path.name not in written]
+    for path in further:
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, new / path.name, symlinks=True, copy_function=link_or_copy)
+        else:
+            link_or_copy(path, new / path.name)
+    flush_to_disk(new)
+    return bool(
+        exchange(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE) == 0
+    )
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file a second name; it takes further space only where there are no hard links."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copyfile(source, target, follow_symlinks=False)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left half written directly in a folder that no other writes."""
+    for remains in folder.glob(".*.partial"):
+        if remains.is_dir():
+            shutil.rmtree(remains)
+        else:
+            remains.unlink()
 
 
 def size_on_disk(path: Path) -> int:
@@ -136,6 +180,17 @@ def size_on_disk(path: Path) -> int:
         return 0
     flush_to_disk(path)
     return path.stat().st_size
+
+
+def folder_size(folder: Path) -> int:
+    """Return how many bytes the files of a folder have; 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def near_path(path: Path) -> str:
+    """Return a path as short as it can be typed: relative to this folder where it lies below."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The doctor says in a line a check what works, and how to mend what does not."""
 
+import json
 import shutil
 import sys
 
@@ -40,6 +41,16 @@ def test_a_warning_is_no_failure(no_arguments, monkeypatch):
     assert doctor.main() == 0
 
 
+def test_json_says_the_same_and_nothing_else(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["doctor", "--json"])
+    monkeypatch.setattr(doctor, "CHECKS", {"a": lambda: Finding("error", "a", "broken", "mend a")})
+    assert doctor.main() == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "findings": [{"mark": "error", "name": "a", "text": "broken", "mend": "mend a"}],
+        "counts": {"ok": 0, "warning": 0, "error": 1},
+    }
+
+
 def test_a_check_that_fails_itself_is_an_error_line():
     finding = doctor.examine("torch", lambda: 1 / 0)  # type: ignore[arg-type]
     assert (finding.mark, finding.name) == ("error", "torch")
@@ -64,9 +75,9 @@ def test_a_damaged_bundled_base_is_an_error(monkeypatch, tmp_path):
 
 
 def test_raw_files_are_compared_with_the_published_checksums(monkeypatch, tmp_path):
-    monkeypatch.setattr(project, "RAW", tmp_path)
+    monkeypatch.setattr(project, "workspace", lambda: tmp_path)
     assert project.public_data("e2e").mark == "warning"
-    shutil.copytree(ROOT / "data" / "sample" / "e2e", tmp_path / "e2e")
+    shutil.copytree(ROOT / "data" / "sample" / "e2e", tmp_path / "data" / "raw" / "e2e")
     finding = project.public_data("e2e")
     assert finding.mark == "error"
     assert "train.txt, valid.txt, test.txt" in finding.text

@@ -1,7 +1,5 @@
 """Checkpoints on disk: whole or not there, checked on reading, and read without running code."""
 
-import os
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lora_lightning.checksum import append_checksum, require_intact
 from lora_lightning.errors import InputError, first_line
-from lora_lightning.files import atomic_path
+from lora_lightning.files import atomic_path, link_or_copy
 
 LAST = Path("checkpoints", "last.ckpt")
 PREVIOUS = Path("checkpoints", "last-previous.ckpt")
@@ -40,12 +38,9 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
-    """Give a checkpoint a second name, atomically; it takes no further space where links are."""
+    """Give a checkpoint a second name, atomically."""
     with atomic_path(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(source, temporary)
+        link_or_copy(source, temporary)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lora_lightning.checkpoints.same_run import altered_values
 from lora_lightning.checkpoints.time_limit import has_more_time
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text
+from lora_lightning.files import atomic_text, remove_unfinished
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.tracking.csv_tables import require_whole, take_back
 from lora_lightning.training.plan import TrainingPlan
@@ -114,8 +114,8 @@ class ResumedRun:
             take_back(table, size, self.saved["update"])
         if self.checkpoint != self.run.last_checkpoint:
             copy_checkpoint(self.checkpoint, self.run.last_checkpoint)
-        for remains in self.run.path.glob("checkpoints/.*.partial"):
-            remains.unlink()
+        for folder in (self.run.path, self.checkpoint.parent):
+            remove_unfinished(folder)
         if self.is_altered:
             with atomic_text(self.run.path / ".hydra" / "config.yaml") as file:
                 file.write(composed)

@@ -25,6 +25,7 @@ from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.files import require_folder, size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
 from lora_lightning.methods.method import Method
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.ranks import missing_ranks, named
 from lora_lightning.training.module import FineTuning
 
@@ -136,7 +137,7 @@ class SaveRun(Checkpoint):
         if missing := missing_ranks("after a collective's time was over", ANSWER):
             raise InputError(
                 f"{named(missing)} did not come to a collective in time, nor answers; look why it "
-                f"hangs, and go on with: python train.py "
+                f"hangs, and go on with: {as_started('python train.py')} "
                 f"{for_shell(as_typed('resume', str(self.folder)))}"
             )
 

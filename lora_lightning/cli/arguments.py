@@ -11,7 +11,6 @@ from lora_lightning.cli.agent import (
     overrides_of_agent,
 )
 from lora_lightning.cli.grammar import (
-    hydras_flags,
     in_grammar,
     overrides_among,
     require_grammar,
@@ -19,6 +18,7 @@ from lora_lightning.cli.grammar import (
 )
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
 from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.stored_overrides import FLAGS
 from lora_lightning.config.trainer import PASSED
 from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.config.typed import text_of
@@ -48,7 +48,10 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """
     if is_rank_of_this_command():
         return arguments
+    if command == "evaluate":
+        arguments = json_overrides(arguments)
     own, trust = _trusted(arguments)
+    own.sort(key=lambda argument: argument not in FLAGS)  # Hydra takes them nowhere else
     own = [_of_lightning(argument) for argument in own]
     require_grammar(overrides_among(own), command)
     given = _given(own)
@@ -85,6 +88,23 @@ def writes_nothing(arguments: list[str]) -> bool:
     """Whether a command only prints."""
     given = _given(arguments)
     return "text" in given or given.get("dry_run", "false").lower() == "true"
+
+
+def json_overrides(arguments: list[str]) -> list[str]:
+    """Return the arguments with `--json` as overrides, which leave standard output to the scores.
+
+    Raises:
+        InputError: it is asked of a multirun.
+    """
+    if "--json" not in arguments and "json=true" not in arguments:
+        return arguments
+    if any(makes_a_multirun(argument) for argument in arguments):
+        raise InputError(
+            "--json prints one evaluation; leave it out of a multirun, whose table as JSON is "
+            "python -m lora_lightning.sweep show <folder> --json"
+        )
+    own = [argument for argument in arguments if argument not in ("--json", "json=true")]
+    return [*own, "json=true", "hydra.job_logging.handlers.console.stream=ext://sys.stderr"]
 
 
 def _short_label(presets: list[str], given: dict[str, str]) -> list[str]:
@@ -161,10 +181,6 @@ def _training_outputs(command: str, arguments: list[str]) -> Path:
         for argument in overrides_among(arguments)
         if not argument.startswith(NOT_COMPOSED) and not sweeps(argument)
     ]
-    flags, _ = hydras_flags(arguments)
-    if flags.config_dir is not None:
-        folder = Path(flags.config_dir).absolute().as_uri()
-        fixed.append(f"hydra.searchpath=[{quote(folder)}]")
     return training_outputs(command, fixed)
 
 

@@ -19,6 +19,7 @@ from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import quote
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.search_path import own_configs
 from lora_lightning.config.source import register_source
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
@@ -28,12 +29,9 @@ from lora_lightning.errors import (
     disk_fault,
     end_interrupted,
 )
-from lora_lightning.process import REPOSITORY
-from lora_lightning.process.parent import (
-    end_with_parent,
-    is_rank_of_lightning,
-    let_parent_end_first,
-)
+from lora_lightning.process import early, workspace
+from lora_lightning.process.parent import end_with_parent, is_rank_of_lightning
+from lora_lightning.process.programs import as_started
 from lora_lightning.process.signals import ended_by_signals
 from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.runs.refused import nothing_left_behind
@@ -49,6 +47,7 @@ def run(main: Callable[[], Any]) -> None:
     its first moment on, and every command ends with the one that started it.
     """
     end_with_parent()
+    early.stop()
     speak_plainly()
     with ended_by_signals(), quiet_logging():
         try:
@@ -57,11 +56,8 @@ def run(main: Callable[[], Any]) -> None:
             if is_rank_of_lightning():
                 sys.exit(0)  # rank 0 speaks for all, and is killed where a rank fails
             is_sweep = any(makes_a_multirun(argument) for argument in sys.argv[1:])
-            resume = "go on with: python -m lora_lightning.sweep resume <its folder>"
+            resume = as_started("go on with: python -m lora_lightning.sweep resume <its folder>")
             end_interrupted(interruption, resume if is_sweep else "start it again")
-        except Exception:
-            let_parent_end_first()
-            raise
 
 
 @contextmanager
@@ -101,8 +97,8 @@ def _run(main: Callable[[], Any], command: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = sys.argv[1:]
     try:
-        load_environment(REPOSITORY / ".env")
-        with trusted_no_longer():
+        load_environment(workspace() / ".env")
+        with trusted_no_longer(), own_configs(arguments):
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
             is_sweep = any(makes_a_multirun(argument) for argument in arguments)
             with nothing_left_behind(), _folder_of_sweep(is_sweep and writes_nothing(arguments)):

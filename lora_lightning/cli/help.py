@@ -12,6 +12,7 @@ from lora_lightning.config.faults import unknown_option
 from lora_lightning.config.files import Key, default_options, keys_of, options_of
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_text
+from lora_lightning.process.programs import as_started
 
 HIDDEN_GROUPS = ("hydra", "paths")  # their keys are rarely set on the command line
 KEY_WIDTH = 42
@@ -56,7 +57,7 @@ def help_lines(
     """
     root = configs / f"{command}.yaml"
     entry = ast.parse((configs.parent / f"{command}.py").read_text(encoding="utf-8"))
-    yield ast.get_docstring(entry) or ""
+    yield as_started(ast.get_docstring(entry) or "")
     defaults = dict(reversed(default_options(root).items()))  # data and model first
     for group, option in given.items():
         if group in defaults and option != "null":

@@ -8,6 +8,7 @@ from typing import Any
 
 from lora_lightning.errors import InputError
 from lora_lightning.process import LAUNCH_TIME, now
+from lora_lightning.process.programs import as_started
 
 
 def is_rank_of_this_command() -> bool:
@@ -25,7 +26,7 @@ def shared_by_ranks(prepare: Callable[[], list[str]]) -> list[str]:
     if any(makes_a_multirun(argument) for argument in sys.argv[1:]):
         raise InputError(
             "a multirun under torchrun would run the whole sweep in every rank; start "
-            "`python train.py -m … trainer=ddp` and let each job start its ranks"
+            f"`{as_started('python train.py')} -m … trainer=ddp` and let each job start its ranks"
         )
     return _exchange(prepare)
 

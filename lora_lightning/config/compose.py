@@ -7,10 +7,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.search_path import CONFIGS
 from lora_lightning.config.source import register_source
-from lora_lightning.process import REPOSITORY
-
-CONFIGS = REPOSITORY / "configs"
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:

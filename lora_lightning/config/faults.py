@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.files import options_of
 from lora_lightning.config.keys import nearest, unknown_key
+from lora_lightning.config.search_path import CONFIGS, config_folders
 from lora_lightning.errors import InputError, one_line, presentable
 
 COMPOSING = (HydraException, OmegaConfBaseException)  # what wrong arguments and configs raise
@@ -42,7 +42,7 @@ def explain(error: Exception, keys: Callable[[], Iterable[str]] = tuple) -> str:
 
 def unknown_option(group: str, option: str) -> str:
     """Return the message for an option that a group does not have."""
-    options = list(options_of(CONFIGS / group))
+    options = [name for folder in config_folders() for name in options_of(folder / group)]
     found = nearest(option, options)
     meant = f"the nearest option is {group}={found}; " if found else ""
     return f"{group}={option}: no such option; {meant}options: {', '.join(options)}"

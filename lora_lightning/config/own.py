@@ -7,8 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.resolvers import register
+from lora_lightning.config.search_path import CONFIGS, config_folders
 from lora_lightning.files import read_text
 
 PACKAGE = "# @package "
@@ -16,15 +16,18 @@ YAML = "*.yaml"
 
 
 def is_own(key: str, value: Any) -> bool:
-    """Whether a file below `configs/` gives a key of the same group and name exactly this value.
+    """Whether a config of ours or the user's gives a key of one group and name just this value.
 
     Args:
         key: dotted, as composed.
         value: as written, its interpolations alive.
     """
     part = value if isinstance(value, str) else key.rpartition(".")[2]
-    files = chain((CONFIGS / key.partition(".")[0]).rglob(YAML), CONFIGS.rglob(YAML))
-    return any(part in file.read_text("utf-8") and _gives(file, key, value) for file in files)
+    return any(
+        part in read_text(file) and _gives(file.relative_to(configs), file, key, value)
+        for configs in config_folders()
+        for file in chain((configs / key.partition(".")[0]).rglob(YAML), configs.rglob(YAML))
+    )
 
 
 def user_folder(override: str | None = None) -> Path:
@@ -39,18 +42,18 @@ def user_folder(override: str | None = None) -> Path:
         return Path(override).expanduser().absolute()
     register()
     config = OmegaConf.create({"paths": OmegaConf.load(CONFIGS / "paths" / "default.yaml")})
-    local = CONFIGS / "local" / "default.yaml"
-    if local.is_file():
+    locals = (folder / "local" / "default.yaml" for folder in config_folders())
+    if local := next(filter(Path.is_file, locals), None):
         config.merge_with({"paths": OmegaConf.select(OmegaConf.load(local), "paths") or {}})
     return Path(config.paths.user_dir).expanduser().absolute()
 
 
-def _gives(file: Path, key: str, value: Any) -> bool:
+def _gives(place: Path, file: Path, key: str, value: Any) -> bool:
     wanted = _likeness(key)
     content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     return any(
         found == value and _likeness(prefix + name) == wanted
-        for prefix in _prefixes(file)
+        for prefix in _prefixes(place, file)
         for name, found in _leaves(content, "")
     )
 
@@ -61,9 +64,14 @@ def _likeness(key: str) -> tuple[str, str, int]:
     return parts[0], parts[-1], len(parts)
 
 
-def _prefixes(file: Path) -> list[str]:
-    """Return what may stand before a file's keys once it is composed."""
-    folders = file.relative_to(CONFIGS).parts[:-1]
+def _prefixes(place: Path, file: Path) -> list[str]:
+    """Return what may stand before a file's keys once it is composed.
+
+    Args:
+        place: the file's path in the folder of configs.
+        file: its whole path.
+    """
+    folders = place.parts[:-1]
     first = read_text(file).partition("\n")[0]
     if first.startswith(PACKAGE):
         package = first.removeprefix(PACKAGE).strip()

@@ -11,7 +11,7 @@ from lora_lightning.config.commands import Split
 from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.study import direction_of, sampler_seed
 from lora_lightning.files import folder_name
-from lora_lightning.process import REPOSITORY, launch_time, process_rank
+from lora_lightning.process import REPOSITORY, launch_time, process_rank, workspace
 
 
 def label(name: str | None) -> str:
@@ -65,7 +65,8 @@ def download_source(folder: str, default: str, url: str) -> str | None:
 def register() -> None:
     """Make the resolvers known to OmegaConf; calling it twice is harmless."""
     named: dict[str, Callable[..., Any]] = {
-        "repository": lambda: str(REPOSITORY),
+        "repository": lambda: str(workspace()),
+        "bundled": lambda: str(REPOSITORY),
         "launch_time": launch_time,
         "label": label,
         "home": expanduser,

@@ -3,7 +3,7 @@
 What a key may hold says the class or function that it is an argument of; see `ranges.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object
@@ -154,8 +154,18 @@ def check_optimized(config: DictConfig) -> None:
 
 def _check_given(config: DictConfig) -> None:
     """Check that no key is left without a value, as `???` leaves it."""
-    for key in sorted(OmegaConf.missing_keys(config)):
+    own = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    plain: Any = OmegaConf.to_container(own, resolve=False)
+    for key in _unset(plain, ""):
         raise InputError(f"{key}=???: it has no value; give it one")
+
+
+def _unset(node: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _unset(value, f"{prefix}{key}.")
+        elif value == "???":
+            yield f"{prefix}{key}"
 
 
 def _check_root(config: DictConfig, command: type[Command]) -> None:

@@ -7,6 +7,7 @@ from hydra.errors import HydraException
 
 from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError
+from lora_lightning.process.programs import as_started
 
 ACTIVE_IN_DOUBLE_QUOTES = set('$`"\\!')
 
@@ -62,6 +63,15 @@ def as_given(argument: str) -> str:
 def for_shell(*arguments: str) -> str:
     """Return arguments as a line that a POSIX shell takes apart into exactly these."""
     return " ".join(map(_word, arguments))
+
+
+def command_line(*arguments: str) -> str:
+    """Return a command of the project as this one was started, as a line for a POSIX shell.
+
+    Args:
+        arguments: of Python in a checkout: `train.py …`, or `-m lora_lightning.sweep …`.
+    """
+    return as_started(for_shell("python", *arguments))
 
 
 def _word(argument: str) -> str:

@@ -25,9 +25,10 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text, encode_examples
 from lora_lightning.data.example import Example
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
-from lora_lightning.errors import InputError, one_line_errors
+from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text
-from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.process.program import as_program
+from lora_lightning.process.programs import as_started
 
 HELP = f"""{__doc__}
 output=<file>            where to write (required)
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> None:
         InputError: a wrong argument, or bad data.
     """
     if {"--help", "-h"} & set(arguments):
-        print(HELP)
+        print(as_started(HELP))
         return
     own, overrides = _divide(arguments)
     if own["output"] in (None, "null"):
@@ -135,6 +136,5 @@ def _data_module(overrides: list[str]) -> DataToTextModule:
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", level=logging.INFO)  # what a reader leaves out
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main(sys.argv[1:])

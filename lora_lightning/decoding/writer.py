@@ -5,11 +5,12 @@ contexts that no shard holds; at the end one process merges the shards.
 
     <folder>/shards/rank_0.jsonl     first line {"settings": key}, then one record a line,
                                      each with its checksum
-    <folder>/predictions.jsonl       after `merge_shards`
+    <folder>/predictions.jsonl       after `merge_shards`; `remove_shards` says that all is done
 """
 
 import json
 import logging
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -86,11 +87,11 @@ def finished_records(folder: Path, settings_key: str) -> dict[RecordId, Record]:
 
 
 def merge_shards(folder: Path, ids: Sequence[RecordId]) -> Path:
-    """Write `predictions.jsonl` from the shards, in the order of `ids`, and remove the shards.
+    """Write `predictions.jsonl` from the shards, in the order of `ids`; the shards stay.
 
     Raises:
         InputError: the shards do not hold exactly these ids, are malformed, or hold two records of
-            one id that differ; the shards stay.
+            one id that differ.
         FileNotFoundError: the folder was removed since the shards were written.
     """
     require_folder(folder / "shards")
@@ -110,8 +111,15 @@ def merge_shards(folder: Path, ids: Sequence[RecordId]) -> Path:
     with atomic_text(path, lasting=True) as file:
         for record_id in ids:
             file.write(json.dumps(record_of[record_id], ensure_ascii=False) + "\n")
-    shutil.rmtree(folder / "shards", ignore_errors=True)
     return path
+
+
+def remove_shards(folder: Path) -> None:
+    """Remove the shards, once all that is made of them is written; all of them or none."""
+    removed = folder / f".shards.{os.getpid()}.partial"
+    (folder / "shards").rename(removed)
+    for remains in folder.glob(".shards.*.partial"):
+        shutil.rmtree(remains, ignore_errors=True)
 
 
 def read_predictions(path: Path) -> list[Record]:

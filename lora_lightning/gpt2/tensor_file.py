@@ -46,10 +46,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """Write a safetensors file that transformers and PEFT know as PyTorch's.
 
     Equal tensors make equal bytes.
+
+    Returns:
+        The checksum that the file has of its tensors.
     """
     path.touch()
     mode = path.stat().st_mode
@@ -59,6 +62,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     _order_metadata(path, metadata)
     # safetensors makes the file readable by its owner only, whatever the umask says.
     path.chmod(mode)
+    return metadata[CHECKSUM]
+
+
+def stored_checksum(path: Path) -> str | None:
+    """Return the checksum that a safetensors file has of its tensors; None in one from elsewhere.
+
+    Raises:
+        InputError: it is no safetensors file.
+    """
+    with _naming(path), safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get(CHECKSUM)
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:

@@ -1,11 +1,22 @@
-"""This process: the project's folder, its rank, when the command began."""
+"""This process: the project's folder and the user's, its rank, when the command began."""
 
 import os
 from datetime import datetime
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+BUNDLED = Path(__file__).parents[1] / "bundled"  # made by the wheel; see pyproject.toml
+IS_INSTALLED = BUNDLED.is_dir()
+# Holds configs/, data/sample/ and the three commands, in an installed package as in a checkout.
+REPOSITORY = BUNDLED if IS_INSTALLED else Path(__file__).parents[2]
 LAUNCH_TIME = "LORA_LIGHTNING_LAUNCH_TIME"
+
+
+def workspace() -> Path:
+    """Return the folder of what is the user's: outputs/, data/raw/, user/, .cache/ and .env.
+
+    In a checkout that is the checkout; an installed package has the working folder.
+    """
+    return Path.cwd() if IS_INSTALLED else REPOSITORY
 
 
 def process_rank() -> int:

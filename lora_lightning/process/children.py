@@ -1,13 +1,16 @@
 """Python commands that this process starts and waits for."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lora_lightning.errors import Interrupted
+from lora_lightning.process import REPOSITORY, workspace
 from lora_lightning.process.parent import PARENT
+from lora_lightning.process.programs import as_started
 
 
 def run_child(
@@ -44,9 +47,14 @@ def run_child(
         raise
 
 
-def show_child(*arguments: str, folder: Path) -> None:
-    """Show a Python command and run it in `folder`; end as it ends where it fails."""
-    sys.stdout.write(f"\n$ python {' '.join(arguments)}\n")
+def show_child(*arguments: str) -> None:
+    """Show a command of the project and run it; end as it ends where it fails.
+
+    Args:
+        arguments: of Python as in a checkout: `train.py …`, or `-m lora_lightning.sweep …`.
+    """
+    sys.stdout.write("\n$ " + as_started(f"python {shlex.join(arguments)}") + "\n")
     sys.stdout.flush()
-    if code := run_child(arguments, folder=folder):
+    script = [] if arguments[0] == "-m" else [str(REPOSITORY / arguments[0])]
+    if code := run_child([*script, *arguments[len(script) :]], folder=workspace()):
         sys.exit(code)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 PARENT = "LORA_LIGHTNING_PARENT"  # process id of the command that started this one
 POLL_SECONDS = 1.0
 MOMENT_SECONDS = 4.0
+CLOCKS_DIFFER_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -75,6 +76,39 @@ def parent_death_signal() -> Callable[[], object] | None:
     return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def until_this_process_ends() -> Callable[[], object] | None:
+    """Return what a program that is no Python of ours calls between fork and exec.
+
+    It then ends with the thread of this process that starts it. Where the kernel does not see to
+    that, a fork of the program does, in its process group. None where the system has no fork.
+    """
+    parent, ask_kernel = os.getpid(), parent_death_signal()
+    if ask_kernel is None:
+        import psutil  # noqa: F401  # not in a fork, where a thread that is gone may be importing
+
+        return (lambda: _guard(parent)) if hasattr(os, "fork") else None
+
+    def ask() -> None:
+        ask_kernel()
+        if os.getppid() != parent:  # it ended before the kernel was asked
+            os._exit(1)
+
+    return ask
+
+
+def _guard(parent: int) -> None:
+    """Fork a process that kills this one when `parent` ends, and ends itself with this one."""
+    child = os.getpid()
+    if os.fork():
+        return
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))  # `Popen` waits for the end of one of them
+    while os.getppid() == child:
+        if not is_running(parent):
+            os.kill(child, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
+    os._exit(0)
+
+
 def watch(process_id: int) -> None:
     """Kill this process within about a second after the process of this id ended."""
 
@@ -86,16 +120,22 @@ def watch(process_id: int) -> None:
     threading.Thread(target=look_after, name=watch.__name__, daemon=True).start()
 
 
-def is_running(process_id: int) -> bool:
+def is_running(process_id: int, since: float | None = None) -> bool:
     """Whether there is a process of this id that has not ended; one to be waited for has.
 
     Not by `os.kill(process_id, 0)`, which ends the process on Windows.
+
+    Args:
+        process_id: of this machine.
+        since: seconds of the epoch at which it ran; a process that began later only has its id.
     """
     import psutil
 
     try:
-        return bool(psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        process = psutil.Process(process_id)
+        is_later = since is not None and process.create_time() > since + CLOCKS_DIFFER_SECONDS
+        return not is_later and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, ValueError):  # a negative number is no id
         return False
     except psutil.AccessDenied:  # another user's, where the system does not tell how it is
         return True

@@ -11,22 +11,13 @@ from types import FrameType
 from typing import Any
 
 from lora_lightning.errors import Interrupted
+from lora_lightning.process.early import SIGNALS, heard_signals
 from lora_lightning.process.parent import is_rank_of_lightning
 
-# A scheduler that takes a machine away sends SIGTERM, or what `sbatch --signal=USR1@90` asks for.
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1")
-           if hasattr(signal, name)]  # fmt: skip
 # A terminal, `timeout` and a launcher signal a process and its group, so one wish comes twice.
 ONE_WISH_SECONDS = 2.0
 ONCE_MORE_SECONDS = 0.01
 STUCK_SECONDS = 10.0  # in which the main thread comes back from any computation
-
-
-def heard_signals() -> list[int]:
-    """Return the signals to obey; what a job in the background of a shell ignores stays ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        return []
-    return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` g
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 UNFINISHED = ("shards",)
-SCORES = ("metrics.json", "sentences.jsonl")
+SCORES = ("metrics.json", "sentences.jsonl")  # the former is written last
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
     "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv", "diagnostics.csv",
@@ -113,12 +113,15 @@ class RunFolder:
         return with_absolute_paths(plain, self.started_in)
 
     def with_base(self, base: str | None) -> DictConfig:
-        """Return the config as it was used, with a base that has moved since, if any.
+        """Return the config as it was used, for a process of any folder: paths of files absolute.
 
         Args:
-            base: path or hub name of it; a tokenizer that came with it comes with this one.
+            base: path or hub name of a base that has moved since, if any; a tokenizer that came
+                with it comes with this one.
         """
         config = self.resolved_config
+        for key, value in flat_values(config, self.started_in).items():
+            OmegaConf.update(config, key, value)
         if base is not None:
             if config.model.tokenizer == config.model.path:
                 config.model.tokenizer = base

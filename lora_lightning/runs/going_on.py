@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
-from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.config.typed import as_typed, command_line, for_shell
 from lora_lightning.runs.folder import RunFolder, output_folder
 
 
@@ -17,7 +17,7 @@ def how_to_go_on(user_folder: Path) -> str:
     command, folder = HydraConfig.get().job.config_name, output_folder().resolve()
     run = RunFolder(folder)
     if command == "train" and run.last_checkpoint.is_file():
-        resume = for_shell("python", "train.py", as_typed("resume", str(folder)))
+        resume = command_line("train.py", as_typed("resume", str(folder)))
         return f"go on with: {resume}{run.switch(user_folder)}"
     if command == "generate" and (folder / "shards").is_dir():
         same = for_shell(as_typed("output_dir", str(folder)))

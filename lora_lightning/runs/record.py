@@ -1,13 +1,14 @@
 """run.json: what a run was made with, and how it went."""
 
+import json
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from typing import Any
 
 import torch
 
-from lora_lightning.process import REPOSITORY
+from lora_lightning.process import IS_INSTALLED, REPOSITORY
 
 PACKAGES = ("torch", "lightning", "transformers", "hydra-core", "omegaconf", "sacrebleu")
 
@@ -36,7 +37,11 @@ def _processor() -> str:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Return commit and whether files differ from it; None outside a repository."""
+    """Return commit and whether files differ from it; None where nothing tells the commit."""
+    if IS_INSTALLED:
+        origin = json.loads(distribution("lora_lightning").read_text("direct_url.json") or "{}")
+        commit = origin.get("vcs_info", {}).get("commit_id")
+        return commit and {"commit": commit, "changed": False}
 
     def git(*arguments: str) -> str:
         return subprocess.run(

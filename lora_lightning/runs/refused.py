@@ -110,7 +110,8 @@ class RefuseResults(Callback):
 
     It raises SystemExit because Hydra only warns of an Exception in a callback. Not
     refused are child ranks, which write beside rank 0, a resumed run, which goes on in its own
-    folder, unfinished predictions, which are continued, and what a failed start left.
+    folder, unfinished predictions and scores, which are continued or written anew, and what a
+    failed start left.
     """
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -149,12 +150,14 @@ def require_no_results(config: DictConfig, folder: Path) -> None:
     """
     if config.overwrite or _writes_nothing(config) or not folder.is_dir():
         return
+    names = {path.name for path in folder.iterdir()}
+    # What a command replaces at its very end is no result before that.
+    decoded = () if names & set(UNFINISHED) else PREDICTIONS
     results = {
         "train": (*TRAINING, HYDRA, *PREDICTIONS, *SCORES),
-        "generate": (*TRAINING, *PREDICTIONS, *SCORES),
-        "evaluate": (*TRAINING, *SCORES),
+        "generate": (*TRAINING, *decoded, *SCORES),
+        "evaluate": (*TRAINING, SCORES[0]),
     }[_command(config)]
-    names = {path.name for path in folder.iterdir()}
     found = next((name for name in results if name in names), None)
     if found is not None and not (HYDRA in names and all(map(_is_of_start, names))):
         raise InputError(

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import own_keys
 from lora_lightning.config.own import user_folder
-from lora_lightning.config.typed import for_shell
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
@@ -100,7 +100,7 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
     try:
         (sweep.path / PLAN).open("x").close()
     except FileExistsError:
-        resume = for_shell("python", "-m", "lora_lightning.sweep", "resume", str(sweep.path))
+        resume = command_line("-m", "lora_lightning.sweep", "resume", str(sweep.path))
         raise InputError(
             f"{sweep.path} holds another sweep ({PLAN}); give this one another output_dir=…, or "
             f"go on with that one: {resume}"

@@ -5,10 +5,11 @@
 Trains and scores every job, prints the table with mean ± std over seeds, and the path of the page.
 """
 
-from lora_lightning.errors import ProgramArguments, one_line_errors
-from lora_lightning.process import REPOSITORY, now
+from lora_lightning.errors import ProgramArguments
+from lora_lightning.process import now
 from lora_lightning.process.children import show_child
-from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.process.program import as_program
+from lora_lightning.process.programs import as_started
 
 SETTINGS = (
     "hparams_search=rank_grid", "method.rank=1,4,16", "seed=0,1", "experiment=quickstart",
@@ -19,14 +20,12 @@ SETTINGS = (
 
 def main() -> None:
     """Run the three commands as a user would."""
-    ProgramArguments(__doc__).parse_args()
-    folder = REPOSITORY / "outputs" / "train" / f"sweep_demo_{now()}"
-    show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}", folder=REPOSITORY)
-    for action in ("show", "plot"):
-        show_child("-m", "lora_lightning.sweep", action, str(folder), folder=REPOSITORY)
+    ProgramArguments(as_started(__doc__)).parse_args()
+    folder = f"outputs/train/sweep_demo_{now()}"
+    show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}")
+    show_child("-m", "lora_lightning.sweep", "plot", folder)
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main()

@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.paths import expand_homes
 from lora_lightning.config.trust import import_from
-from lora_lightning.config.typed import for_shell
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import (
     TRACEBACK,
     InputError,
@@ -34,6 +34,7 @@ from lora_lightning.errors import (
     presentable,
 )
 from lora_lightning.process import process_rank
+from lora_lightning.process.lost_ranks import ended_by_lost_rank
 from lora_lightning.process.parent import end_with_command
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.going_on import how_to_go_on
@@ -61,7 +62,7 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         end_with_command()
         return run_job(task, config)
     try:
-        with isolated_job():
+        with isolated_job(), ended_by_lost_rank(lambda: how_to_go_on(user_folder)):
             return task(config)
     except (InputError, *COMPOSING) as error:
         if TRACEBACK in os.environ:
@@ -191,15 +192,17 @@ def last_error(folder: Path) -> str | None:
 
 
 def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
-    """Say where the table is; end with exit code 1 where jobs failed, naming them.
+    """Show the table, and say where it is; end with exit code 1 where jobs failed, naming them.
 
     Args:
         sweep: the folder.
         user_folder: where the user's own modules lie.
     """
+    from lora_lightning.sweep.show import show_sweep
+
     jobs = sweep.jobs()
-    write_table(sweep)
-    show = for_shell("python", "-m", "lora_lightning.sweep", "show", str(sweep.path))
+    show_sweep(sweep)
+    show = command_line("-m", "lora_lightning.sweep", "show", str(sweep.path))
     log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)

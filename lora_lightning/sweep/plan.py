@@ -12,8 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.keys import own_keys, unknown_key
+from lora_lightning.config.search_path import CONFIGS, without_config_dir
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
 from lora_lightning.sweep.record import Plan
@@ -48,7 +48,7 @@ def make_plan(config: DictConfig) -> Plan:
         jobs = []
     return Plan(
         command=command,
-        arguments=sys.argv[1:],
+        arguments=without_config_dir(sys.argv[1:])[0],
         folder=str(Path.cwd()),
         launcher=choices["hydra/launcher"],
         sweeper=choices["hydra/sweeper"],

@@ -8,15 +8,17 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from os.path import expanduser
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
+from lora_lightning.config.search_path import config_dir_switch
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
 from lora_lightning.config.study import sqlite_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
-from lora_lightning.config.typed import for_shell
+from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError
 from lora_lightning.files import (
     read_json,
@@ -167,8 +169,8 @@ class SweepFolder:
             user_folder: where the user's own modules lie.
         """
         switch = switch_for(self.check, user_folder)
-        command = for_shell("python", "-m", "lora_lightning.sweep", "resume", str(self.path))
-        return f"{command}{switch}"
+        command = command_line("-m", "lora_lightning.sweep", "resume", str(self.path))
+        return f"{command}{switch}{config_dir_switch()}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""
@@ -204,8 +206,14 @@ def write_job(folder: Path, job: Job) -> None:
 
 
 def _is_dead(job: Job) -> bool:
-    # Of another machine's processes nobody can tell from here.
-    return job.host == socket.gethostname() and not is_running(job.process)
+    """Whether the process that wrote a job's record has ended; its id may be another's by now."""
+    if job.host != socket.gethostname() or job.started is None:
+        return False  # nobody can tell from here
+    try:
+        started = datetime.fromisoformat(job.started).timestamp()
+    except (ValueError, OverflowError):  # no time, or none of this era
+        return False
+    return not is_running(job.process, started)
 
 
 def _numeric(name: str) -> tuple[int, str]:

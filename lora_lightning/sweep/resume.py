@@ -11,10 +11,12 @@ from lora_lightning.errors import InputError
 from lora_lightning.process import REPOSITORY
 from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
+from lora_lightning.runs.stored_config import RESOLVED, read_resolved
 from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
-from lora_lightning.sweep.study import tell_rerun
+from lora_lightning.sweep.study import tell_finished
 
+BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
 
 
@@ -55,8 +57,8 @@ def _resume(sweep: SweepFolder, extra: list[str]) -> int:
     missing = max(0, (plan.trials or 0) - len(jobs))
     if not unfinished and not missing:
         sys.stdout.write("every job finished; nothing to do\n")
-        return 0
     code = rerun(sweep, plan, unfinished, extra) if unfinished else 0
+    tell_study(sweep, plan)
     if missing:
         code = draw_more(sweep, plan, missing, extra) or code
     return code
@@ -65,17 +67,35 @@ def _resume(sweep: SweepFolder, extra: list[str]) -> int:
 def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str]) -> int:
     """Run jobs again by name, whatever their overrides have in common."""
     # Their overrides must outlive their folders, and this command.
-    known = plan.jobs | {job.job: job.overrides for job in unfinished}
+    known = plan.jobs | {
+        job.job: [*base_of_before(sweep, job.overrides), *job.overrides] for job in unfinished
+    }
     sweep.write_plan(replace(plan, jobs=known))
     for job in unfinished:
         clear_job(sweep, job.job)
     names = [job.job for job in unfinished]
     # Quoted one by one: a name may hold characters of Hydra's grammar.
     arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]
-    code = launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
-    if plan.sweeper == "optuna":
-        tell_study(sweep, plan, names)
-    return code
+    return launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
+
+
+def base_of_before(sweep: SweepFolder, overrides: list[str]) -> list[str]:
+    """Return the override that keeps the bundled base which finished jobs had, if it is another.
+
+    `model=gpt2_tiny` once was what now is kept beside it; jobs of two bases would not compare.
+
+    Args:
+        sweep: the folder.
+        overrides: of a job; one that names its base is left as it is.
+    """
+    if any(override.startswith(("model=", "model.path=")) for override in overrides):
+        return []
+    for job in sweep.jobs():
+        if job.status == "finished" and (sweep.path / job.job / RESOLVED).is_file():
+            base = Path(read_resolved(sweep.path / job.job).model.path)
+            if base.parts[-3:] == BASE_OF_BEFORE:
+                return ["model.path=${paths.sample_dir}/" + base.name]
+    return []
 
 
 def launcher_of(plan: Plan) -> list[str]:
@@ -95,7 +115,8 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
         f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
         f"hydra.sweeper.storage={plain_override(plan.storage, keep_interpolations=False)}",
     ]
-    return launch(sweep, plan, with_launcher(arguments, extra) + own)
+    base = base_of_before(sweep, arguments)
+    return launch(sweep, plan, base + with_launcher(arguments, extra) + own)
 
 
 def launch(sweep: SweepFolder, plan: Plan, arguments: list[str]) -> int:
@@ -115,10 +136,7 @@ def with_launcher(arguments: list[str], extra: list[str]) -> list[str]:
     return [*arguments, *extra]
 
 
-def tell_study(sweep: SweepFolder, plan: Plan, names: list[str]) -> None:
-    """Tell the Optuna study what the jobs that ran again gave."""
-    if plan.storage is None or plan.study is None:
-        return
-    for job in sweep.jobs():
-        if job.job in names and job.objective is not None:
-            tell_rerun(plan.storage, plan.study, job)
+def tell_study(sweep: SweepFolder, plan: Plan) -> None:
+    """Tell the Optuna study what jobs gave that it has not heard of."""
+    if plan.sweeper == "optuna" and plan.storage is not None and plan.study is not None:
+        tell_finished(plan.storage, plan.study, sweep.jobs())

@@ -4,9 +4,9 @@ A study under the same name but with another search space, direction, metric or 
 mix numbers that do not compare, so it is refused before the first trial.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -48,9 +48,10 @@ def check_study(config: DictConfig) -> None:
     if name in others:
         import optuna
 
+        asked = question(config)
         with readable(storage):
             study = optuna.load_study(study_name=name, storage=storage)
-            _check_question(study, question(config), _direction(config))
+            _check_question(study, asked, _direction(config))
 
 
 def claim_study(config: DictConfig) -> None:
@@ -136,23 +137,31 @@ def _check_question(study: "optuna.Study", asked: dict[str, str], direction: str
         )
 
 
-def tell_rerun(storage: str, name: str, job: Job) -> None:
-    """Tell a study the value of a job that failed, or was cut off, and ran again since."""
+def tell_finished(storage: str, name: str, jobs: Iterable[Job]) -> None:
+    """Tell a study the values of finished jobs that it has not heard of.
+
+    These have run again, or the sweep was killed between a job's end and the study.
+    """
     import optuna
     from optuna.trial import TrialState, create_trial
 
     with readable(storage):
         study = optuna.load_study(study_name=name, storage=storage)
-        trials = study.get_trials(states=(TrialState.RUNNING, TrialState.FAIL))
-    for trial in trials:
-        drawn = {f"{key}={value}" for key, value in trial.params.items()}
-        if trial.params and drawn <= set(job.overrides):
-            if trial.state == TrialState.RUNNING:
-                study.tell(trial.number, job.objective)
-            else:
-                study.add_trial(
-                    create_trial(
-                        params=trial.params, distributions=trial.distributions, value=job.objective
-                    )
-                )
-            return
+        trials = [trial for trial in study.get_trials() if trial.params]
+    order = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL)
+    trials = [trial for state in order for trial in trials if trial.state == state]
+    for job in jobs:
+        trial = next((trial for trial in trials if _is_of(trial.params, job)), None)
+        if trial is None or job.status != "finished" or job.objective is None:
+            continue
+        trials.remove(trial)  # two jobs may have the same values
+        if trial.state == TrialState.RUNNING:
+            study.tell(trial.number, job.objective)
+        elif trial.state == TrialState.FAIL:
+            drawn = {"params": trial.params, "distributions": trial.distributions}
+            study.add_trial(create_trial(**drawn, value=job.objective))
+
+
+def _is_of(drawn: dict[str, Any], job: Job) -> bool:
+    """Whether a job has the values that a trial has drawn."""
+    return {f"{key}={value}" for key, value in drawn.items()} <= set(job.overrides)

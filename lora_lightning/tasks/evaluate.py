@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from lora_lightning.config.build import build
 from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.rules import check_config
-from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text
 from lora_lightning.data.example import Example
@@ -36,6 +35,7 @@ from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import tokenizer_of
 from lora_lightning.tasks.result import FINISHED_WITH_A_HOLE
+from lora_lightning.tasks.scores_table import print_json, print_scores
 from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,14 @@ class Scoring:
         java: path of a Java program, or None for the one that comes along.
         is_published_set: whether this is meant to be the published test set; a difference is said.
         published: the paper's numbers by subset and metric.
+        prints_json: whether the scores are printed for a program to read.
     """
 
     protocol: ScoringProtocol
     java: str | None
     is_published_set: bool
     published: dict[str, dict[str, float]]
+    prints_json: bool = False
 
 
 def evaluate(config: DictConfig) -> None:
@@ -66,7 +68,7 @@ def evaluate(config: DictConfig) -> None:
     """
     check_config(config)
     folder = output_folder()
-    scoring = build_scoring(config)
+    scoring = build_scoring(config, HydraConfig.get().runtime.choices)
     with (
         held_by_this_command(folder, writes=not config.dry_run),
         open_loggers(config, folder, "evaluate") as loggers,
@@ -74,21 +76,23 @@ def evaluate(config: DictConfig) -> None:
         notes: list[str] = []
         if config.hypotheses is not None:
             segments, notes = read_files(config.hypotheses, config.references, scoring.protocol)
+            partial = None
         else:
             predictions = predictions_path(config)
             data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
             segments = segments_of(data, config, scoring.protocol, predictions)
+            partial = data.what_is_left_out(config.split)
         if config.dry_run:
             log.info("would score %d groups into %s", len(segments), config.output_dir)
             return
         for logger in run_loggers(loggers):
             logger.begin()
-        evaluation = score_into(scoring, segments, folder, notes)
+        evaluation = score_into(scoring, segments, folder, partial, notes)
         for logger in run_loggers(loggers):
             logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
         switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir))
-        line = for_shell("python", "generate.py", as_typed("run", config.run))
+        line = command_line("generate.py", as_typed("run", config.run))
         log.info('next          %s text="…"%s', line, switch)
     if evaluation.not_computed:
         sys.exit(FINISHED_WITH_A_HOLE)
@@ -98,23 +102,26 @@ def score_run(
     config: DictConfig, run: RunFolder, data: DataToTextModule, loggers: Iterable[Logger]
 ) -> None:
     """Score the predictions of a run just decoded."""
-    scoring = build_scoring(config)
+    scoring = build_scoring(config, run.choices)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
     segments = segments_of(data, config, scoring.protocol, predictions)
     folder = run.path / "evaluation" / config.split
     with held_by_this_command(folder):
-        score_into(scoring, segments, folder)
+        score_into(scoring, segments, folder, data.what_is_left_out(config.split))
     for logger in run_loggers(loggers):
         logger.log_evaluation(folder, config.split)
 
 
-def build_scoring(config: DictConfig) -> Scoring:
+def build_scoring(config: DictConfig, choices: Mapping[str, Any]) -> Scoring:
     """Build the protocol, and look up the paper's numbers for this data set, model and method.
 
     Files from elsewhere stand beside those of GPT-2 Medium and LoRA.
+
+    Args:
+        config: the command's, or the run's.
+        choices: group → option that was chosen.
     """
     protocol: ScoringProtocol = build(config.protocol)
-    choices = HydraConfig.get().runtime.choices
     is_of_run = "then" in config or config.run is not None
     model, method = (choices["model"], choices["method"]) if is_of_run else ("gpt2_medium", "lora")
     is_public = choices["data"] in ("e2e", "webnlg", "dart")
@@ -124,6 +131,7 @@ def build_scoring(config: DictConfig) -> Scoring:
         config.evaluation.java,
         config.get("hypotheses") is not None or (is_public and is_whole_test_set),
         published_scores(protocol.name, model, method),
+        config.get("json", False),
     )
 
 
@@ -164,8 +172,7 @@ def predictions_path(config: DictConfig) -> Path:
         keys = [key for key in ("run", "split", "name") if config[key] not in (None, "")]
         given = [as_typed(key, str(config[key])) for key in keys]
         raise InputError(
-            f"{path}: the run has no such predictions; run "
-            f"{for_shell('python', 'generate.py', *given)}"
+            f"{path}: the run has no such predictions; run {command_line('generate.py', *given)}"
         )
     return path
 
@@ -236,7 +243,11 @@ def text_rows(examples: list[Example], model: DictConfig) -> list[Example]:
 
 
 def score_into(
-    scoring: Scoring, segments: list[Segment], folder: Path, notes: Sequence[str] = ()
+    scoring: Scoring,
+    segments: list[Segment],
+    folder: Path,
+    partial: str | None,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
     """Score segments, write everything into `folder`, and print the table.
 
@@ -244,6 +255,7 @@ def score_into(
         scoring: how.
         segments: what.
         folder: of the results.
+        partial: what of the split is left out, if anything.
         notes: remarks on where the segments come from.
     """
     protocol = scoring.protocol
@@ -261,6 +273,7 @@ def score_into(
     is_published_set = scoring.is_published_set
     differences = protocol.test_set_notes(evaluation.counts) if is_published_set else []
     evaluation.notes += [*notes, *differences]
+    evaluation.partial = partial
     remove_results(folder, SCORES)
     protocol.write(segments, folder)
     with atomic_text(folder / "sentences.jsonl") as file:
@@ -274,29 +287,14 @@ def score_into(
         "counts",
         "signatures",
         "notes",
+        "partial",
     )
-    write_json(folder / "metrics.json", {key: getattr(evaluation, key) for key in fields})
+    record = {key: getattr(evaluation, key) for key in fields}
+    write_json(folder / "metrics.json", record)
     published = scoring.published if is_published_set and not differences else {}
-    print_scores(protocol, evaluation, published)
+    if scoring.prints_json:
+        print_json(record, published)
+    else:
+        print_scores(protocol, evaluation, published)
     log.info("scores        %s", folder / "metrics.json")
     return evaluation
-
-
-def print_scores(
-    protocol: ScoringProtocol, evaluation: Evaluation, published: dict[str, dict[str, float]]
-) -> None:
-    """Print each metric as it is and as the paper prints it, with the paper's number beside it."""
-    subsets: dict[str, dict[str, Any]] = {"all": evaluation.scores, **evaluation.subsets}
-    table = Table("", "metric", "score", "as printed", "paper")
-    for subset, scores in subsets.items():
-        for metric, value in scores.items():
-            ours = ("-", "-")
-            if value is not None:
-                ours = (f"{value:.6f}", protocol.published_form(metric, value))
-            paper = published.get(subset, {}).get(metric)
-            table.add_row(subset, metric, *ours, "" if paper is None else str(paper))
-    Console().print(table)
-    for metric, reason in evaluation.not_computed.items():
-        log.warning("%s was not computed: %s", metric, reason)
-    for note in evaluation.notes:
-        log.info("note          %s", note)

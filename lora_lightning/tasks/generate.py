@@ -12,12 +12,17 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig
 
 from lora_lightning.config.build import build
-from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
-from lora_lightning.decoding.writer import finished_records, merge_shards, read_predictions
+from lora_lightning.decoding.writer import (
+    finished_records,
+    merge_shards,
+    read_predictions,
+    remove_shards,
+)
 from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.process import process_rank
@@ -83,7 +88,7 @@ def say_next(config: DictConfig, folder: Path) -> None:
     same = [(key, str(config[key])) for key in ("split", "name") if config[key] not in ("test", "")]
     given = [as_typed(key, value) for key, value in (source, *same)]
     given += own_data(None if config.run is None else RunFolder.open(config.run))
-    log.info("next          %s%s", for_shell("python", "evaluate.py", *given), switch)
+    log.info("next          %s%s", command_line("evaluate.py", *given), switch)
 
 
 def own_data(run: RunFolder | None) -> list[str]:
@@ -181,6 +186,7 @@ def decode(
             },
         }
         write_json(folder / "manifest.json", manifest)
+        remove_shards(folder)
         log.info("decoded       %d contexts in %.1f s", len(contexts), seconds)
         log.info("predictions   %s", path)
     trainer.strategy.barrier("predictions.jsonl is written")

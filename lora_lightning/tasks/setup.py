@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.strategies.launchers import subprocess_script
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,6 +18,7 @@ from lora_lightning.config.rules import check_config
 from lora_lightning.config.trainer import OURS
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.process import process_rank
+from lora_lightning.process.lost_ranks import watch_ranks
 from lora_lightning.tracking.progress import progress_callback
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,13 @@ def start(config: DictConfig) -> None:
         InputError: a value is not allowed.
     """
     check_config(config)
+    leave_out_hints()
+    if process_rank() > 0:
+        logging.getLogger("lora_lightning").setLevel(logging.WARNING)
+
+
+def leave_out_hints() -> None:
+    """Let Lightning say nothing but errors, and nothing of what is meant as it is."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Both of Lightning's hints assume that loading is the bottleneck; rows are ready in memory.
@@ -39,8 +48,6 @@ def start(config: DictConfig) -> None:
     # The samplers go on where a checkpoint stands; Lightning looks for that in the loader alone.
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-    if process_rank() > 0:
-        logging.getLogger("lora_lightning").setLevel(logging.WARNING)
 
 
 def build_trainer(
@@ -98,6 +105,8 @@ def build_trainer(
     # under SLURM they requeue the job behind our back.
     connector: Any = made._signal_connector
     connector.register_signal_handlers = lambda: None
+    # Its observer kills this process without a word when a rank is lost.
+    subprocess_script._launch_process_observer = watch_ranks  # type: ignore[assignment]
     return made
 
 

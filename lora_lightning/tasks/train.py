@@ -20,7 +20,7 @@ from lora_lightning.checkpoints.time_limit import require_time
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
-from lora_lightning.config.typed import as_typed, for_shell
+from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
@@ -48,8 +48,10 @@ from lora_lightning.tasks.result import (
     require_finite_objective,
     write_result,
 )
+from lora_lightning.tasks.result_table import overfit_verdict, profile_lines, result_table
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.then import do_what_follows
+from lora_lightning.tracking.csv_tables import read_losses
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
@@ -129,6 +131,7 @@ def train(config: DictConfig) -> float | None:
             require_finite_objective(config.optimized_metric, value)
         if trainer.is_global_zero:
             write_result(folder, config.optimized_metric, value)
+            say_result(run, config)
             say_next(config, folder, data=training.data)
     may_exit = trainer.is_global_zero and not is_job_of_sweep()  # which has a value to give
     if may_exit and "evaluate" in config.then and run.lacks_scores(config.split):
@@ -185,6 +188,7 @@ def run_training(training: Training, config: DictConfig) -> None:
     record |= training.saving.record() | {"throughput": training.module.median_throughput()}
     ranks = gather_ranks(checksum(config), training.trainer)
     record |= {"data": training.data.checksums(), "ranks": ranks}
+    record |= {"updates": training.module.update}
     if training.trainer.is_global_zero:
         end_training(training.folder, record, has_trained=training.module.micro_step > 0)
 
@@ -250,7 +254,7 @@ def report_end(training: Training) -> None:
         return
     log.info("ended         after update %d of %d", module.update, plan.updates)
     if training.saving.is_out_of_time:
-        again = for_shell("python", "train.py", as_typed("resume", str(training.folder)))
+        again = command_line("train.py", as_typed("resume", str(training.folder)))
         log.info("time          was up; with more it goes on: %s trainer.max_time=…", again)
 
 
@@ -258,7 +262,16 @@ def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> Non
     """Write run.json and loss.png, unless they are there and nothing was trained since."""
     if has_trained or not (folder / "run.json").is_file():
         write_json(folder / "run.json", record, lasting=True)
-        draw_losses(folder / "metrics.csv", folder / "loss.png")
+        draw_losses(folder)
+
+
+def say_result(run: RunFolder, config: DictConfig) -> None:
+    """Say what the training came to, and what a debugging run was made to find out."""
+    log.info("%s", result_table(run, config))
+    if HydraConfig.get().runtime.choices.get("debug") == "overfit":
+        log.info("overfit       %s", overfit_verdict(read_losses(run.path)))
+    for line in profile_lines(run.path / "profile"):
+        log.info("profile       %s", line)
 
 
 def plan_training(
@@ -353,6 +366,6 @@ def say_next(config: DictConfig, folder: Path, data: DataToTextModule) -> None:
     split = next((split for split in (config.split, "valid") if data.has(split)), None)
     given = [as_typed("run", str(folder))]
     given += [f"split={split}"] if split not in ("test", None) else []
-    line = for_shell("python", f"{following[0]}.py", *given)
+    line = command_line(f"{following[0]}.py", *given)
     text = ' text="…"' if split is None else ""
     log.info("next          %s%s%s", line, text, switch_of(config, folder))

@@ -11,6 +11,8 @@ import shutil
 from functools import partial
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -18,7 +20,7 @@ from omegaconf import OmegaConf
 from lora_lightning.checkpoints.files import read_checkpoint
 from lora_lightning.checkpoints.same_run import find_resumable, resume_overrides
 from lora_lightning.cli.arguments import prepare_arguments
-from lora_lightning.config.compose import composed
+from lora_lightning.config.compose import CONFIGS, composed
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.rules import check_config
 from lora_lightning.data.inputs import read_inputs
@@ -32,7 +34,7 @@ from lora_lightning.methods.adapter_files import adapter_method, describe_adapte
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.stored_results import read_logger_ids, read_scores, read_trainable
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.sweep.study import claim_study
+from lora_lightning.sweep.study import check_study
 from lora_lightning.sweep.table import mean_over_seeds, read_rows
 from tests.recorded import copy_recorded
 
@@ -255,4 +257,6 @@ def test_any_storage_is_taken_or_refused(damage, storage):
             "sweeper": {"storage": f"sqlite:///{copy}", "study_name": "x", "direction": "minimize"},
         },
     })  # fmt: skip
-    damaged(storage.with_name("damaged.db"), damage, lambda: claim_study(config))
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        damaged(storage.with_name("damaged.db"), damage, lambda: check_study(config))

@@ -41,7 +41,7 @@ COMMANDS = [
     case("train", "--foo", says="--foo: a key has no hyphens"),
     case("train", "data=nope", says="data=nope: no such option"),
     case("train", "seed=1,2", says="seed=1,2"),
-    case("train", "data=1.5", says="data=1.5: choose one of dart, e2e"),
+    case("train", "data=1.5", says="data=1.5: choose one of csv, dart"),
     case("train", "callbacks=null", says="callbacks=null: choose one of default, early_stopping"),
     case("train", "logger=null", says="logger=null: choose one of csv"),
     case("train", "seed=1,2", "-m", "optimized_metric=nope", "output_dir=<folder>/sweep",
@@ -110,8 +110,8 @@ REFUSED = {
     "paths.cache_dir=5": "a text",
     "~method.rank": "method.rank is missing",
     "~data": "the command needs one",
-    "paths=5": "raised while resolving",
-    "model.path=???": "Missing mandatory value",
+    "paths=5": "is a group of keys",
+    "model.path=???": "it has no value",
 }
 
 

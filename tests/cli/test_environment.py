@@ -47,7 +47,7 @@ def test_another_line_is_named_with_its_number(line, tmp_path, environment):
 
 def test_a_command_reads_it_before_anything_else(tmp_path, environment, monkeypatch):
     (tmp_path / ".env").write_text("LORA_LIGHTNING_OF_A_TEST=read\n")
-    monkeypatch.setattr(entry, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(entry, "workspace", lambda: tmp_path)
     monkeypatch.setattr("sys.argv", ["train.py"])
     seen = []
     entry.run(lambda: seen.append(os.environ.get("LORA_LIGHTNING_OF_A_TEST")))

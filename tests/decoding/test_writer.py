@@ -13,6 +13,7 @@ from lora_lightning.decoding.writer import (
     finished_records,
     merge_shards,
     read_predictions,
+    remove_shards,
 )
 from lora_lightning.errors import InputError
 
@@ -42,6 +43,7 @@ def test_shards_of_any_number_of_ranks_merge_in_the_asked_order(tmp_path, shares
 
     assert path == tmp_path / "predictions.jsonl"
     assert read_predictions(path) == [record(record_id) for record_id in ids]
+    remove_shards(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.jsonl"]
 
 

@@ -41,11 +41,15 @@ GENERATION_EVAL = ("generation_eval_raw", "generation_eval_processed")
 
 @pytest.fixture(scope="module")
 def scored_crash_cases(tmp_path_factory):
-    """(official scores, segments) of the inputs that e2e-metrics scores, by name."""
+    """(official scores, segments) of the inputs that e2e-metrics scores, by name.
+
+    Not among them: the one with a byte order mark, which it takes for a part of the first word, and
+    which is no text here.
+    """
     folder = tmp_path_factory.mktemp("crashes")
     cases = {}
     for name, case in read_json(EDGE_CASES / "crashes.json").items():
-        if "scores" in case:
+        if "scores" in case and name != "byte_order_mark":
             paths = folder / f"{name}.hypotheses.txt", folder / f"{name}.references.txt"
             paths[0].write_bytes(case["hypotheses"].encode())
             paths[1].write_bytes(case["references"].encode())
@@ -225,7 +229,17 @@ def test_java_options_and_locale_of_the_environment_do_not_reach_it(fake_java, m
     with open(program + ".env") as file:
         environment = ast.literal_eval(file.read())
     assert "JAVA_TOOL_OPTIONS" not in environment
-    assert environment["LC_ALL"] == "C"
+    assert environment["LC_ALL"] == "C.UTF-8"
+
+
+def test_the_jars_are_found_below_a_folder_of_any_name(tmp_path, monkeypatch):
+    package = java.jar(java.CORENLP_JAR).parents[java.CORENLP_JAR.count("/")]
+    folder = tmp_path / "Größe, a=1 日本"
+    folder.symlink_to(package, target_is_directory=True)
+    for module in (ptb, meteor):
+        monkeypatch.setattr(module, "jar", lambda name: folder / name)
+    evaluation = evaluate(E2EProtocol(["meteor", "rouge_l"]), TWO)
+    assert evaluation.not_computed == {}
 
 
 @pytest.fixture

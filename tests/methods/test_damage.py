@@ -1,5 +1,7 @@
 """A damaged adapter is refused with one line that names it, whichever byte is wrong."""
 
+import shutil
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from lora_lightning.methods.adapter_files import (
     load_adapter,
     save_adapter,
 )
+from lora_lightning.methods.base import adapter_tensors
 from lora_lightning.methods.full import Full
 from tests.methods.models import QV, adapted, fresh, same
 
@@ -80,3 +83,13 @@ def test_a_damaged_description_never_makes_another_adapter(name, share, noise, s
     finally:
         (folder / name).write_bytes(whole)
     assert refused is None or str(folder) in refused
+
+
+def test_tensors_of_one_adapter_beside_the_settings_of_another_are_noticed(saved, tmp_path):
+    other = adapted()
+    for tensor in adapter_tensors(other).values():
+        tensor.data.add_(1)
+    save_adapter(other, QV, tmp_path / "adapter")
+    shutil.copy(saved / "adapter" / "adapter_model.safetensors", tmp_path / "adapter")
+    with pytest.raises(InputError, match=f"{tmp_path / 'adapter'}: .* are of two adapters"):
+        load_adapter(fresh(), QV, tmp_path / "adapter")

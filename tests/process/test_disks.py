@@ -1,9 +1,12 @@
 """A fault of the disk is one line, keeps the last good state, and lets the run go on."""
 
 import errno
+import os
 import resource
 import shutil
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from safetensors.torch import save_file
 from lora_lightning.decoding.writer import ShardWriter
 from lora_lightning.errors import disk_fault
 from lora_lightning.files import atomic_folder, atomic_path, atomic_text
-from tests.checkpoints.interrupted_runs import assert_same_run, record_rows
+from tests.checkpoints.interrupted_runs import assert_same_run, crash, record_rows
 from tests.commands import error_of, run_command
 from tests.tiny import DECODING, TRAINING, read_rows
 
@@ -147,7 +150,42 @@ def test_an_error_that_is_not_the_disks_stays_as_it_is(tmp_path):
     assert disk_fault(raised.value) is None
 
 
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate"])
+def test_a_file_is_named_that_a_library_could_not_write(command, tmp_path):
+    with largest_file(0):
+        error = error_of(command, f"output_dir={tmp_path / 'run'}", "predictions=absent.jsonl"
+                         if command == "evaluate" else "trainer=cpu")  # fmt: skip
+    assert error.startswith(f"error: {tmp_path / 'run' / '.hydra' / 'config.yaml'}: File too large")
+
+
 def test_a_full_disk_without_a_files_name_is_named_by_the_folder():
     line = disk_fault(OSError(errno.ENOSPC, "No space left on device"))
     assert line is not None
     assert "No space left on device (" in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs two folders to exchange their names")
+def test_a_folder_takes_the_place_of_another_in_one_step_and_keeps_what_else_is_there(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "adapter"
+    (folder / "notes").mkdir(parents=True)
+    for name in ("first", "second", "notes/mine"):
+        (folder / name).write_text("old")
+    monkeypatch.setattr(Path, "replace", crash)  # where a kill would leave one file old, one new
+    with atomic_folder(folder) as temporary:
+        for name in ("first", "second"):
+            (temporary / name).write_text("new")
+    found = [(folder / name).read_text() for name in ("first", "second", "notes/mine")]
+    assert found == ["new", "new", "old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_what_a_killed_process_of_the_same_id_left_is_in_nobodys_way(tmp_path):
+    folder = tmp_path / "adapter"
+    left = tmp_path / f".adapter.{os.getpid()}.partial"
+    left.mkdir()
+    (left / "half").touch()
+    with atomic_folder(folder) as temporary:
+        (temporary / "file").touch()
+    assert [path.name for path in folder.iterdir()] == ["file"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
 from lora_lightning.process.parent import PARENT, is_running
 from tests.commands import run_command
@@ -87,6 +88,26 @@ def test_where_no_kernel_does_it_a_thread_looks_after_the_parent():
 
 def test_a_worker_of_a_launcher_ends_with_the_command():
     assert ends_with_its_parent("parent.end_with_command()")
+
+
+RUNS_A_PROGRAM = """
+import subprocess
+program = ["sleep", "100"]
+with subprocess.Popen(program, preexec_fn=parent.until_this_process_ends()) as process:
+    sys.stdout.write("ready\\n"); sys.stdout.flush()
+    process.wait()
+"""
+
+
+@pytest.mark.parametrize("how", ["", "parent.parent_death_signal = lambda: None"])
+def test_a_program_of_another_kind_ends_with_the_command_that_runs_it(how):
+    command = [sys.executable, "-c", WATCHES.format(how=how + RUNS_A_PROGRAM)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout.readline() == "ready\n"
+        left = family(process)[1:]
+        assert left
+        process.kill()
+        assert all_end(left)
 
 
 def test_a_command_whose_parent_is_gone_already_ends_at_once():

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 
 import psutil
@@ -14,9 +16,10 @@ from lora_lightning.errors import Interrupted
 from lora_lightning.evaluation import java
 from lora_lightning.process.children import run_child
 from lora_lightning.process.signals import ended_by_signals
-from lora_lightning.tasks import train
+from lora_lightning.tasks import evaluate, generate, train
 from lora_lightning.training.module import FineTuning
 from tests.commands import run_command
+from tests.goldens import ROOT
 from tests.process.commands import all_end, family, lines_in, ranks_of, started, wait_until
 from tests.tiny import DECODING, TRAINING, read_rows
 
@@ -155,6 +158,34 @@ def test_scoring_ends_at_once_and_so_does_its_java(hypotheses, tmp_path, capsys,
     assert not (tmp_path / "scores" / "metrics.json").exists()
 
 
+def test_a_decoding_that_ends_between_its_files_is_completed_by_the_same_command(tmp_path, capsys):
+    folder = tmp_path / "predictions"
+    arguments = ("generate", "trainer=cpu", *DECODING, f"output_dir={folder}")
+    code, line = end_of(capsys, always, generate, "write_json", signal.SIGTERM, *arguments)
+    assert code == 143
+    assert f"the same command with output_dir={folder}" in line
+    assert {path.name for path in folder.iterdir()} >= {"predictions.jsonl", "shards"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(ShardWriter, "write")  # nothing is decoded anew
+        run_command(*arguments)
+    assert len(read_rows(folder / "predictions.jsonl")) == 5
+    assert {path.name for path in folder.iterdir()} >= {"predictions.jsonl", "manifest.json"}
+    assert not (folder / "shards").exists()
+
+
+def test_a_scoring_that_ends_between_its_files_is_done_by_the_same_command(
+    hypotheses, tmp_path, capsys
+):
+    scores = tmp_path / "scores"
+    arguments = ("evaluate", "protocol=e2e", "protocol.metrics=[bleu]", *hypotheses,
+                 f"output_dir={scores}")  # fmt: skip
+    code, line = end_of(capsys, always, evaluate, "write_json", signal.SIGTERM, *arguments)
+    assert (code, (scores / "sentences.jsonl").exists()) == (143, True)
+    assert line == "SIGTERM ended the command; nothing was kept; start it again"
+    run_command(*arguments)
+    assert (scores / "metrics.json").exists()
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_all_ranks_of_a_decoding_end_on_a_signal_to_one(rank, tmp_path):
     arguments = ("trainer=ddp_cpu", "generation.num_beams=2", "generation.max_new_tokens=6",
@@ -253,3 +284,18 @@ def test_what_a_job_in_the_background_of_a_shell_ignores_stays_ignored():
     with ended_by_signals():
         signal.raise_signal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+IMPORTING = """
+import signal
+import lora_lightning.process.first
+signal.raise_signal({number})
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), CODES)
+def test_a_command_that_is_still_importing_ends_with_one_line(number, code):
+    program = IMPORTING.format(number=int(number))
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    name = signal.Signals(number).name
+    assert (ran.returncode, ran.stderr) == (code, f"{name} ended the command; start it again\n")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from statistics import mean, stdev
 
@@ -30,6 +31,22 @@ def sweep(tmp_path_factory):
                     f"output_dir={folder}")  # fmt: skip
     (folder / "said").write_text(str(ended.value.code))
     return folder
+
+
+def test_show_as_json_has_every_job_and_the_means(sweep, capsys):
+    assert sweep_command(["show", str(sweep), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [job["job"] for job in record["jobs"]] == ["0", "1", "2", "3", "4", "5"]
+    assert (record["metric"], record["direction"]) == ("val/loss", "minimize")
+    assert record["means_over_seeds"][0]["objective"].keys() == {"mean", "std"}
+    assert record["jobs"][0]["partial"] == "test/bleu test/nist"
+
+
+def test_the_page_has_every_column_and_says_what_a_star_means(sweep, capsys):
+    sweep_command(["show", str(sweep), "--wide"])
+    shown = capsys.readouterr().out
+    assert "val/perplexity_per_token" in shown
+    assert "* partial: " in shown
 
 
 def test_a_failed_job_ends_neither_the_sweep_nor_its_exit_code_well(sweep):
@@ -133,12 +150,21 @@ def mend(folder, job, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
-def test_a_job_whose_process_died_counts_as_killed(sweep, tmp_path):
+@pytest.mark.parametrize(
+    ("process", "started", "status"),
+    [
+        (2**22 + 1, "2026-01-01T00:00:00+00:00", "killed"),
+        (-1, "2026-01-01T00:00:00+00:00", "killed"),
+        (os.getpid(), "2026-01-01T00:00:00+00:00", "killed"),  # this one only has its id
+        (os.getpid(), "2999-01-01T00:00:00+00:00", "running"),
+    ],
+)
+def test_a_job_whose_process_died_counts_as_killed(process, started, status, sweep, tmp_path):
     copy = shutil.copytree(sweep, tmp_path / "sweep")
     path = copy / "0" / "job.json"
-    record = json.loads(path.read_text()) | {"status": "running", "process": 2**22 + 1}
-    path.write_text(json.dumps(record))
-    assert SweepFolder.open(copy).jobs()[0].status == "killed"
+    changed = {"status": "running", "process": process, "started": started}
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    assert SweepFolder.open(copy).jobs()[0].status == status
 
 
 def test_resume_refuses_other_settings_and_other_folders(sweep, tmp_path):

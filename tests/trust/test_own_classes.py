@@ -1,14 +1,13 @@
 """What a user writes himself needs no switch: named on the command line, in configs/, in user/."""
 
 import json
-import shutil
 import signal
 import sys
 
 import pytest
 
-from lora_lightning.config import own
 from lora_lightning.config.allowed import is_allowed
+from lora_lightning.config.search_path import GIVEN
 from lora_lightning.config.trust import Trust
 from lora_lightning.errors import InputError
 from lora_lightning.runs.folder import RunFolder
@@ -101,14 +100,14 @@ def test_a_module_of_the_users_that_does_not_define_the_class_is_not_imported(
 
 
 def test_a_class_that_an_option_of_the_users_names_is_his_own(run, tmp_path, monkeypatch):
-    configs = shutil.copytree(own.CONFIGS, tmp_path / "configs")
-    monkeypatch.setattr(own, "CONFIGS", configs)
+    monkeypatch.setenv(GIVEN, str(tmp_path / "configs"))
     folder = RunFolder(
         planted(run, tmp_path / "run", lambda c: c["method"].update(_target_="his.Method"))
     )
     with pytest.raises(InputError, match=r"his\.Method"):
         folder.check(Trust(False, tmp_path))
-    (configs / "method" / "his.yaml").write_text("_target_: his.Method\n")
+    (tmp_path / "configs" / "method").mkdir(parents=True)
+    (tmp_path / "configs" / "method" / "his.yaml").write_text("_target_: his.Method\n")
     folder.check(Trust(False, tmp_path))
 
 

@@ -71,7 +71,6 @@ def statistics(
     Raises:
         NotComputable: Java failed, or its output does not fit the segments.
     """
-    jar(PARAPHRASES)
     with tempfile.TemporaryDirectory() as name:
         source, target = Path(name, "segments"), Path(name, "statistics")
         with source.open("w", encoding="utf-8", newline="\n") as file:
@@ -80,7 +79,9 @@ def statistics(
                 file.write(one_line(f" {BAR} ".join(fields)) + "\n")
         # In this mode the jar answers each line with the numbers of the best reference, so one
         # process serves the corpus, its subsets and the segments.
-        arguments = ["-jar", str(jar(METEOR_JAR)), "-", "-", "-stdio", "-l", "en", "-norm"]
+        # Its own way to the paraphrases, from its jar's address, fails below a folder with a space.
+        arguments = ["-jar", str(jar(METEOR_JAR)), "-", "-", "-stdio", "-l", "en", "-norm",
+                     "-a", str(jar(PARAPHRASES))]  # fmt: skip
         texts = sum(map(len, references))
         run_java(java, arguments, source, target, _SECONDS + _SECONDS_PER_TEXT * texts)
         lines = target.read_text("utf-8", "replace").splitlines()

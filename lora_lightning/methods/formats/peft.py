@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from lora_lightning.checksum import with_checksum, without_checksum
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json_object, write_json
-from lora_lightning.gpt2.tensor_file import write_tensors
+from lora_lightning.gpt2.tensor_file import stored_checksum, write_tensors
 from lora_lightning.methods.base import fingerprint, require_same_base
 from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.dora import DoRA
@@ -44,6 +44,7 @@ from lora_lightning.methods.targets import matches_suffix
 TENSORS = "adapter_model.safetensors"
 OLD_TENSORS = "adapter_model.bin"
 OWN = "lora_lightning.json"
+OF_TENSORS = "tensors_sha256"
 OWN_KEYS = ("rank", "alpha", "dropout", "targets")
 
 
@@ -87,7 +88,8 @@ def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | N
     tensors = peft_tensors(model, method.bias)
     biases = trained_biases(model, method.bias)
     write_json(folder / CONFIG, make_config(model, method, base))
-    write_tensors(folder / TENSORS, {file_name(name, model): t for name, t in tensors.items()})
+    named = {file_name(name, model): tensor for name, tensor in tensors.items()}
+    settings |= {OF_TENSORS: write_tensors(folder / TENSORS, named)}
     settings |= {"base": {"name": base} | fingerprint(model, biases)}
     write_json(folder / OWN, with_checksum(settings))
 
@@ -111,6 +113,8 @@ def read_peft(folder: Path, model: PreTrainedModel, method: LoRA) -> Weights:
         require_same_base(ours, own["base"], folder)
     path = tensor_file(folder)
     found = read_adapter(path, model, method.bias)
+    if path.name == TENSORS:
+        _require_one_adapter(own or {}, folder)
     for name, layer in lora_layers(model).items():
         tensor = found.get(f"{name}.lora_A")
         if tensor is not None and tensor.dim() == 2:
@@ -189,6 +193,18 @@ def _own_settings(folder: Path) -> dict[str, Any] | None:
         if key not in own or (key == "base" and not isinstance(own[key], dict)):
             raise InputError(f"{path}: {key} is missing or wrong; save the adapter again")
     return own
+
+
+def _require_one_adapter(own: dict[str, Any], folder: Path) -> None:
+    """Check that settings and tensors were written together, where we wrote both and they say so.
+
+    A copy that was cut short, or a kill between two files, can leave those of two adapters.
+    """
+    found = stored_checksum(folder / TENSORS)
+    if found is not None and own.get(OF_TENSORS, found) != found:
+        raise InputError(
+            f"{folder}: {TENSORS} and {OWN} are of two adapters; copy or save both again"
+        )
 
 
 def _require_kind(settings: dict[str, Any], method: LoRA, folder: Path, hint: str) -> None:
