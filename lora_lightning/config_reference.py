@@ -7,10 +7,10 @@ python -m lora_lightning.config_reference --check    # exit code 1 where the pag
 import sys
 
 from lora_lightning.config.reference import reference
-from lora_lightning.errors import InputError, ProgramArguments, one_line_errors
+from lora_lightning.errors import InputError, ProgramArguments
 from lora_lightning.files import atomic_text
 from lora_lightning.process import REPOSITORY
-from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.process.program import as_program
 
 PAGE = REPOSITORY / "docs" / "config.md"
 
@@ -35,6 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main()

@@ -12,12 +12,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.errors import ProgramArguments
 from lora_lightning.files import read_json
 from lora_lightning.process import now, workspace
 from lora_lightning.process.children import show_child
+from lora_lightning.process.program import as_program
 from lora_lightning.process.programs import as_started
-from lora_lightning.process.terminal import speak_plainly
 
 
 def main() -> None:
@@ -53,6 +53,5 @@ def print_table(before: Path, after: Path) -> None:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main()

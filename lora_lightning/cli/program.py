@@ -3,9 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from lora_lightning.errors import Interrupted, end_interrupted, one_line_errors
-from lora_lightning.process.parent import end_with_parent
-from lora_lightning.process.signals import ended_by_signals
+from lora_lightning.process.program import as_program
 from lora_lightning.process.terminal import speak_plainly
 
 
@@ -21,9 +19,5 @@ def run_program(program: Callable[[list[str]], int | None], description: str | N
     if not arguments or {"--help", "-h"} & set(arguments):
         sys.stdout.write(f"{description}\n")
         return
-    end_with_parent()
-    with ended_by_signals(), one_line_errors():
-        try:
-            sys.exit(program(arguments))
-        except Interrupted as interruption:
-            end_interrupted(interruption, "start it again")
+    with as_program():
+        sys.exit(program(arguments))

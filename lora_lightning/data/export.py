@@ -25,10 +25,10 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import completion_text, context_text, encode_examples
 from lora_lightning.data.example import Example
 from lora_lightning.data.tokenizer import Tokenizer, load_tokenizer
-from lora_lightning.errors import InputError, one_line_errors
+from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text
+from lora_lightning.process.program import as_program
 from lora_lightning.process.programs import as_started
-from lora_lightning.process.terminal import speak_plainly
 
 HELP = f"""{__doc__}
 output=<file>            where to write (required)
@@ -136,6 +136,5 @@ def _data_module(overrides: list[str]) -> DataToTextModule:
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(message)s", level=logging.INFO)  # what a reader leaves out
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main(sys.argv[1:])

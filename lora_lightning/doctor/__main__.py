@@ -16,10 +16,10 @@ from dataclasses import asdict
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.errors import ProgramArguments
 from lora_lightning.process import workspace
+from lora_lightning.process.program import as_program
 from lora_lightning.process.programs import as_started
-from lora_lightning.process.terminal import speak_plainly
 
 Check = Callable[[], Finding]
 
@@ -79,6 +79,5 @@ def examine(name: str, check: Check) -> Finding:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         sys.exit(main())

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.errors import ProgramArguments
 from lora_lightning.files import atomic_text
 from lora_lightning.process import REPOSITORY
-from lora_lightning.process.terminal import speak_plainly
+from lora_lightning.process.program import as_program
 from lora_lightning.sample import base_text, dart, restaurants, webnlg
 from lora_lightning.sample.pretrain import POSITIONS, pretrain, teach_coined_names, write_base
 from lora_lightning.sample.vocabulary import train_tokenizer, write_tokenizer
@@ -89,6 +89,5 @@ def _parser() -> ProgramArguments:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main()

@@ -15,9 +15,9 @@ whoever wrote it.
 import sys
 
 from lora_lightning.config.search_path import own_configs
-from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.errors import ProgramArguments
+from lora_lightning.process.program import as_program
 from lora_lightning.process.programs import as_started
-from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.sweep.record import SweepFolder
 
 ACTIONS = ("show", "plot", "resume")
@@ -64,6 +64,5 @@ def sweep(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         sys.exit(sweep())

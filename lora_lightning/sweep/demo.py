@@ -5,11 +5,11 @@
 Trains and scores every job, prints the table with mean ± std over seeds, and the path of the page.
 """
 
-from lora_lightning.errors import ProgramArguments, one_line_errors
+from lora_lightning.errors import ProgramArguments
 from lora_lightning.process import now
 from lora_lightning.process.children import show_child
+from lora_lightning.process.program import as_program
 from lora_lightning.process.programs import as_started
-from lora_lightning.process.terminal import speak_plainly
 
 SETTINGS = (
     "hparams_search=rank_grid", "method.rank=1,4,16", "seed=0,1", "experiment=quickstart",
@@ -27,6 +27,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    speak_plainly()
-    with one_line_errors():
+    with as_program():
         main()
