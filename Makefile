@@ -1,7 +1,8 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
 # make faults: hundreds of kills and faults of disks at random moments, up to an hour · make lint, types
-# make docs: docs/config.md and docs/rooms.svg · make doctor: what works here
+# make docs: docs/config.md and docs/rooms.svg · make pictures: the README's, some minutes
+# make doctor: what works here
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
 # make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
@@ -14,7 +15,7 @@ FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/
 	tests/tasks/test_run.py
 DECODING_BENCHMARKS := speed reference test_set memory growth
 
-.PHONY: demo sweep-demo test test-lowest lint faults types docs doctor bench growth clean
+.PHONY: demo sweep-demo test test-lowest lint faults types docs pictures doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -48,6 +49,9 @@ types: $(INSTALLED)
 docs: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.config_reference
 	$(PYTHON) -m docs.rooms
+
+pictures: $(INSTALLED)
+	$(PYTHON) -m docs.pictures
 
 doctor: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.doctor

@@ -98,7 +98,7 @@ class Ours(Contender):
 
         positions = self.criterion.positions(batch)
         hidden = packed_hidden_states(self.model.transformer, batch, positions)
-        return self.criterion(hidden, self.model.lm_head.weight, batch.targets[positions])
+        return self.criterion(hidden, self.model.lm_head.weight, batch.targets[positions])[0]
 
 
 class OursPacked(Ours):

@@ -182,6 +182,17 @@ def size_on_disk(path: Path) -> int:
     return path.stat().st_size
 
 
+def folder_size(folder: Path) -> int:
+    """Return how many bytes the files of a folder have; 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def near_path(path: Path) -> str:
+    """Return a path as short as it can be typed: relative to this folder where it lies below."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 @contextmanager
 def atomic_text(path: Path, lasting: bool = False) -> Iterator[TextIO]:
     """Yield a UTF-8 text file with LF line ends that appears as `path`, as `atomic_path` says."""

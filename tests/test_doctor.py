@@ -1,5 +1,6 @@
 """The doctor says in a line a check what works, and how to mend what does not."""
 
+import json
 import shutil
 import sys
 
@@ -37,6 +38,16 @@ def test_something_needed_that_is_broken_is_the_exit_code(no_arguments, capsys, 
 def test_a_warning_is_no_failure(no_arguments, monkeypatch):
     monkeypatch.setattr(doctor, "CHECKS", {"a": lambda: Finding("warning", "a", "slow", "wait")})
     assert doctor.main() == 0
+
+
+def test_json_says_the_same_and_nothing_else(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["doctor", "--json"])
+    monkeypatch.setattr(doctor, "CHECKS", {"a": lambda: Finding("error", "a", "broken", "mend a")})
+    assert doctor.main() == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "findings": [{"mark": "error", "name": "a", "text": "broken", "mend": "mend a"}],
+        "counts": {"ok": 0, "warning": 0, "error": 1},
+    }
 
 
 def test_a_check_that_fails_itself_is_an_error_line():

@@ -50,6 +50,8 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     """
     if is_rank_of_this_command():
         return arguments
+    if command == "evaluate":
+        arguments = json_overrides(arguments)
     own, trust = _trusted(arguments)
     own.sort(key=lambda argument: argument not in FLAGS)  # Hydra takes them nowhere else
     own = [_of_lightning(argument) for argument in own]
@@ -81,6 +83,23 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         presets += WRITE_NOTHING
     first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
     return own[:first] + presets + own[first:]
+
+
+def json_overrides(arguments: list[str]) -> list[str]:
+    """Return the arguments with `--json` as overrides, which leave standard output to the scores.
+
+    Raises:
+        InputError: it is asked of a multirun.
+    """
+    if "--json" not in arguments and "json=true" not in arguments:
+        return arguments
+    if any(makes_a_multirun(argument) for argument in arguments):
+        raise InputError(
+            "--json prints one evaluation; leave it out of a multirun, whose table as JSON is "
+            "python -m lora_lightning.sweep show <folder> --json"
+        )
+    own = [argument for argument in arguments if argument not in ("--json", "json=true")]
+    return [*own, "json=true", "hydra.job_logging.handlers.console.stream=ext://sys.stderr"]
 
 
 def _short_label(presets: list[str], given: dict[str, str]) -> list[str]:

@@ -84,6 +84,7 @@ class Evaluate(Command):
     predictions: Text | None
     hypotheses: Text | None
     references: Text | Texts | None
+    json: bool
 
 
 @dataclass(frozen=True)

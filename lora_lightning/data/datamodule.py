@@ -100,6 +100,7 @@ class DataToTextModule(LightningDataModule):
         self._paths_read: dict[str, Path] = {}
         self._sha256: dict[Path, str] = {}
         self._examples: dict[str, list[Example]] = {}
+        self._leaves_out = False  # whether limit_test cuts anything off
         self._encoded: dict[str, EncodedRows] = {}
         self._samplers: dict[str, BatchSampler] = {}
         self._sampler_states: dict[str, Any] = {}
@@ -138,9 +139,22 @@ class DataToTextModule(LightningDataModule):
             rows = self.limit_train if split == "train" else None
             examples = self.read(self._found(split))[:rows]
             if split == "test" and self.limit_test is not None:
-                examples = first_contexts(examples, self.limit_test)
+                kept = first_contexts(examples, self.limit_test)
+                self._leaves_out = len(kept) < len(examples)
+                examples = kept
             self._examples[split] = examples
         return self._examples[split]
+
+    def what_is_left_out(self, split: str) -> str | None:
+        """Return why the rows of a split are not all of its file's test contexts; None: they are.
+
+        Raises:
+            InputError: as `examples`.
+        """
+        self.examples(split)
+        if split != "test" or not self._leaves_out:
+            return None
+        return f"the first {self.limit_test} contexts of the test set (data.limit_test)"
 
     def encoded(self, split: str) -> EncodedRows:
         """Return the token ids of the rows of a split, not cut.

@@ -1,15 +1,17 @@
 """Look whether this machine can do what the commands need, and say how to mend what it cannot.
 
-    python -m lora_lightning.doctor
+    python -m lora_lightning.doctor [--json]
 
 One line a check: ok, warning or error, what was looked at, what was found, and after -> the exact
-mend. The exit code is 1 where a line says error, else 0. Nothing is downloaded or changed; it takes
-some ten seconds.
+mend; with --json all of it as one line of JSON. The exit code is 1 where a line says error, else 0.
+Nothing is downloaded or changed; it takes some ten seconds.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.doctor import machine, project
@@ -46,17 +48,24 @@ def main() -> int:
     Raises:
         InputError: an argument is given, or `.env` is damaged.
     """
-    ProgramArguments(as_started(__doc__)).parse_args()
+    parser = ProgramArguments(as_started(__doc__))
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    prints_json = parser.parse_args().json
     load_environment(workspace() / ".env")
     findings = []
     # At once, as the slow ones wait for processes of their own: Java and two ranks.
     with ThreadPoolExecutor() as threads:
         for finding in threads.map(examine, CHECKS, CHECKS.values()):
-            sys.stdout.write(f"{finding.line()}\n")
-            sys.stdout.flush()
+            if not prints_json:
+                sys.stdout.write(f"{finding.line()}\n")
+                sys.stdout.flush()
             findings.append(finding)
     counts = {mark: sum(f.mark == mark for f in findings) for mark in ("ok", "warning", "error")}
-    sys.stdout.write(", ".join(f"{count} {mark}" for mark, count in counts.items()) + "\n")
+    if prints_json:
+        report = {"findings": [asdict(finding) for finding in findings], "counts": counts}
+        sys.stdout.write(json.dumps(report, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(", ".join(f"{count} {mark}" for mark, count in counts.items()) + "\n")
     return int(counts["error"] > 0)
 
 

@@ -68,18 +68,19 @@ def public_data(name: str) -> Finding:
 
 
 def bundled_base() -> Finding:
-    """Load the bundled base and its tokenizer."""
+    """Load the bundled bases and their tokenizers."""
     from lora_lightning.data.tokenizer import load_tokenizer
     from lora_lightning.gpt2.load import load_base
 
-    folder = SAMPLE / "gpt2_tiny"
-    try:
-        model = load_base(str(folder))
-        load_tokenizer(folder)
-    except InputError as error:
-        return Finding("error", "bundled base", str(error), RESTORE)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Finding("ok", "bundled base", f"gpt2_tiny loads, {parameters:,} parameters")
+    parameters = []
+    for folder in (SAMPLE / "base" / "gpt2_tiny", SAMPLE / "gpt2_tiny"):  # today's, older runs'
+        try:
+            model = load_base(str(folder))
+            load_tokenizer(folder)
+        except InputError as error:
+            return Finding("error", "bundled base", str(error), RESTORE)
+        parameters.append(sum(parameter.numel() for parameter in model.parameters()))
+    return Finding("ok", "bundled base", f"gpt2_tiny loads, {parameters[0]:,} parameters")
 
 
 def hub_bases() -> Finding:

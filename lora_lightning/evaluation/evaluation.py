@@ -27,6 +27,7 @@ class Evaluation:
             metrics, tokens.
         published_form: the scores as the paper prints them, `metric` or `subset/metric` → text.
         notes: remarks for the user, one sentence each.
+        partial: what was left out, where only a part of a split was scored.
     """
 
     scores: dict[str, float | None] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Evaluation:
     sentences: list[dict[str, Any]] = field(default_factory=list)
     published_form: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    partial: str | None = None
 
 
 def evaluate(

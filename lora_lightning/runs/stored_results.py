@@ -1,6 +1,6 @@
 """What a run's JSON files tell: scores, sizes, the value for a sweeper, ids of loggers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_lightning.files import read_json, require_kind
@@ -8,10 +8,14 @@ from lora_lightning.files import read_json, require_kind
 
 @dataclass(frozen=True)
 class Scores:
-    """Of a metrics.json: metric → score, None where it could not be computed, and why not."""
+    """Of a metrics.json: metric → score, None where it could not be computed, and why not.
+
+    `partial` says what was left out, where only a part of the split was scored.
+    """
 
     scores: dict[str, float | None]
     not_computed: dict[str, str]
+    partial: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,20 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Median speed of a run; None where it was too short."""
+
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True)
 class Record:
-    """Of a run.json."""
+    """Of a run.json; older ones lack some of it."""
 
     parameters: Parameters
+    updates: int | None = None
+    seconds: float | None = None
+    throughput: Speed = field(default_factory=Speed)
 
 
 @dataclass(frozen=True)
@@ -45,14 +59,13 @@ def read_scores(path: Path) -> Scores:
     return require_kind(read_json(path), Scores, path, "run evaluate.py again")
 
 
-def read_trainable(path: Path) -> int:
-    """Return the number of trainable parameters in a run.json.
+def read_record(path: Path) -> Record:
+    """Return a run.json.
 
     Raises:
         InputError: it is damaged.
     """
-    record = require_kind(read_json(path), Record, path, "put it back, or remove it")
-    return record.parameters.trainable
+    return require_kind(read_json(path), Record, path, "put it back, or remove it")
 
 
 def read_value(path: Path) -> float | None:

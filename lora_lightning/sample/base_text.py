@@ -4,16 +4,25 @@ from random import Random
 
 from lora_lightning.sample.forms import form
 from lora_lightning.sample.grammar import describe, invent_facts, spaced, tell
+from lora_lightning.sample.lexicon import coined
 from lora_lightning.sample.topics import TOPICS
 
 FORM_SHARE = 0.5
 CHAIN_SHARE = 0.2
 
 
-def row(rng: Random) -> tuple[str, str]:
-    """A context and its text, in one of the layouts that data sets have."""
+def row(rng: Random, coined_share: float = 0.0) -> tuple[str, str]:
+    """A context and its text, in one of the layouts that data sets have.
+
+    Args:
+        rng: decides everything.
+        coined_share: how many subjects have a coined name.
+    """
     topic = form(rng) if rng.random() < FORM_SHARE else rng.choice(TOPICS)
-    name, noun = topic.name(rng), rng.choice(topic.nouns)
+    name = topic.name(rng)
+    if coined_share and rng.random() < coined_share:
+        name = coined(rng)
+    noun = rng.choice(topic.nouns)
     facts = invent_facts(rng, topic.properties, rng.choice((1, 2, 3, 3, 4, 5)))
     text = describe(rng, name, noun, facts, topic.pronoun)
     pairs = [("kind", noun), *((fact.property.key, fact.value) for fact in facts)]

@@ -20,6 +20,20 @@ VOWELS = words("a e i o u")
 CODAS = [*words("n r l m s t"), *[""] * 6]
 ENDINGS = [*words("ton ford by wick dale mouth burg field"), *[""] * 12]
 
+# Of coined names. Wider than those of `invented`, which are the samples' own: who has copied such
+# pieces of words in every order copies a name that no list here has.
+COINED_ONSETS = words(
+    "b bl br c ch cl cr d dr f fl fr g gl gr h j k kn l m n p ph pl pr qu r s sc sh sk sl sm sn sp "
+    "squ st str sw t th tr tw v w wh wr y z"
+)
+COINED_VOWELS = words("a e i o u a e i o u y ai au ay ea ee ei ey ie oa oi oo ou ow")
+COINED_CODAS = [
+    *words("b ck ct d ff ft g k l ld ll lt m mp n nd ng nk nn nt p r rd rk rm rn rt s sh sk ss st "
+           "t th tt v x z zz"),
+    *[""] * 24,
+]  # fmt: skip
+COINED_ENDINGS = [*words("e er es ies ing le ly man s side son y"), *[""] * 18]
+
 ADJECTIVES = words(
     "amber ancient autumn brass bright broken copper crooked crystal distant eastern emerald "
     "gentle golden grand green happy hidden hollow honest iron ivory jolly laughing little lonely "
@@ -98,6 +112,22 @@ def title(rng: Random) -> str:
 def cafe(rng: Random) -> str:
     """The name of a café."""
     return f"Café {invented(rng)}"
+
+
+def coined(rng: Random) -> str:
+    """A name of words that are mostly in no list, such as `The Spice Clonker`, `Blou`."""
+    shape = rng.choice(("{}", "{} {}", "{} {}", "The {}", "The {} {}", "{} and {}"))
+    return shape.format(*(_coined_word(rng) for _ in range(shape.count("{}"))))
+
+
+def _coined_word(rng: Random) -> str:
+    if rng.random() < 0.2:
+        return rng.choice(rng.choice((ADJECTIVES, NOUNS, COLOURS))).capitalize()
+    syllables = [
+        rng.choice(("", *COINED_ONSETS)) + rng.choice(COINED_VOWELS) + rng.choice(COINED_CODAS)
+        for _ in range(rng.choice((1, 1, 2)))
+    ]
+    return ("".join(syllables) + rng.choice(COINED_ENDINGS)).capitalize()
 
 
 def one_of(values: Sequence[str]) -> Maker:

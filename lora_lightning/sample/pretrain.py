@@ -21,6 +21,10 @@ LEARNING_RATE = 4e-3
 # A context is mostly chance; at full weight its noise keeps the base from learning to copy.
 CONTEXT_WEIGHT = 0.15
 WARMUP_STEPS = 100
+# The names of the lists are made of a few hundred pieces, and to copy these is what the base learns
+# first: of `Blue Spice` it would make `Blue Swan`. Names of other pieces, taught next, mend it.
+COINED_SHARE = 0.6
+COINED_LEARNING_RATE = 1e-3
 BLANK_LINE_SHARE = 0.2
 IGNORED = -100
 
@@ -59,10 +63,12 @@ def sinusoids(positions: int, width: int) -> torch.Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
 
-def encoded_rows(rng: Random, tokenizer: Tokenizer, count: int) -> list[list[int]]:
+def encoded_rows(
+    rng: Random, tokenizer: Tokenizer, count: int, coined_share: float = 0.0
+) -> list[list[int]]:
     """`count` rows: context, end of text, completion, at times a blank line, end of text."""
     [end] = tokenizer.encode(END_OF_TEXT).ids
-    pairs = [base_text.row(rng) for _ in range(count)]
+    pairs = [base_text.row(rng, coined_share) for _ in range(count)]
     contexts = tokenizer.encode_batch([context for context, _ in pairs])
     completions = tokenizer.encode_batch([f" {completion}" for _, completion in pairs])
     blank_line = tokenizer.encode(BLANK_LINE).ids
@@ -78,11 +84,11 @@ def encoded_rows(rng: Random, tokenizer: Tokenizer, count: int) -> list[list[int
     ]
 
 
-def batches(tokenizer: Tokenizer, seed: int) -> Iterator[torch.Tensor]:
+def batches(tokenizer: Tokenizer, seed: int, coined_share: float = 0.0) -> Iterator[torch.Tensor]:
     """Endless batches of rows of like length, (BATCH_SIZE, length) int64, padded with IGNORED."""
     rng = Random(f"{seed} base")
     while True:
-        rows = sorted(encoded_rows(rng, tokenizer, BATCH_SIZE * POOL), key=len)
+        rows = sorted(encoded_rows(rng, tokenizer, BATCH_SIZE * POOL, coined_share), key=len)
         groups = [rows[i : i + BATCH_SIZE] for i in range(0, len(rows), BATCH_SIZE)]
         rng.shuffle(groups)
         for group in groups:
@@ -97,10 +103,22 @@ def pretrain(tokenizer: Tokenizer, steps: int, seed: int) -> GPT2LMHeadModel:
     The result is the same to the bit only on the same machine and version of torch.
     """
     model = build_model(tokenizer.get_vocab_size(), seed)
+    train(model, batches(tokenizer, seed), steps, LEARNING_RATE)
+    return model
+
+
+def teach_coined_names(model: GPT2LMHeadModel, tokenizer: Tokenizer, steps: int, seed: int) -> None:
+    """Train a base for `steps` further batches, in which many names are in no list."""
+    rows = batches(tokenizer, seed + 1, COINED_SHARE)
+    train(model, rows, steps, COINED_LEARNING_RATE)
+
+
+def train(model: GPT2LMHeadModel, rows: Iterator[torch.Tensor], steps: int, rate: float) -> None:
+    """Train on `steps` batches with AdamW, the largest learning rate being `rate`."""
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01)
-    for step, tokens in zip(range(steps), batches(tokenizer, seed), strict=False):
+    for step, tokens in zip(range(steps), rows, strict=False):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps)
+            group["lr"] = learning_rate(step, steps, rate)
         loss = next_token_loss(model, tokens)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -108,13 +126,12 @@ def pretrain(tokenizer: Tokenizer, steps: int, seed: int) -> GPT2LMHeadModel:
         optimizer.zero_grad()
         if step % 50 == 0 or step == steps - 1:
             print(f"base: step {step + 1} of {steps}, loss {loss.item():.3f}", flush=True)
-    return model
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine down to a twentieth."""
+def learning_rate(step: int, steps: int, peak: float = LEARNING_RATE) -> float:
+    """Linear warm-up to `peak`, then a cosine down to a twentieth."""
     cosine = 0.525 + 0.475 * math.cos(math.pi * step / max(steps, 1))
-    return LEARNING_RATE * min((step + 1) / WARMUP_STEPS, 1.0) * cosine
+    return peak * min((step + 1) / WARMUP_STEPS, 1.0) * cosine
 
 
 def next_token_loss(model: GPT2LMHeadModel, tokens: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from lora_lightning.sample.grammar import (
     invent_facts,
     spaced,
 )
-from lora_lightning.sample.lexicon import AREAS, Maker, cafe, one_of, title
+from lora_lightning.sample.lexicon import AREAS, Maker, cafe, coined, one_of, title
 
 KINDS = ("restaurant", "pub", "coffee shop", "tea house", "wine bar")
 FOODS = ("Danish", "Greek", "Korean", "Lebanese", "Mexican", "Peruvian", "Polish", "Thai", "vegan")
@@ -61,19 +61,28 @@ def slots(near: Maker) -> tuple[Property, ...]:
     )
 
 
-def rows(seed: int) -> dict[str, list[str]]:
+COINED = 4  # names that are in no list, for each one that is
+
+
+def rows(seed: int, coined_names: bool = True) -> dict[str, list[str]]:
     """The lines of `train.txt`, `valid.txt` and `test.txt`, by file name, without line ends.
 
     In the training file the rows are shuffled, in the others the rows of one input stand together.
     No input is in two files; about half of the names of the test file are in no other.
+
+    Args:
+        seed: decides everything.
+        coined_names: whether most names of the first two files are coined anew for each input. Who
+            adapts to a few dozen names forgets how to copy others.
     """
     rng = Random(f"{seed} restaurants")
     known = _names(rng, 60)
     new = [name for name in _names(rng, 40) if name not in known]
     taken: set[str] = set()
+    coins = COINED if coined_names else 0
     files = {
-        "train.txt": _rows(rng, known, inputs=370, texts=(2, 3, 4, 5, 6), taken=taken),
-        "valid.txt": _rows(rng, known, inputs=38, texts=(3, 4, 5), taken=taken),
+        "train.txt": _rows(rng, known, inputs=370, texts=(2, 3, 4, 5, 6), taken=taken, coins=coins),
+        "valid.txt": _rows(rng, known, inputs=38, texts=(3, 4, 5), taken=taken, coins=coins),
         "test.txt": _rows(rng, known[:40] + new, inputs=60, texts=(3, 4, 5, 6), taken=taken),
     }
     rng.shuffle(files["train.txt"])
@@ -87,13 +96,21 @@ def _names(rng: Random, count: int) -> list[str]:
 
 
 def _rows(
-    rng: Random, names: list[str], inputs: int, texts: tuple[int, ...], taken: set[str]
+    rng: Random,
+    names: list[str],
+    inputs: int,
+    texts: tuple[int, ...],
+    taken: set[str],
+    coins: int = 0,
 ) -> list[str]:
-    """The rows of `inputs` inputs not yet in `taken`, each with about one of `texts` texts."""
+    """The rows of `inputs` inputs not yet in `taken`, each with about one of `texts` texts.
+
+    An input takes its names from `names` and from `coins` times as many coined ones.
+    """
     lines = []
     wanted = len(taken) + inputs
     while len(taken) < wanted:
-        context, write = _input(rng, names)
+        context, write = _input(rng, names + [coined(rng) for _ in range(coins * len(names))])
         if context not in taken:
             taken.add(context)
             lines += [f"{context}||{text} " for text in different(rng.choice(texts), write)]

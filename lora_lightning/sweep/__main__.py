@@ -1,12 +1,13 @@
 """Look at a sweep, draw it, or run again what did not finish.
 
-    python -m lora_lightning.sweep show <folder>
+    python -m lora_lightning.sweep show <folder> [--wide | --json]
     python -m lora_lightning.sweep plot <folder>
     python -m lora_lightning.sweep resume <folder> [hydra.launcher.n_jobs=2 …]
 
-show: the table, and mean ± std over seeds · plot: PNG files and one self-contained page,
-sweep.html · resume: failed, killed and missing jobs again, each in its own folder, the others left
-alone; further arguments are the launcher's (hydra/launcher=…, hydra.launcher.…),
+show: the table, the best job first, and mean ± std over seeds: as many columns as the terminal has
+room for, with --wide all, with --json one line of JSON · plot: PNG files and one self-contained
+page, sweep.html · resume: failed, killed and missing jobs again, each in its own folder, the others
+left alone; further arguments are the launcher's (hydra/launcher=…, hydra.launcher.…),
 on_job_failure=skip|raise, or trust=true, which takes classes and programs that the folder names
 whoever wrote it.
 """
@@ -36,6 +37,9 @@ def sweep(arguments: list[str] | None = None) -> int:
     parsers = {action: actions.add_parser(action) for action in ACTIONS}
     for parser_of_action in parsers.values():
         parser_of_action.add_argument("folder", help="of the sweep")
+    form = parsers["show"].add_mutually_exclusive_group()
+    form.add_argument("--wide", action="store_true", help="every column")
+    form.add_argument("--json", action="store_true", help="one line of JSON")
     parsers["resume"].add_argument("settings", nargs="*", help="the launcher's")
     parsers["resume"].add_argument("--config-dir", help="of your own configs, as the sweep had it")
     given = parser.parse_args(arguments)
@@ -46,9 +50,12 @@ def sweep(arguments: list[str] | None = None) -> int:
         with own_configs([] if given.config_dir is None else [f"--config-dir={given.config_dir}"]):
             return resume_sweep(folder, given.settings)
     if given.action == "show":
-        from lora_lightning.sweep.show import show_sweep
+        from lora_lightning.sweep.show import print_json, show_sweep
 
-        show_sweep(folder)
+        if given.json:
+            print_json(folder)
+        else:
+            show_sweep(folder, given.wide)
     else:
         from lora_lightning.sweep.page import write_page
 

@@ -23,8 +23,7 @@ def main() -> None:
     ProgramArguments(as_started(__doc__)).parse_args()
     folder = f"outputs/train/sweep_demo_{now()}"
     show_child("train.py", "-m", *SETTINGS, f"output_dir={folder}")
-    for action in ("show", "plot"):
-        show_child("-m", "lora_lightning.sweep", action, folder)
+    show_child("-m", "lora_lightning.sweep", "plot", folder)
 
 
 if __name__ == "__main__":

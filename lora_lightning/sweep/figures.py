@@ -1,69 +1,127 @@
-"""A sweep's figures: objective over each swept axis, each score over trainable parameters."""
+"""A sweep's figures: the objective over each swept key, scores over trainable parameters.
+
+No figure repeats another: the objective is drawn over trainable parameters only where no swept key
+stands for their number, and what follows from `val/loss` (perplexities, the loss per token) not at
+all.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_path, folder_name
-from lora_lightning.sweep.paper import LABEL, paper_curve
+from lora_lightning.runs.folder import RunFolder
+from lora_lightning.sweep.paper import LABEL, SETTING, paper_curve
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.table import Row, score_columns
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Points = list[tuple[Any, float]]
+SIZE = "trainable_parameters"
+RANK = "method.rank"
+WIDE_RANGE = 8  # largest over smallest value from which an axis is logarithmic
 
 
 def draw_figures(plan: Plan, rows: list[Row], folder: Path) -> list[Path]:
     """Draw every figure that the finished jobs give into `folder`, and return the PNG files."""
     rows = [row for row in rows if row["status"] == "finished"]
-    is_e2e = not any(name.endswith("/ter") for name in score_columns(plan, rows))
+    beside_paper = is_the_papers(rows)
     files = []
     for axis in plan.axes:
-        points = [(row[axis], row["objective"]) for row in rows]
-        if points := [(x, y) for x, y in points if x is not None and y is not None]:
+        if points := points_of(rows, axis, "objective"):
             files.append(folder / f"objective_over_{folder_name(axis)}.png")
-            reference = paper_curve(plan.metric or "") if is_e2e and axis == "method.rank" else []
+            reference = paper_curve(plan.metric or "") if beside_paper and axis == RANK else []
             draw(points, axis, plan.metric or "objective", reference, files[-1])
-    for score in score_columns(plan, rows):
-        found = [(row.get("trainable_parameters"), row.get(score)) for row in rows]
-        if pairs := [(x, y) for x, y in found if x is not None and y is not None]:
-            files.append(folder / f"{folder_name(score)}_over_parameters.png")
-            reference = paper_curve(score, over_parameters=True) if is_e2e else []
-            draw(pairs, "trainable parameters", score, reference, files[-1])
+    axis = size_axis(plan, rows)
+    for score in drawn_scores(plan, rows):
+        if points := points_of(rows, axis, score):
+            name = "parameters" if axis == SIZE else folder_name(axis)
+            files.append(folder / f"{folder_name(score)}_over_{name}.png")
+            is_beside = beside_paper and axis == SIZE
+            reference = paper_curve(score, over_parameters=True) if is_beside else []
+            draw(points, axis.replace("_", " "), score, reference, files[-1])
     return files
+
+
+def points_of(rows: list[Row], x: str, y: str) -> Points:
+    """Return the rows' values of two columns, where both are known."""
+    found = [(row.get(x), row.get(y)) for row in rows]
+    return [(a, b) for a, b in found if a is not None and b is not None]
+
+
+def size_axis(plan: Plan, rows: list[Row]) -> str:
+    """Return what scores are drawn over: trainable parameters, or a swept key where these stay."""
+    others = [axis for axis in plan.axes if axis != "seed"]
+    is_one_size = len({row.get(SIZE) for row in rows}) < 2
+    return others[0] if others and is_one_size else SIZE
+
+
+def drawn_scores(plan: Plan, rows: list[Row]) -> list[str]:
+    """Return the scores that have a figure of their own."""
+    scores = [name for name in score_columns(plan, rows) if not name.startswith("val/")]
+    if "val/loss" in score_columns(plan, rows):
+        scores = ["val/loss", *scores]
+    is_drawn_already = any(_stands_for(rows, axis, size_axis(plan, rows)) for axis in plan.axes)
+    return [name for name in scores if name != plan.metric or not is_drawn_already]
+
+
+def is_the_papers(rows: list[Row]) -> bool:
+    """Whether all jobs have the data set, the model and the method of the paper's own sweep."""
+    return bool(rows) and all(_choices(Path(row["folder"])) == SETTING for row in rows)
 
 
 def draw(points: Points, x_label: str, y_label: str, reference: Points, file: Path) -> None:
     """Draw every job as a point, and mean ± std of each x, beside a reference line."""
+    with atomic_path(file) as temporary:
+        figure(points, x_label, y_label, reference).savefig(temporary, dpi=120, format="png")
+
+
+def figure(points: Points, x_label: str, y_label: str, reference: Points) -> "Figure":
+    """Return the figure of every job as a point, and mean ± std of each x, with a reference line.
+
+    Between seeds, and between names, there is no line: nothing lies between them.
+    """
     from matplotlib.figure import Figure  # without pyplot, which takes as long again to import
+    from matplotlib.ticker import NullFormatter, NullLocator
 
     canvas = Figure(figsize=(6, 4), layout="constrained")
     axes = canvas.subplots()
-    numbers = as_numbers(x for x, _ in points)
+    numbers = [] if x_label == "seed" else as_numbers(x for x, _ in points)
     names = list(dict.fromkeys(str(x) for x, _ in points))
     places = numbers or [names.index(str(x)) for x, _ in points]
     scores = [y for _, y in points]
-    axes.plot(places, scores, "o", alpha=0.4, markersize=4, label="jobs")
     groups: dict[float, list[float]] = {}
     for place, score in sorted(zip(places, scores, strict=True)):
         groups.setdefault(place, []).append(score)
-    spread = [stdev(group) if len(group) > 1 else 0.0 for group in groups.values()]
-    line = "o-" if numbers else "o"
-    axes.errorbar([*groups], [mean(g) for g in groups.values()], spread, fmt=line, capsize=3,
-                  color="C1", label="mean ± std")  # fmt: skip
+    axes.plot(places, scores, "o", alpha=0.4, markersize=4, label="jobs")
+    if max(map(len, groups.values())) > 1 and x_label != "seed":
+        spread = [stdev(group) if len(group) > 1 else 0.0 for group in groups.values()]
+        line = "o-" if numbers else "o"
+        axes.errorbar([*groups], [mean(g) for g in groups.values()], spread, fmt=line, capsize=3,
+                      color="C1", label="mean ± std")  # fmt: skip
+    elif numbers:
+        axes.plot([*groups], [values[0] for values in groups.values()], "-", color="C0")
     if reference and numbers:
         axes.plot(*zip(*reference, strict=True), ".--", color="0.5", label=LABEL)
         numbers = [*numbers, *(x for x, _ in reference)]
     if not numbers:
-        axes.set_xticks(range(len(names)), names, rotation=20)
-    elif min(numbers) > 0 and max(numbers) >= 8 * min(numbers):
-        axes.set_xscale("log", base=2 if x_label == "method.rank" else 10)
+        axes.set_xticks(range(len(names)), names, rotation=0 if x_label == "seed" else 20)
+    elif min(numbers) > 0 and max(numbers) >= WIDE_RANGE * min(numbers):
+        axes.set_xscale("log", base=2 if x_label == RANK else 10)
+    if x_label == RANK and numbers:
+        ranks = sorted(set(numbers))
+        axes.set_xticks(ranks, [f"{rank:g}" for rank in ranks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.3)
     axes.legend()
-    with atomic_path(file) as temporary:
-        canvas.savefig(temporary, dpi=120, format="png")
+    return canvas
 
 
 def as_numbers(values: Iterable[Any]) -> list[float]:
@@ -72,3 +130,18 @@ def as_numbers(values: Iterable[Any]) -> list[float]:
         return [float(value) for value in values]
     except ValueError:
         return []
+
+
+def _stands_for(rows: list[Row], axis: str, other: str) -> bool:
+    """Whether each value of one column goes with exactly one of another."""
+    pairs = {(row.get(axis), row.get(other)) for row in rows}
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def _choices(folder: Path) -> dict[str, str]:
+    """Return what a job chose of the groups that the paper's sweep fixes; none where unknown."""
+    try:
+        choices = RunFolder.open(folder).choices
+    except InputError:
+        return {}
+    return {group: str(choices.get(group)) for group in SETTING}

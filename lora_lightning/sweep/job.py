@@ -192,14 +192,16 @@ def last_error(folder: Path) -> str | None:
 
 
 def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
-    """Say where the table is; end with exit code 1 where jobs failed, naming them.
+    """Show the table, and say where it is; end with exit code 1 where jobs failed, naming them.
 
     Args:
         sweep: the folder.
         user_folder: where the user's own modules lie.
     """
+    from lora_lightning.sweep.show import show_sweep
+
     jobs = sweep.jobs()
-    write_table(sweep)
+    show_sweep(sweep)
     show = command_line("-m", "lora_lightning.sweep", "show", str(sweep.path))
     log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:

@@ -8,8 +8,9 @@ from lora_lightning.errors import presentable
 from lora_lightning.files import atomic_text
 from lora_lightning.sweep.figures import draw_figures
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.sweep.show import TextTable, errors, tables
+from lora_lightning.sweep.show import errors
 from lora_lightning.sweep.table import write_table
+from lora_lightning.sweep.text import PARTIAL, TextTable, tables
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; }
@@ -34,6 +35,7 @@ def write_page(sweep: SweepFolder) -> Path:
         f"<title>{escape(sweep.path.name)}</title><style>{STYLE}</style>",
         f"<h1>{escape(sweep.path.name)}</h1><pre>{escape(command)}</pre>",
         *(table_html(table) for table in tables(sweep, rows)),
+        *([f"<p>{escape(PARTIAL)}</p>"] if any(row.get("partial") for row in rows) else []),
         *(f"<p>{escape(error)}</p>" for error in errors(rows)),
         *(figure_html(figure) for figure in figures),
         "</html>",

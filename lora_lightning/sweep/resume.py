@@ -11,10 +11,12 @@ from lora_lightning.errors import InputError
 from lora_lightning.process import REPOSITORY
 from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
+from lora_lightning.runs.stored_config import RESOLVED, read_resolved
 from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.study import tell_finished
 
+BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
 
 
@@ -65,7 +67,9 @@ def _resume(sweep: SweepFolder, extra: list[str]) -> int:
 def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str]) -> int:
     """Run jobs again by name, whatever their overrides have in common."""
     # Their overrides must outlive their folders, and this command.
-    known = plan.jobs | {job.job: job.overrides for job in unfinished}
+    known = plan.jobs | {
+        job.job: [*base_of_before(sweep, job.overrides), *job.overrides] for job in unfinished
+    }
     sweep.write_plan(replace(plan, jobs=known))
     for job in unfinished:
         clear_job(sweep, job.job)
@@ -73,6 +77,25 @@ def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str
     # Quoted one by one: a name may hold characters of Hydra's grammar.
     arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]
     return launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
+
+
+def base_of_before(sweep: SweepFolder, overrides: list[str]) -> list[str]:
+    """Return the override that keeps the bundled base which finished jobs had, if it is another.
+
+    `model=gpt2_tiny` once was what now is kept beside it; jobs of two bases would not compare.
+
+    Args:
+        sweep: the folder.
+        overrides: of a job; one that names its base is left as it is.
+    """
+    if any(override.startswith(("model=", "model.path=")) for override in overrides):
+        return []
+    for job in sweep.jobs():
+        if job.status == "finished" and (sweep.path / job.job / RESOLVED).is_file():
+            base = Path(read_resolved(sweep.path / job.job).model.path)
+            if base.parts[-3:] == BASE_OF_BEFORE:
+                return ["model.path=${paths.sample_dir}/" + base.name]
+    return []
 
 
 def launcher_of(plan: Plan) -> list[str]:
@@ -92,7 +115,8 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
         f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
         f"hydra.sweeper.storage={plain_override(plan.storage, keep_interpolations=False)}",
     ]
-    return launch(sweep, plan, with_launcher(arguments, extra) + own)
+    base = base_of_before(sweep, arguments)
+    return launch(sweep, plan, base + with_launcher(arguments, extra) + own)
 
 
 def launch(sweep: SweepFolder, plan: Plan, arguments: list[str]) -> int:

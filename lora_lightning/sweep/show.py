@@ -1,43 +1,71 @@
-"""A sweep's tables as text: one row a job, and mean ± std over seeds."""
+"""A sweep on the terminal, or as JSON."""
 
+import json
+import os
 import sys
-from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from lora_lightning.config.study import direction_of
 from lora_lightning.errors import presentable
-from lora_lightning.sweep.record import Plan, SweepFolder
-from lora_lightning.sweep.table import Row, mean_over_seeds, score_columns, write_table
+from lora_lightning.sweep.record import SweepFolder
+from lora_lightning.sweep.table import Row, mean_over_seeds, write_table
+from lora_lightning.sweep.text import PARTIAL, TextTable, tables
+
+NO_TERMINAL = 500  # columns, where nobody says how many there are: nothing is cut
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """A table whose cells are texts, for the terminal and for the page."""
+def show_sweep(sweep: SweepFolder, wide: bool = False) -> None:
+    """Print a sweep's tables, and write sweep.csv anew with what is known by now.
 
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-
-
-def show_sweep(sweep: SweepFolder) -> None:
-    """Print a sweep's tables, and write sweep.csv anew with what is known by now."""
+    Args:
+        sweep: the folder.
+        wide: show every column, however broad the table gets.
+    """
     rows = write_table(sweep)
-    # Where no terminal says how wide it is, no column is cut.
-    console = Console(width=None if sys.stdout.isatty() else 500)
-    for table in tables(sweep, rows):
-        shown = Table(
-            *(Column(Text(name)) for name in table.columns),
-            title=Text(table.title),
-            title_justify="left",
-        )
-        for cells in table.rows:
-            shown.add_row(*map(Text, cells))
-        console.print(shown)
-    for line in errors(rows):
-        console.print(line, markup=False, highlight=False)
+    knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if knows_width and not wide else NO_TERMINAL)
+    for table in tables(sweep, rows, None if wide else console.width):
+        console.print(rendered(table))
+    for line in [*([PARTIAL] if any(row.get("partial") for row in rows) else []), *errors(rows)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def rendered(table: TextTable) -> Table:
+    """Return a table as rich draws it; what does not fit is folded, never cut."""
+    shown = Table(
+        *(Column(Text(name), overflow="fold", no_wrap=False) for name in table.columns),
+        title=Text(table.title),
+        title_justify="left",
+        box=box.SIMPLE,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for number, cells in enumerate(table.rows):
+        is_best = number == 0 and table.is_best_first
+        shown.add_row(*map(Text, cells), style="bold" if is_best else None)
+    return shown
+
+
+def print_json(sweep: SweepFolder) -> None:
+    """Print a sweep as one line of JSON: each job's row, and mean and std over seeds."""
+    rows, plan = write_table(sweep), sweep.plan
+    means = [
+        {key: _plain(value) for key, value in line.items()} for line in mean_over_seeds(plan, rows)
+    ]
+    record = {
+        "folder": str(sweep.path),
+        "metric": plan.metric,
+        "direction": None if plan.metric is None else direction_of(plan.metric),
+        "axes": plan.axes,
+        "jobs": rows,
+        "means_over_seeds": means if "seed" in plan.axes else [],
+    }
+    sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def errors(rows: list[Row]) -> list[str]:
@@ -45,40 +73,5 @@ def errors(rows: list[Row]) -> list[str]:
     return [presentable(f"job {row['job']}: {row['error']}") for row in rows if row.get("error")]
 
 
-def tables(sweep: SweepFolder, rows: list[Row]) -> list[TextTable]:
-    """Return the table of jobs and, where seeds were swept, that of means over them."""
-    plan = sweep.plan
-    title = presentable(sweep.path.name)
-    title += f": objective is {presentable(plan.metric)}" if plan.metric else ""
-    shown = [jobs_table(title, plan, rows)]
-    if "seed" in plan.axes and any(row["status"] == "finished" for row in rows):
-        shown.append(seeds_table(plan, rows))
-    return shown
-
-
-def jobs_table(title: str, plan: Plan, rows: list[Row]) -> TextTable:
-    """Return one row a job: axes, objective, the scores beside it, size and time."""
-    scores = [name for name in score_columns(plan, rows) if name != plan.metric]
-    names = ["job", "status", *plan.axes, "objective", *scores, "trainable_parameters", "seconds"]
-    cells = [[cell(row.get(name)) for name in names] for row in rows]
-    return TextTable(title, [cell(name) for name in names], cells)
-
-
-def seeds_table(plan: Plan, rows: list[Row]) -> TextTable:
-    """Return mean ± std for each setting of the axes other than the seed."""
-    others = [axis for axis in plan.axes if axis != "seed"]
-    scores = [name for name in score_columns(plan, rows) if name != plan.metric]
-    names = [*others, "seeds", "objective", *scores]
-    means = mean_over_seeds(plan, rows)
-    cells = [[cell(line.get(name)) for name in names] for line in means]
-    return TextTable("mean ± std over seeds", [cell(name) for name in names], cells)
-
-
-def cell(value: Any) -> str:
-    """Return a cell's text: four decimals, `mean ± std` of a pair, `-` for what is not known."""
-    if value is None:
-        return "-"
-    if isinstance(value, tuple):
-        average, deviation = value
-        return f"{average:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
-    return f"{value:.4f}" if isinstance(value, float) else presentable(str(value))
+def _plain(value: Any) -> Any:
+    return {"mean": value[0], "std": value[1]} if isinstance(value, tuple) else value

@@ -9,15 +9,17 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from lora_lightning.config.study import direction_of
 from lora_lightning.files import atomic_text
 from lora_lightning.runs.claim import in_turn
-from lora_lightning.runs.stored_results import read_scores, read_trainable
+from lora_lightning.runs.stored_results import read_record, read_scores
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
 from lora_lightning.tracking.csv_tables import read_metrics
 
 TABLE = "sweep.csv"
 FIRST = ("job", "status")
-LAST = ("trainable_parameters", "seconds", "not_computed", "error", "overrides", "folder")
+LAST = ("trainable_parameters", "seconds", "not_computed", "partial", "error", "overrides",
+        "folder")  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -45,6 +47,19 @@ def columns(plan: Plan, rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def best_first(plan: Plan, rows: list[Row]) -> list[Row]:
+    """Return rows from the best objective on; those without one follow in their order."""
+
+    def place(row: Row) -> tuple[bool, float]:
+        value = row.get("objective")
+        value = value[0] if isinstance(value, tuple) else value
+        if value is None or plan.metric is None or value != value:
+            return True, 0.0
+        return False, value if direction_of(plan.metric) == "minimize" else -value
+
+    return sorted(rows, key=place)
+
+
 def score_columns(plan: Plan, rows: list[Row]) -> list[str]:
     """Return the columns that hold scores."""
     return [c for c in columns(plan, rows) if c not in (*FIRST, *LAST, *plan.axes, "objective")]
@@ -68,6 +83,8 @@ def mean_over_seeds(plan: Plan, rows: list[Row]) -> list[Row]:
             values = [row[name] for row in members if row.get(name) is not None]
             if values:
                 line[name] = (mean(values), stdev(values) if len(values) > 1 else None)
+        partial = {name: None for row in members for name in row.get("partial", "").split()}
+        line["partial"] = " ".join(partial)
         means.append(line)
     return means
 
@@ -87,7 +104,7 @@ def _row(folder: Path, job: Job, plan: Plan) -> Row:
     if job.status == "finished":
         row |= _validation(folder) | _scores(folder)
     if (folder / "run.json").is_file():
-        row["trainable_parameters"] = read_trainable(folder / "run.json")
+        row["trainable_parameters"] = read_record(folder / "run.json").parameters.trainable
     return row
 
 
@@ -113,13 +130,16 @@ def _scores(folder: Path) -> Row:
     """Return `<split>/<metric>` → score; None for one that could not be computed."""
     row: Row = {}
     holes: list[str] = []
+    partial: list[str] = []
     for path in [folder / "metrics.json", *sorted(folder.glob("evaluation/*/metrics.json"))]:
         if path.is_file():
             content = read_scores(path)
             prefix = "" if path.parent == folder else f"{path.parent.name}/"
             row |= {prefix + metric: value for metric, value in content.scores.items()}
             holes += [prefix + metric for metric in content.not_computed]
-    return row | ({"not_computed": " ".join(holes)} if holes else {})
+            partial += [prefix + metric for metric in content.scores if content.partial]
+    row |= {"not_computed": " ".join(holes)} if holes else {}
+    return row | ({"partial": " ".join(partial)} if partial else {})
 
 
 def _validation_first(name: str) -> tuple[bool, bool]:

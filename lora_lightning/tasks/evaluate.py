@@ -13,7 +13,6 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from lora_lightning.config.build import build
 from lora_lightning.config.label import label_of_folder
@@ -35,6 +34,7 @@ from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import tokenizer_of
+from lora_lightning.tasks.scores_table import print_json, print_scores
 from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
@@ -50,12 +50,14 @@ class Scoring:
         java: path of a Java program, or None for the one that comes along.
         is_published_set: whether this is meant to be the published test set; a difference is said.
         published: the paper's numbers by subset and metric.
+        prints_json: whether the scores are printed for a program to read.
     """
 
     protocol: ScoringProtocol
     java: str | None
     is_published_set: bool
     published: dict[str, dict[str, float]]
+    prints_json: bool = False
 
 
 def evaluate(config: DictConfig) -> None:
@@ -74,16 +76,18 @@ def evaluate(config: DictConfig) -> None:
         notes: list[str] = []
         if config.hypotheses is not None:
             segments, notes = read_files(config.hypotheses, config.references, scoring.protocol)
+            partial = None
         else:
             predictions = predictions_path(config)
             data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
             segments = segments_of(data, config, scoring.protocol, predictions)
+            partial = data.what_is_left_out(config.split)
         if config.dry_run:
             log.info("would score %d groups into %s", len(segments), config.output_dir)
             return
         for logger in run_loggers(loggers):
             logger.begin()
-        evaluation = score_into(scoring, segments, folder, notes)
+        evaluation = score_into(scoring, segments, folder, partial, notes)
         for logger in run_loggers(loggers):
             logger.log_evaluation(folder, label_of(config))
     if config.run is not None:
@@ -103,7 +107,7 @@ def score_run(
     segments = segments_of(data, config, scoring.protocol, predictions)
     folder = run.path / "evaluation" / config.split
     with held_by_this_command(folder):
-        score_into(scoring, segments, folder)
+        score_into(scoring, segments, folder, data.what_is_left_out(config.split))
     for logger in run_loggers(loggers):
         logger.log_evaluation(folder, config.split)
 
@@ -127,6 +131,7 @@ def build_scoring(config: DictConfig, choices: Mapping[str, Any]) -> Scoring:
         config.evaluation.java,
         config.get("hypotheses") is not None or (is_public and is_whole_test_set),
         published_scores(protocol.name, model, method),
+        config.get("json", False),
     )
 
 
@@ -238,7 +243,11 @@ def text_rows(examples: list[Example], model: DictConfig) -> list[Example]:
 
 
 def score_into(
-    scoring: Scoring, segments: list[Segment], folder: Path, notes: Sequence[str] = ()
+    scoring: Scoring,
+    segments: list[Segment],
+    folder: Path,
+    partial: str | None,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
     """Score segments, write everything into `folder`, and print the table.
 
@@ -246,6 +255,7 @@ def score_into(
         scoring: how.
         segments: what.
         folder: of the results.
+        partial: what of the split is left out, if anything.
         notes: remarks on where the segments come from.
     """
     protocol = scoring.protocol
@@ -263,6 +273,7 @@ def score_into(
     is_published_set = scoring.is_published_set
     differences = protocol.test_set_notes(evaluation.counts) if is_published_set else []
     evaluation.notes += [*notes, *differences]
+    evaluation.partial = partial
     remove_results(folder, SCORES)
     protocol.write(segments, folder)
     with atomic_text(folder / "sentences.jsonl") as file:
@@ -276,29 +287,14 @@ def score_into(
         "counts",
         "signatures",
         "notes",
+        "partial",
     )
-    write_json(folder / "metrics.json", {key: getattr(evaluation, key) for key in fields})
+    record = {key: getattr(evaluation, key) for key in fields}
+    write_json(folder / "metrics.json", record)
     published = scoring.published if is_published_set and not differences else {}
-    print_scores(protocol, evaluation, published)
+    if scoring.prints_json:
+        print_json(record, published)
+    else:
+        print_scores(protocol, evaluation, published)
     log.info("scores        %s", folder / "metrics.json")
     return evaluation
-
-
-def print_scores(
-    protocol: ScoringProtocol, evaluation: Evaluation, published: dict[str, dict[str, float]]
-) -> None:
-    """Print each metric as it is and as the paper prints it, with the paper's number beside it."""
-    subsets: dict[str, dict[str, Any]] = {"all": evaluation.scores, **evaluation.subsets}
-    table = Table("", "metric", "score", "as printed", "paper")
-    for subset, scores in subsets.items():
-        for metric, value in scores.items():
-            ours = ("-", "-")
-            if value is not None:
-                ours = (f"{value:.6f}", protocol.published_form(metric, value))
-            paper = published.get(subset, {}).get(metric)
-            table.add_row(subset, metric, *ours, "" if paper is None else str(paper))
-    Console().print(table)
-    for metric, reason in evaluation.not_computed.items():
-        log.warning("%s was not computed: %s", metric, reason)
-    for note in evaluation.notes:
-        log.info("note          %s", note)

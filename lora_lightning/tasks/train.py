@@ -35,8 +35,10 @@ from lora_lightning.tasks.callbacks import check_callbacks, require_no_validatio
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.result import failure_recorded, require_finite_objective, write_result
+from lora_lightning.tasks.result_table import overfit_verdict, profile_lines, result_table
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.then import do_what_follows
+from lora_lightning.tracking.csv_tables import read_losses
 from lora_lightning.tracking.loss_figure import draw_losses
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
@@ -116,6 +118,7 @@ def train(config: DictConfig) -> float | None:
             require_finite_objective(config.optimized_metric, value)
         if trainer.is_global_zero:
             write_result(folder, config.optimized_metric, value)
+            say_result(run, config)
             say_next(folder, config.then, switch_of(config, folder))
         return value
 
@@ -167,6 +170,7 @@ def run_training(training: Training, config: DictConfig) -> None:
     record |= training.saving.record() | {"throughput": training.module.median_throughput()}
     ranks = gather_ranks(checksum(config), training.trainer)
     record |= {"data": training.data.checksums(), "ranks": ranks}
+    record |= {"updates": training.module.update}
     if training.trainer.is_global_zero:
         end_training(training.folder, record, has_trained=training.module.micro_step > 0)
 
@@ -229,7 +233,16 @@ def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> Non
     """Write run.json and loss.png, unless they are there and nothing was trained since."""
     if has_trained or not (folder / "run.json").is_file():
         write_json(folder / "run.json", record, lasting=True)
-        draw_losses(folder / "metrics.csv", folder / "loss.png")
+        draw_losses(folder)
+
+
+def say_result(run: RunFolder, config: DictConfig) -> None:
+    """Say what the training came to, and what a debugging run was made to find out."""
+    log.info("%s", result_table(run, config))
+    if HydraConfig.get().runtime.choices.get("debug") == "overfit":
+        log.info("overfit       %s", overfit_verdict(read_losses(run.path)))
+    for line in profile_lines(run.path / "profile"):
+        log.info("profile       %s", line)
 
 
 def plan_training(

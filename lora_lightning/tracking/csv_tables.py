@@ -8,6 +8,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, decoded, read_bytes
 
 Row = dict[str, float]
+UNSMOOTHED = "train/loss_unsmoothed"
 
 
 def read_metrics(path: Path) -> list[Row]:
@@ -19,6 +20,26 @@ def read_metrics(path: Path) -> list[Row]:
         InputError: the file is missing, is not UTF-8, or has a line that is no row of numbers.
     """
     return _rows(path, read_bytes(path))
+
+
+def read_losses(folder: Path) -> list[Row]:
+    """Return the rows of a run's metrics.csv, with the unsmoothed training loss of diagnostics.csv.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        InputError: as `read_metrics`.
+    """
+    rows, diagnostics = read_metrics(folder / "metrics.csv"), folder / "diagnostics.csv"
+    found = read_metrics(diagnostics) if diagnostics.is_file() else []
+    plain = {row["step"]: row[UNSMOOTHED] for row in found if UNSMOOTHED in row}
+    return [
+        row | {UNSMOOTHED: plain[row["step"]]}
+        if "train/loss" in row and row["step"] in plain
+        else row
+        for row in rows
+    ]
 
 
 def require_whole(path: Path, size: int | None) -> None:

@@ -15,18 +15,25 @@ class AccumulationGroup:
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
+        self.unsmoothed: list[Tensor] = []
         self.batches: list[Any] = []
         self.work = Work()
 
-    def add(self, loss: Tensor, batch: Any, work: Work) -> None:
-        """Add a micro-batch with its loss ()."""
+    def add(self, loss: Tensor, unsmoothed: Tensor, batch: Any, work: Work) -> None:
+        """Add a micro-batch with its loss () and the same without label smoothing."""
         self.losses.append(loss)
+        self.unsmoothed.append(unsmoothed)
         self.batches.append(batch)
         self.work += work
 
     def mean_loss(self) -> Tensor:
         """Return the mean of the losses, () float64 where the device has it."""
         return in_double(torch.stack(self.losses)).mean()
+
+    def mean_losses(self) -> list[float]:
+        """Return `mean_loss`, and the same of the losses without label smoothing."""
+        unsmoothed = torch.stack(self.unsmoothed).double().mean()
+        return torch.stack([self.mean_loss(), unsmoothed]).tolist()
 
 
 def gradient_norm(model: nn.Module, limit: float) -> Tensor:

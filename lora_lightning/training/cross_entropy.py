@@ -5,7 +5,7 @@ bfloat16 loss for a bfloat16 head, which has two digits; so the chunks are taken
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,13 @@ CHUNK_BYTES = 2**26
 TOKENS_AT_ONCE = 2**13
 
 
+class CrossEntropy(NamedTuple):
+    """Sums over the labels of the same logits, in nats, each () float32."""
+
+    smoothed: Tensor  # what is trained; differentiable
+    unsmoothed: Tensor  # the negative log-likelihood, which compares with other smoothings
+
+
 def linear_cross_entropy_sum(
     hidden: Tensor,
     head_weight: Tensor,
@@ -23,6 +30,17 @@ def linear_cross_entropy_sum(
     label_smoothing: float = 0.0,
     factor: float = 1.0,
 ) -> Tensor:
+    """Return the smoothed sum of `linear_cross_entropy`, which has the same arguments."""
+    return linear_cross_entropy(hidden, head_weight, targets, label_smoothing, factor).smoothed
+
+
+def linear_cross_entropy(
+    hidden: Tensor,
+    head_weight: Tensor,
+    targets: Tensor,
+    label_smoothing: float = 0.0,
+    factor: float = 1.0,
+) -> CrossEntropy:
     """Sum of (1 - ε)·(-log p[target]) + ε·mean over the vocabulary of (-log p), in nats.
 
     Here p = softmax(hidden @ head_weightᵀ), in float32 whatever the dtype of the product.
@@ -36,15 +54,14 @@ def linear_cross_entropy_sum(
             where float32 rounds: 1 / labels gives a mean's gradient the rounding of a mean.
 
     Returns:
-        () float32; 0 where there are no labels. Differentiable once, in `hidden` and
-        `head_weight`; the gradients are made in the forward pass, while the logits are there.
+        The sum, and the one without smoothing; 0 where there are no labels. Differentiable once, in
+        `hidden` and `head_weight`; the gradients are made in the forward pass, while the logits are
+        there.
     """
     if not torch.is_grad_enabled():
         hidden, head_weight = hidden.detach(), head_weight.detach()
-    total: Tensor = _ChunkedCrossEntropy.apply(
-        hidden, head_weight, targets, label_smoothing, factor
-    )
-    return total
+    sums = _ChunkedCrossEntropy.apply(hidden, head_weight, targets, label_smoothing, factor)
+    return CrossEntropy(*sums)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -58,16 +75,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         label_smoothing: float,
         factor: float,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         hidden_grad = torch.empty_like(hidden) if wants_hidden else None
         weight_grad = torch.zeros_like(head_weight) if wants_weight else None
-        total = hidden.new_zeros((), dtype=torch.float32)
+        total, unsmoothed = hidden.new_zeros((2,), dtype=torch.float32).unbind()
         size = max(1, CHUNK_BYTES // (4 * len(head_weight)))
         for start in range(0, len(targets), size):
             chunk = slice(start, start + size)
             logits = _project(hidden[chunk], head_weight)  # (chunk, vocab)
-            total += _to_gradient(logits, targets[chunk], label_smoothing, factor)
+            loss, plain = _to_gradient(logits, targets[chunk], label_smoothing, factor)
+            total, unsmoothed = total + loss, unsmoothed + plain
             logits_grad = logits.to(hidden.dtype)
             if hidden_grad is not None:
                 hidden_grad[chunk] = _project_back(logits_grad, head_weight)
@@ -75,7 +93,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 weight_grad += logits_grad.T @ hidden[chunk]
         ctx.save_for_backward(hidden_grad, weight_grad)
         ctx.factor = factor
-        return total
+        ctx.mark_non_differentiable(unsmoothed)
+        return total, unsmoothed
 
     @staticmethod
     @once_differentiable
@@ -85,8 +104,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return *scaled, None, None, None
 
 
-def _to_gradient(logits: Tensor, targets: Tensor, label_smoothing: float, factor: float) -> Tensor:
-    """Return the summed loss (), and replace the logits by `factor` times its gradient in them."""
+def _to_gradient(
+    logits: Tensor, targets: Tensor, label_smoothing: float, factor: float
+) -> tuple[Tensor, Tensor]:
+    """Return the summed loss () and the unsmoothed one; `logits` become the former's gradient.
+
+    It is multiplied by `factor`.
+    """
     if label_smoothing:
         return _smoothed_to_gradient(logits, targets, label_smoothing, factor)
     logits -= logits.amax(1, keepdim=True)
@@ -98,15 +122,16 @@ def _to_gradient(logits: Tensor, targets: Tensor, label_smoothing: float, factor
     probabilities *= factor
     certain = torch.full_like(targets[:, None], -factor, dtype=logits.dtype)
     probabilities.scatter_add_(1, targets[:, None], certain)
-    return loss
+    return loss, loss
 
 
 def _smoothed_to_gradient(
     logits: Tensor, targets: Tensor, label_smoothing: float, factor: float
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     log_probabilities = torch.log_softmax(logits, dim=1)
     at_target = log_probabilities.gather(1, targets[:, None])  # (chunk, 1)
-    loss = (label_smoothing - 1) * at_target.sum()
+    unsmoothed = -at_target.sum()
+    loss = (1 - label_smoothing) * unsmoothed
     loss -= label_smoothing * log_probabilities.mean(1).sum()
     smoothed = -factor * label_smoothing / logits.shape[1]
     wanted = torch.full_like(log_probabilities, smoothed)  # -factor·q
@@ -115,7 +140,7 @@ def _smoothed_to_gradient(
     # Not p - q: torch's kernel is p·Σq - q, and over a whole vocabulary Σq is not 1 in float32,
     # which shows in the reference's gradients.
     torch._log_softmax_backward_data(wanted, log_probabilities, 1, torch.float32, out=logits)
-    return loss
+    return loss, unsmoothed
 
 
 def _project(hidden: Tensor, head_weight: Tensor) -> Tensor:

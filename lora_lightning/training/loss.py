@@ -15,7 +15,11 @@ from torch import Tensor
 
 from lora_lightning.errors import InputError
 from lora_lightning.ranges import Share, ranged
-from lora_lightning.training.cross_entropy import linear_cross_entropy_sum
+from lora_lightning.training.cross_entropy import (
+    CrossEntropy,
+    linear_cross_entropy,
+    linear_cross_entropy_sum,
+)
 
 COUNT_OFFSET = 1e-4  # the reference divides by the number of labels plus this
 LEAST_SMOOTHING = 1e-4  # up to here the reference takes the plain cross-entropy
@@ -99,8 +103,8 @@ class TrainingLoss(ABC):
 
     def __call__(
         self, hidden: Tensor, head_weight: Tensor, targets: Tensor, share: float = 1.0
-    ) -> Tensor:
-        """Compute the loss of one micro-batch.
+    ) -> CrossEntropy:
+        """Compute the loss of one micro-batch, and the same without smoothing.
 
         Args:
             hidden: last hidden states of `positions`, (labels, width).
@@ -110,12 +114,13 @@ class TrainingLoss(ABC):
                 accumulated micro-batches.
 
         Returns:
-            () float32, differentiable in `hidden` and `head_weight`.
+            The means over the micro-batch's labels, as `batch_loss` takes them; the smoothed one is
+            differentiable in `hidden` and `head_weight`.
         """
         smoothing = self.label_smoothing if self.label_smoothing > LEAST_SMOOTHING else 0.0
         factor = share / (len(targets) + COUNT_OFFSET)
-        total = linear_cross_entropy_sum(hidden, head_weight, targets, smoothing, factor)
-        return batch_loss(total, len(targets))
+        sums = linear_cross_entropy(hidden, head_weight, targets, smoothing, factor)
+        return CrossEntropy(*(batch_loss(total, len(targets)) for total in sums))
 
 
 @ranged("loss")

@@ -18,6 +18,7 @@ from lora_lightning.gpt2.flops import training_flops
 from lora_lightning.gpt2.forward import EAGER, Execution, packed_hidden_states
 from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.training.accumulation import AccumulationGroup, gradient_norm
+from lora_lightning.training.cross_entropy import CrossEntropy
 from lora_lightning.training.diagnostics import diagnostics
 from lora_lightning.training.finite import FiniteWatch
 from lora_lightning.training.loss import LabelledBatch, TrainingLoss, validation_statistics
@@ -105,12 +106,13 @@ class FineTuning(pl.LightningModule):
         """Return the final hidden states of some positions, (positions, width)."""
         return packed_hidden_states(self.model.transformer, batch, positions, self.execution)
 
-    def training_loss(self, batch: TokenBatch) -> Tensor:
-        """Return the loss of one micro-batch, () float32."""
+    def training_loss(self, batch: TokenBatch) -> CrossEntropy:
+        """Return the loss of one micro-batch, smoothed and unsmoothed, both () float32."""
         positions = self.loss.positions(batch)
         hidden = self.hidden_states(batch, positions)
         share = 1 / self.plan.accumulate_grad_batches
-        return self.loss(hidden, self.model.lm_head.weight, batch.targets[positions], share)
+        head = self.model.lm_head.weight
+        return self.loss(hidden, head, batch.targets[positions], share)
 
     def on_train_start(self) -> None:
         """Start the clock of the first update."""
@@ -120,10 +122,10 @@ class FineTuning(pl.LightningModule):
         """Add one micro-batch to the gradient, and update when its group is full."""
         self.micro_step += 1
         is_update = self.plan.is_update(self.micro_step)
-        loss = self.training_loss(batch)
+        loss, unsmoothed = self.training_loss(batch)
         with self._gradient_exchange(is_update):
             self.manual_backward(loss / self.plan.accumulate_grad_batches)
-        self._group.add(loss.detach(), batch, self._work(batch))
+        self._group.add(loss.detach(), unsmoothed, batch, self._work(batch))
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
         rate = schedule.get_last_lr()[0]
@@ -258,14 +260,14 @@ class FineTuning(pl.LightningModule):
             return
         self._watch.check(self.model)
         rates = self._throughput.last()
-        totals = [group.mean_loss().item(), *rates.values()]
-        loss, *sums = self._sum_over_ranks(totals)
+        loss, unsmoothed, *sums = self._sum_over_ranks([*group.mean_losses(), *rates.values()])
         speed = {f"train/{key}": value for key, value in zip(rates, sums, strict=True)}
         if "train/share_of_peak" in speed:
             speed["train/share_of_peak"] /= self.trainer.world_size
-        loss = loss / self.trainer.world_size
+        losses = {"train/loss": loss, "train/loss_unsmoothed": unsmoothed}
+        losses = {key: value / self.trainer.world_size for key, value in losses.items()}
         further = diagnostics(self.model, self._gradient_norm)
-        self._log_row({"train/loss": loss, "train/lr": rate, **speed, **further})
+        self._log_row({**losses, "train/lr": rate, **speed, **further})
 
     def _work(self, batch: TokenBatch) -> Work:
         lengths = [length + 1 for length in batch.lengths]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.cli.grammar import in_grammar
 from lora_lightning.errors import InputError
 from lora_lightning.runs.latest import latest_run
@@ -79,3 +80,11 @@ def test_cfg_job_resolve_prints_the_composed_config(command, capsys):
     output = capsys.readouterr().out
     assert "rank: 3" in output
     assert "${" not in output
+
+
+def test_json_of_evaluate_leaves_standard_output_to_the_scores():
+    stream = "hydra.job_logging.handlers.console.stream=ext://sys.stderr"
+    for asked in ("--json", "json=true"):
+        assert set(prepare_arguments("evaluate", [asked])) == {"json=true", stream}
+    with pytest.raises(InputError, match=r"sweep show <folder> --json"):
+        prepare_arguments("evaluate", ["--json", "-m", "seed=0,1"])

@@ -41,11 +41,15 @@ GENERATION_EVAL = ("generation_eval_raw", "generation_eval_processed")
 
 @pytest.fixture(scope="module")
 def scored_crash_cases(tmp_path_factory):
-    """(official scores, segments) of the inputs that e2e-metrics scores, by name."""
+    """(official scores, segments) of the inputs that e2e-metrics scores, by name.
+
+    Not among them: the one with a byte order mark, which it takes for a part of the first word, and
+    which is no text here.
+    """
     folder = tmp_path_factory.mktemp("crashes")
     cases = {}
     for name, case in read_json(EDGE_CASES / "crashes.json").items():
-        if "scores" in case:
+        if "scores" in case and name != "byte_order_mark":
             paths = folder / f"{name}.hypotheses.txt", folder / f"{name}.references.txt"
             paths[0].write_bytes(case["hypotheses"].encode())
             paths[1].write_bytes(case["references"].encode())

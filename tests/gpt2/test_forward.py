@@ -50,7 +50,7 @@ def packed_loss(model, rows, loss=CompletionLoss(0.1), share=1.0, execution=EAGE
     batch = collate(rows, range(len(rows)))
     positions = loss.positions(batch)
     hidden = packed_hidden_states(model.transformer, batch, positions, execution)
-    return loss(hidden, model.lm_head.weight, batch.targets[positions], share)
+    return loss(hidden, model.lm_head.weight, batch.targets[positions], share).smoothed
 
 
 @settings(max_examples=20, deadline=None)

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
-from lora_lightning.sample.__main__ import OUTPUT, SEED, vocabulary_texts
+from lora_lightning.sample.__main__ import COPYING, OUTPUT, SEED, vocabulary_texts
 from lora_lightning.sample.pretrain import (
     IGNORED,
     POSITIONS,
@@ -117,3 +117,23 @@ def test_positions_start_as_rotations_by_one_step():
     sine, cosine = pairs[:-1, :, 0], pairs[:-1, :, 1]
     next_sine = sine * angles.cos() + cosine * angles.sin()
     torch.testing.assert_close(pairs[1:, :, 0], next_sine)
+
+
+NAMES = ("Blue Spice", "Zizzi", "The Punter", "Cotto", "Green Man", "Aromi", "The Vaults",
+         "Alimentum", "The Rice Boat", "Giraffe")  # fmt: skip
+
+
+def test_the_base_of_today_copies_names_that_are_in_none_of_its_lists():
+    folder = OUTPUT / COPYING
+    model, loaded = GPT2LMHeadModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    copied = 0
+    for name in NAMES:
+        ids = loaded(f"name : {name} | kind : ferry{END_OF_TEXT}", return_tensors="pt")
+        text = loaded.decode(model.generate(**ids, do_sample=False, max_new_tokens=20)[0])
+        copied += name in text.partition(END_OF_TEXT)[2]
+    assert copied >= 8
+
+
+def test_both_bases_have_one_vocabulary():
+    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+        assert (OUTPUT / COPYING / name).read_bytes() == (FOLDER / name).read_bytes()

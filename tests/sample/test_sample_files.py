@@ -86,6 +86,11 @@ def test_e2e_test_inputs_are_new_and_some_names_too():
     assert len(new) >= len(names) / 4
 
 
+def test_e2e_trains_on_more_names_than_can_be_learned_by_heart():
+    names = {line.split(" | ")[0] for line in e2e("train")}
+    assert len(names) > 200
+
+
 def test_e2e_has_letters_beyond_ascii():
     assert set("".join(e2e("train"))) - {chr(i) for i in range(128)} == {"£", "é"}
 

@@ -33,6 +33,22 @@ def sweep(tmp_path_factory):
     return folder
 
 
+def test_show_as_json_has_every_job_and_the_means(sweep, capsys):
+    assert sweep_command(["show", str(sweep), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [job["job"] for job in record["jobs"]] == ["0", "1", "2", "3", "4", "5"]
+    assert (record["metric"], record["direction"]) == ("val/loss", "minimize")
+    assert record["means_over_seeds"][0]["objective"].keys() == {"mean", "std"}
+    assert record["jobs"][0]["partial"] == "test/bleu test/nist"
+
+
+def test_the_page_has_every_column_and_says_what_a_star_means(sweep, capsys):
+    sweep_command(["show", str(sweep), "--wide"])
+    shown = capsys.readouterr().out
+    assert "val/perplexity_per_token" in shown
+    assert "* partial: " in shown
+
+
 def test_a_failed_job_ends_neither_the_sweep_nor_its_exit_code_well(sweep):
     said = (sweep / "said").read_text()
     assert said.startswith("error: 2 of 6 jobs did not finish: 2 (failed), 3 (failed)")

@@ -136,7 +136,9 @@ def test_a_text_prints_its_beams_and_writes_nothing(copy_of_run, capsys):
     before = files()
     text = 'name : "Blue ${x} Spice" | Type : it\'s, a [pub]=\\'
     run_command("generate", f"run={copy_of_run}", f"text={text}", "trainer=cpu")
-    assert len(capsys.readouterr().out.strip().splitlines()) >= 2
+    said = capsys.readouterr().out
+    assert len(said.strip().splitlines()) >= 2
+    assert said.count("(not proven)") != 1, "a mark is explained where it stands"
     assert files() == before
 
 

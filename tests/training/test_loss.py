@@ -47,13 +47,13 @@ def make_states(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def loss_of(loss, hidden, head, batch):
     """What training does with a loss: hidden states only where it looks."""
     positions = loss.positions(batch)
-    return loss(hidden[positions], head, batch.targets[positions])
+    return loss(hidden[positions], head, batch.targets[positions]).smoothed
 
 
 def golden_loss(loss, logits, tensors):
     """The loss of given logits (rows, time, vocab)."""
     kept = tensors["mask"].bool()
-    return loss(logits[kept], torch.eye(logits.shape[-1]), tensors["target"][kept])
+    return loss(logits[kept], torch.eye(logits.shape[-1]), tensors["target"][kept]).smoothed
 
 
 @pytest.mark.parametrize(("name", "smoothing"), [("loss_smooth_0p1", 0.1), ("loss_plain", 0.0)])
@@ -100,6 +100,15 @@ def test_smoothing_up_to_1e_4_is_none():
     assert not torch.equal(loss_of(CompletionLoss(2e-4), hidden, head, batch), plain)
 
 
+def test_the_loss_without_smoothing_stands_beside_the_one_that_is_trained():
+    (hidden, head), batch = make_states(2), make_batch(2)
+    kept = batch.completion_positions
+    both = CompletionLoss(0.1)(hidden[kept], head, batch.targets[kept])
+    assert torch.equal(both.unsmoothed, loss_of(CompletionLoss(0.0), hidden, head, batch))
+    assert not both.unsmoothed.requires_grad
+    assert both.smoothed != both.unsmoothed
+
+
 def test_targets_stand_one_to_the_left_as_transformers_shifts_its_labels():
     torch.manual_seed(0)
     model = GPT2LMHeadModel(
@@ -108,7 +117,7 @@ def test_targets_stand_one_to_the_left_as_transformers_shifts_its_labels():
     model.eval()
     ids = torch.randint(VOCAB, (1, 8))
     hidden = model.transformer(ids)[0][0, :-1]
-    loss = JointLoss()(hidden, model.lm_head.weight, ids[0, 1:])
+    loss = JointLoss()(hidden, model.lm_head.weight, ids[0, 1:]).smoothed
     torch.testing.assert_close(loss * (7 + 1e-4) / 7, model(ids, labels=ids).loss)
 
 
@@ -135,7 +144,7 @@ def test_what_the_loss_is_multiplied_with_changes_its_rounding_alone(seed, smoot
     gradients = []
     for share in (1.0, 1 / 3):
         states = hidden[positions].requires_grad_()
-        whole = loss(states, head, batch.targets[positions], share)
+        whole = loss(states, head, batch.targets[positions], share).smoothed
         torch.testing.assert_close(whole, loss_of(loss, hidden, head, batch))
         (whole / 3).backward()
         gradients.append(states.grad)
