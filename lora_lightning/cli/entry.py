@@ -21,6 +21,7 @@ from lora_lightning.config.overrides import quote
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.search_path import own_configs
 from lora_lightning.config.source import register_source
+from lora_lightning.config.study import storage_fault
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
     TRACEBACK,
@@ -39,6 +40,8 @@ from lora_lightning.runs.refused import nothing_left_behind
 # What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
 NO_TRIAL = ("No trials are completed", "Record does not exist")
 
+RESUME = "go on with: python -m lora_lightning.sweep resume <its folder>"
+
 
 def run(main: Callable[[], Any]) -> None:
     """Run a Hydra entry point on this process's arguments.
@@ -56,7 +59,7 @@ def run(main: Callable[[], Any]) -> None:
             if is_rank_of_lightning():
                 sys.exit(0)  # rank 0 speaks for all, and is killed where a rank fails
             is_sweep = any(makes_a_multirun(argument) for argument in sys.argv[1:])
-            resume = as_started("go on with: python -m lora_lightning.sweep resume <its folder>")
+            resume = as_started(RESUME)
             end_interrupted(interruption, resume if is_sweep else "start it again")
 
 
@@ -117,6 +120,10 @@ def _run(main: Callable[[], Any], command: str) -> None:
         if not str(error).startswith(NO_TRIAL):
             raise
         sys.exit("error: no trial finished; each job's error.txt in the sweep folder says why")
+    except Exception as error:
+        if wants_traceback or (fault := storage_fault(error)) is None:
+            raise
+        sys.exit(f"error: {fault}; mend that, and {as_started(RESUME)}")
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from lora_lightning.errors import first_line
+
 SMALLER_IS_BETTER = ("loss", "perplexity", "ter")
 
 
@@ -32,3 +34,11 @@ def sqlite_file(storage: str) -> Path | None:
 def _file_exists(storage: str) -> bool:
     path = sqlite_file(storage)
     return path is None or path.is_file()
+
+
+def storage_fault(error: Exception) -> str | None:
+    """Return in one line what the storage of a study says went wrong; None of another's error."""
+    room = type(error).__module__.partition(".")[0]
+    if room != "sqlalchemy" and type(error).__name__ != "StorageInternalError":
+        return None
+    return f"hydra.sweeper.storage: {first_line(error.__cause__ or error)}"

@@ -102,7 +102,9 @@ class Signal(Fault):
 
     def allowed(self, number_of_code):
         if self.number != signal.SIGKILL:
-            return number_of_code in (0, 128 + self.number)
+            # A rank that Python itself has not yet started is lost.
+            lost = (1,) if self.target in ("rank 1", "worker") else ()
+            return number_of_code in (0, 128 + self.number, *lost)
         return number_of_code in ((0, 1) if self.target in ("rank 1", "worker") else (0, 137))
 
     def _found(self, scene):

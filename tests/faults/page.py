@@ -62,8 +62,8 @@ def page(outcomes, seed, may_mount, patience, moment):
     real = sum(outcome.is_real for outcome in outcomes)
     disks = "" if may_mount else " No disk could be mounted here, so none was filled."
     return f"""{INTRODUCTION.format(patience=patience, moment=moment)}
-{date.today().isoformat()}, seed {seed}, {len(outcomes)} tries, {real} of them with a Python
-of its own for every process, the others as forks of one that had imported everything.{disks}
+{date.today().isoformat()}, seed {seed}, {len(outcomes)} tries, {real} of them with a
+Python of its own for every process, the others as forks of one that had imported everything.{disks}
 Commit {commit}; {versions}; {processor()}.
 
 {table(outcomes, "fault", "fault")}

@@ -9,6 +9,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from sqlalchemy.exc import OperationalError
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from lora_lightning.cli.entry import prepare_arguments
@@ -193,3 +194,15 @@ def test_resume_finishes_a_study_that_was_cut_short(tmp_path):
     assert sweep_command(["resume", str(sweep)]) == 0
     assert [job.job for job in jobs_of(sweep)] == ["0", "1", "2"]
     assert len(load_study(tmp_path).trials) == 3
+
+
+def test_a_storage_that_cannot_be_written_any_more_is_one_line(study, tmp_path):
+    def fail(*_, **__):
+        raise OperationalError("INSERT", {}, Exception("disk I/O error"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optuna.Study, "ask", fail)
+        error = run_study(tmp_path, f"output_dir={tmp_path / 'sweep'}", run=error_of)
+    assert error.startswith("error: hydra.sweeper.storage: ")
+    assert "disk I/O error" in error
+    assert "go on with: python -m lora_lightning.sweep resume" in error
