@@ -173,6 +173,8 @@ def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
 def _training_outputs(command: str, arguments: list[str]) -> Path:
     """Return where `latest` looks: as the command's own config has it, this machine's included.
 
+    Options and `paths.*` decide that; other keys may be those of options that only the run has.
+
     Raises:
         InputError: the config cannot be composed.
     """
@@ -181,7 +183,11 @@ def _training_outputs(command: str, arguments: list[str]) -> Path:
         for argument in overrides_among(arguments)
         if not argument.startswith(NOT_COMPOSED) and not sweeps(argument)
     ]
-    return training_outputs(command, fixed)
+    return training_outputs(command, [a for a in fixed if _says_where(a.partition("=")[0])])
+
+
+def _says_where(key: str) -> bool:
+    return "." not in key or key.lstrip("+~").startswith("paths.")
 
 
 def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:

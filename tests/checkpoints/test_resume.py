@@ -179,10 +179,9 @@ def test_checkpoints_load_without_pickle_and_hold_no_frozen_tensor(crashed):
 
 def test_keys_that_alter_numbers_are_listed_and_refused(crashed):
     before = {path: path.read_bytes() for path in crashed.rglob("*") if path.is_file()}
-    error = error_of("train", f"resume={crashed}", "optimizer.lr=2e-3", "seed=4", "data.train=x")
+    error = error_of("train", f"resume={crashed}", "optimizer.lr=2e-3", "seed=4")
     assert "optimizer.lr 0.01 → 0.002" in error
     assert "seed 0 → 4" in error
-    assert "data.train" in error
     assert "resume_force=true" in error
     assert {path: path.read_bytes() for path in crashed.rglob("*") if path.is_file()} == before
 
@@ -195,24 +194,17 @@ def test_a_group_that_alters_numbers_is_refused(crashed):
 
 
 def test_another_base_is_refused(copy_of_crashed, tmp_path):
-    base = shutil.copytree(ROOT / "data" / "sample" / "gpt2_tiny", tmp_path / "base")
+    base = shutil.copytree(ROOT / "data" / "sample" / "base" / "gpt2_tiny", tmp_path / "base")
     tensors = load_file(base / "model.safetensors")
     next(iter(tensors.values())).mul_(1.5)
     save_file(tensors, base / "model.safetensors", {"format": "pt"})
-    config = copy_of_crashed / ".hydra" / "config.yaml"
-    stored = OmegaConf.load(config)
-    stored.model.path = str(base)
-    OmegaConf.save(stored, config)
-    assert "weights of the base" in error_of("train", f"resume={copy_of_crashed}")
+    error = error_of("train", f"resume={copy_of_crashed}", f"model.path={base}")
+    assert "weights of the base" in error
 
 
 def test_other_data_is_refused(copy_of_crashed, data, tmp_path):
     rows = write_rows(tmp_path / "valid.jsonl", [{"context": "a", "completion": "b"}] * 7)
-    config = copy_of_crashed / ".hydra" / "config.yaml"
-    stored = OmegaConf.load(config)
-    stored.data.valid = str(rows)
-    OmegaConf.save(stored, config)
-    error = error_of("train", f"resume={copy_of_crashed}")
+    error = error_of("train", f"resume={copy_of_crashed}", f"data.valid={rows}")
     assert "content of" in error
     assert "valid.jsonl" in error
 
@@ -233,7 +225,7 @@ def test_latest_is_the_last_run_that_did_not_end_and_then_is_still_done(
     write_rows(test, [{"context": "name : A", "completion": "A eats."}] * 3)
     arguments = ["resume=latest", f"paths.output_dir={tmp_path / 'outputs'}", *DECODING[1:],
                  "then=[generate]", f"data.test={test}"]  # fmt: skip
-    assert "data.test None" in error_of("train", *arguments)
+    assert "generation.num_beams 10 → 2" in error_of("train", *arguments)
     run_command("train", *arguments, "resume_force=true")
     assert (copy_of_crashed / "predictions" / "test" / "manifest.json").is_file()
     assert_same_tensors(copy_of_crashed, whole[0])

@@ -14,6 +14,11 @@ class OwnMethod:
     def __init__(self, width: int, kind: Literal["a", "b"] = "a", rate: float = 1.0) -> None:
         self.width, self.kind, self.rate = width, kind, rate
 
+    def apply(self, model: Any) -> None: ...
+
+    def parameter_table(self, model: Any) -> list[Any]:
+        return []
+
 
 class OwnCallback(Callback):
     def __init__(self, every: int, label: "Nothing" = None, untyped=None) -> None:

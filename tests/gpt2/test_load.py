@@ -153,7 +153,7 @@ def test_training_the_model_leaves_its_file_alone(folder):
 def test_a_path_that_is_no_folder_and_no_hub_name_is_an_error(tmp_path):
     refuse(tmp_path / "nowhere", "model.path.*no such folder")
     (tmp_path / "file").touch()
-    refuse(tmp_path / "file", "model.path.*no such folder")
+    refuse(tmp_path / "file", "model.path.*is a file; give its folder")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
