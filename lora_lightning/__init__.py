@@ -21,7 +21,7 @@ def load_run(
     """Load the model of a training run.
 
     Args:
-        path: the run's folder.
+        path: the run's folder, or `latest`: the one that wrote its adapter last.
         checkpoint: `last`, or `best` by validation loss.
         trust: take any class that the folder's config names, not only those that are known to be
             harmless: it then decides which code is run.

@@ -19,14 +19,14 @@ from typing import Any
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import run_program
 from lora_lightning.config.build import build
-from lora_lightning.config.typed import as_typed, is_true, text_of
+from lora_lightning.config.typed import as_given, is_true, text_of
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
 from lora_lightning.process import workspace
 from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import RunFolder
-from lora_lightning.runs.latest import latest_run, training_outputs
+from lora_lightning.runs.latest import named_run
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.model import adapters_of_run, load_model, tokenizer_of
 
@@ -49,11 +49,7 @@ def export(arguments: list[str]) -> Path:
     output = Path(expanduser(keys["output"]))
     if output.exists() and not is_true("overwrite", keys["overwrite"]):
         raise InputError(f"output={output} exists; give another path, or overwrite=true")
-    run = (
-        latest_run(training_outputs("generate", overrides))
-        if keys["run"] == "latest"
-        else RunFolder.open(expanduser(keys["run"]))
-    )
+    run = named_run(keys["run"], overrides)
     run.check_alone(is_true("trust", keys["trust"]))
     write(run, keys["checkpoint"], keys["format"], output, keys["model.path"])
     return output
@@ -65,7 +61,7 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if key.startswith("paths."):
-            overrides.append(as_typed(key, text_of(value)))
+            overrides.append(as_given(argument))
         elif key in KEYS and equals:
             keys[key] = text_of(value)
         else:

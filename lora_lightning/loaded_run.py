@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lora_lightning.data.encoding import encode_contexts
-from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.latest import named_run
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.decoder import load_decoder, make_queries
 from lora_lightning.tasks.hypotheses import decode_named, prediction_record
@@ -20,7 +20,7 @@ class LoadedRun:
     """A training run's model with its adapter merged.
 
     Args:
-        path: the run's folder.
+        path: the run's folder, or `latest`.
         checkpoint: `last` or `best`.
         trust: whether to take any class that its config names.
         base: where the base lies now; None: where it lay when the run trained.
@@ -42,7 +42,7 @@ class LoadedRun:
         trust: bool = False,
         base: str | Path | None = None,
     ) -> None:
-        self._run = RunFolder.open(path)
+        self._run = named_run(path)
         self._run.check_alone(trust)
         self.path = self._run.path
         self.config = self._run.with_base(None if base is None else str(base))

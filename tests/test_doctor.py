@@ -9,6 +9,7 @@ import pytest
 from lora_lightning.doctor import __main__ as doctor
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
+from lora_lightning.errors import InputError
 from lora_lightning.evaluation import java
 from tests.goldens import ROOT
 
@@ -101,6 +102,16 @@ def test_ranks_that_fail_are_an_error_with_their_last_word(monkeypatch):
 def test_a_full_disk_is_a_warning(monkeypatch):
     monkeypatch.setattr(machine, "LITTLE_DISK", 1e30)
     assert "paths.output_dir" in machine.disk().mend
+
+
+def test_the_disk_looked_at_is_the_one_where_runs_are_written(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(doctor, "CHECKS", {})
+    monkeypatch.setattr(sys, "argv", ["doctor", f"paths.output_dir={tmp_path / 'runs'}"])
+    assert doctor.main() == 0
+    assert f"free for {tmp_path / 'runs'}" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["doctor", "paths.outputs=x"])
+    with pytest.raises(InputError, match=r"paths\.output_dir=<folder> alone"):
+        doctor.main()
 
 
 def test_a_missing_key_of_wandb_names_the_ways_on(monkeypatch, tmp_path):

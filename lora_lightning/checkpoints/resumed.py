@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.files import (
@@ -16,6 +17,7 @@ from lora_lightning.checkpoints.files import (
 )
 from lora_lightning.checkpoints.loop_state import frozen_base
 from lora_lightning.checkpoints.same_run import altered_values
+from lora_lightning.checkpoints.time_limit import has_more_time
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, remove_unfinished
@@ -68,12 +70,14 @@ class ResumedRun:
             for name in ("metrics", "diagnostics")
         }
 
-    def has_ended(self, plan: TrainingPlan) -> bool:
-        """Whether nothing is left to train, also by a plan that was lengthened since."""
-        micro_step = self.saved["micro_step"]
-        return micro_step >= plan.micro_steps or (
-            self.saved_run["has_ended"] and plan.micro_steps == self.saved["planned_micro_steps"]
-        )
+    def has_ended(self, plan: TrainingPlan, trainer: pl.Trainer) -> bool:
+        """Whether nothing is left to train, also by a plan or a time that was lengthened since."""
+        if self.saved["micro_step"] >= plan.micro_steps:
+            return True
+        is_lengthened = plan.micro_steps != self.saved["planned_micro_steps"]
+        if self.saved_run.get("is_out_of_time"):
+            return not has_more_time(trainer, self.saved["callbacks"])
+        return self.saved_run["has_ended"] and not is_lengthened
 
     def check(self, data: DataToTextModule, model: GPT2LMHeadModel, world_size: int) -> None:
         """Check what the config does not say: the number of ranks, the base and the data itself.

@@ -16,7 +16,7 @@ OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run
 ALTER_NOTHING = (
     *OF_THIS_COMMAND, "name", "then", "optimized_metric", "paths", "logger", "data.cache_dir",
     "data.source", "trainer.log_every_n_steps", "trainer.progress_every_n_seconds",
-    "trainer.save_every_n_steps", "trainer.measure_peak", "evaluation.java",
+    "trainer.save_every_n_steps", "trainer.measure_peak", "trainer.max_time", "evaluation.java",
 )  # fmt: skip
 ABSENT = "absent"
 

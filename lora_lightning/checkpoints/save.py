@@ -18,6 +18,7 @@ from lora_lightning.checkpoints.loop_state import (
     restore_random_state,
 )
 from lora_lightning.checkpoints.signals import SignalWatch
+from lora_lightning.checkpoints.time_limit import is_time_up, wait_for_update
 from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, Interrupted
@@ -53,6 +54,7 @@ class SaveRun(Checkpoint):
         self.every = every
         self.best_loss = float("inf")
         self.has_ended = False
+        self.is_out_of_time = False
         self._started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._resumed_at: list[int] = []
         self._seconds_before = 0.0
@@ -83,6 +85,8 @@ class SaveRun(Checkpoint):
         """Save where it is time to, unless a validation or the end comes first."""
         assert isinstance(module, FineTuning)
         plan, done = module.plan, module.micro_step
+        if done < plan.micro_steps:
+            wait_for_update(trainer, plan.is_update(done))
         is_validated = trainer.enable_validation and plan.is_validated(done)
         if not (is_validated or trainer.is_last_batch or done >= plan.micro_steps):
             self._between_updates(trainer, module)
@@ -112,6 +116,7 @@ class SaveRun(Checkpoint):
         if trainer.is_global_zero:
             save_adapter(module.model, self.method, self.folder / "adapter", self.base)
         self.has_ended = True  # once the adapter is there
+        self.is_out_of_time = module.micro_step < module.plan.micro_steps and is_time_up(trainer)
         trainer.save_checkpoint(self.folder / LAST)
         received = self._signals.agreed()
         self._signals.stop()
@@ -141,6 +146,7 @@ class SaveRun(Checkpoint):
         return {
             "best_loss": self.best_loss,
             "has_ended": self.has_ended,
+            "is_out_of_time": self.is_out_of_time,
             **self.record(),
             "metrics_bytes": size_on_disk(self.folder / "metrics.csv"),
             "diagnostics_bytes": size_on_disk(self.folder / "diagnostics.csv"),

@@ -17,8 +17,6 @@ from lora_lightning.cli.grammar import (
     sweeps,
 )
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
-from lora_lightning.config.faults import COMPOSING, explain
-from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.stored_overrides import FLAGS
 from lora_lightning.config.trainer import PASSED
@@ -79,10 +77,17 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     presets += of_adapter
     if presets and any(makes_a_multirun(argument) for argument in own):
         presets += _short_label(presets, given)
-    if "text" in given or given.get("dry_run", "false").lower() == "true":
+    if writes_nothing(own):
         presets += WRITE_NOTHING
-    first = next((i for i, argument in enumerate(own) if "=" in argument), len(own))
-    return own[:first] + presets + own[first:]
+    overrides = set(overrides_among(own))
+    flags = [argument for argument in own if argument not in overrides]
+    return flags + presets + [argument for argument in own if argument in overrides]
+
+
+def writes_nothing(arguments: list[str]) -> bool:
+    """Whether a command only prints."""
+    given = _given(arguments)
+    return "text" in given or given.get("dry_run", "false").lower() == "true"
 
 
 def json_overrides(arguments: list[str]) -> list[str]:
@@ -176,10 +181,7 @@ def _training_outputs(command: str, arguments: list[str]) -> Path:
         for argument in overrides_among(arguments)
         if not argument.startswith(NOT_COMPOSED) and not sweeps(argument)
     ]
-    try:
-        return training_outputs(command, fixed)
-    except COMPOSING as error:
-        raise InputError(explain(error, lambda: existing_keys(command, fixed))) from None
+    return training_outputs(command, fixed)
 
 
 def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from lora_lightning.cli.arguments import prepare_arguments
+from lora_lightning.cli.arguments import prepare_arguments, writes_nothing
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.help import print_help
 from lora_lightning.cli.quick_imports import import_lightning
@@ -16,6 +17,7 @@ from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import existing_keys
+from lora_lightning.config.overrides import quote
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.search_path import own_configs
 from lora_lightning.config.source import register_source
@@ -71,11 +73,25 @@ def quiet_logging() -> Iterator[None]:
         logging.raiseExceptions = earlier
 
 
+@contextmanager
+def _folder_of_sweep(is_printed: bool) -> Iterator[None]:
+    """Context of a command; a sweep that is only printed gets a folder that goes with it."""
+    if not is_printed:
+        yield
+        return
+    with TemporaryDirectory(prefix="lora_lightning_") as folder:
+        sys.argv.append(f"hydra.sweep.dir={quote(folder)}")
+        yield
+
+
 def _run(main: Callable[[], Any], command: str) -> None:
     register()
     register_source()
     if {"--help", "-h"} & set(sys.argv[1:]):
-        print_help(command, CONFIGS)
+        try:
+            print_help(command, CONFIGS, sys.argv[1:])
+        except InputError as error:
+            sys.exit(f"error: {error}")
         return
     wants_traceback = "HYDRA_FULL_ERROR" in os.environ and not is_rank_of_this_command()
     if wants_traceback:
@@ -87,8 +103,9 @@ def _run(main: Callable[[], Any], command: str) -> None:
         load_environment(workspace() / ".env")
         with trusted_no_longer(), own_configs(arguments):
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
-            with nothing_left_behind():
-                if any(makes_a_multirun(argument) for argument in arguments):
+            is_sweep = any(makes_a_multirun(argument) for argument in arguments)
+            with nothing_left_behind(), _folder_of_sweep(is_sweep and writes_nothing(arguments)):
+                if is_sweep:
                     import_lightning()  # before the sweep's jobs are checked, which imports it
                 main()
     except (InputError, *COMPOSING) as error:

@@ -39,7 +39,14 @@ def build_each(group: str, nodes: DictConfig, kind: type[Any]) -> list[Any]:
     Raises:
         InputError: what a name describes is no `kind`.
     """
-    built = {str(name): build(node) for name, node in nodes.items()}
+    built: dict[str, Any] = {}
+    for key, node in nodes.items():
+        name = str(key)
+        try:
+            built[name] = build(node)
+        except InputError as error:
+            is_relative = str(error).startswith((f"{name}:", f"{name}."))
+            raise InputError(f"{group}.{error}" if is_relative else str(error)) from None
     for name, found in built.items():
         if not isinstance(found, kind):
             raise InputError(

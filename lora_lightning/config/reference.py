@@ -54,6 +54,7 @@ UNITS = {
     "data.batch_tokens": "tokens",
     "data.max_length": "tokens",
     "data.limit_train": "rows",
+    "data.limit_valid": "rows",
     "data.limit_test": "contexts",
     "method.dropout": "probability",
     "optimizer.lr": "per update",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 
 from lora_lightning.files import read_text
@@ -11,6 +12,9 @@ from lora_lightning.files import read_text
 
 class FileConfigSource(file_config_source.FileConfigSource):
     """Hydra's source of files, which overlooks the `# @package` behind such a mark.
+
+    It lists a group's options in folders too, such as `e2e/gpt2_medium` of `experiment`: completion
+    on Tab offers what is listed.
 
     It has the name of Hydra's, whose registry then leaves it in its place.
     """
@@ -26,6 +30,17 @@ class FileConfigSource(file_config_source.FileConfigSource):
         result = super().load_config(config_path)
         result.header = self._get_header_dict(text)
         return result
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return the options of a group, those in its folders behind them."""
+        found: list[str] = super().list(config_path, results_filter)
+        if results_filter != ObjectType.CONFIG or not config_path:
+            return found
+        for folder in super().list(config_path, ObjectType.GROUP):
+            found += [
+                f"{folder}/{name}" for name in self.list(f"{config_path}/{folder}", results_filter)
+            ]
+        return found
 
 
 def register_source() -> None:

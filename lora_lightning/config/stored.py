@@ -6,6 +6,7 @@ Whoever wrote the folder decides no class, no program and no file to load beside
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ from lora_lightning.errors import InputError
 KEY = re.compile(r"[\w$-]+")  # one part of a dotted key
 OPTION = re.compile(r"[\w+-][\w.+-]*(/[\w+-][\w.+-]*)*")  # a file below its group's folder
 NODE = re.compile(r"\$\{\.*[\w$-]+([.\[][\w$-]+\]?)*\}")  # an interpolation of another key
-PROGRAMS = ("evaluation.java",)  # keys that name a program to run
+USERS_ALONE = {
+    "evaluation.java": "a program to run",
+    "logger.*.settings.*": "for a client that has the user's key, where it sends to",
+}
+"""Keys, as patterns, whose texts could do harm, and what they are."""
 NOT_STORED = ("trust", "paths.user_dir", "hydra")  # each command's own
 
 
@@ -90,8 +95,9 @@ def check_classes(
         if not is_given(f"{place}._target_", given):
             _check_mapping(place, node, source, trust)
     for key, value in _texts(config, ""):
-        if key in PROGRAMS and not is_given(key, given) and not is_own(key, value):
-            raise InputError(f"{source}: {key}={value} is a program to run; {trust.otherwise}")
+        what = next((what for k, what in USERS_ALONE.items() if fnmatchcase(key, k)), None)
+        if what is not None and not is_given(key, given) and not is_own(key, value):
+            raise InputError(f"{source}: {key}={value} is {what}; {trust.otherwise}")
 
 
 def check_choice(group: str, option: Any, source: str) -> None:

@@ -54,6 +54,12 @@ def as_typed(key: str, text: str) -> str:
     return plain if is_plain else f"{key}={quote(text)}"
 
 
+def as_given(argument: str) -> str:
+    """Return `key=value` of a program, whose values are texts as they look, as an override."""
+    key, _, value = argument.partition("=")
+    return as_typed(key, text_of(value))
+
+
 def for_shell(*arguments: str) -> str:
     """Return arguments as a line that a POSIX shell takes apart into exactly these."""
     return " ".join(map(_word, arguments))

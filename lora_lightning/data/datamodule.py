@@ -56,6 +56,7 @@ class DataToTextModule(LightningDataModule):
             validation; `none`: validation has each row once, in the order of the file, and a last
             batch that may be short.
         limit_train: keep the first so many training rows; None keeps all.
+        limit_valid: as `limit_train`, of the validation rows.
         limit_test: keep the first so many distinct contexts of the test split, with all their
             texts; None keeps all.
         cache_dir: where encoded rows are kept for later runs; None keeps none.
@@ -77,6 +78,7 @@ class DataToTextModule(LightningDataModule):
         shuffle: bool = True,
         round_up: Literal["reference", "none"] = "reference",
         limit_train: Count | None = None,
+        limit_valid: Count | None = None,
         limit_test: CountOrZero | None = None,
         cache_dir: Text | Path | None = None,
     ) -> None:
@@ -94,8 +96,8 @@ class DataToTextModule(LightningDataModule):
         self.max_length = max_length
         self.shuffle = shuffle
         self.round_up = round_up
-        self.limit_train = limit_train
-        self.limit_test = limit_test
+        # Of the first two rows, of the last contexts.
+        self.limits = {"train": limit_train, "valid": limit_valid, "test": limit_test}
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self._paths_read: dict[str, Path] = {}
         self._sha256: dict[Path, str] = {}
@@ -111,10 +113,14 @@ class DataToTextModule(LightningDataModule):
         assert self._tokenizer is not None
         return self._tokenizer
 
+    def has(self, split: str) -> bool:
+        """Whether the data set has this split at all; its file may still have to be downloaded."""
+        return True
+
     @property
     def has_validation(self) -> bool:
         """Whether there are validation rows at all."""
-        return True
+        return self.has("valid")
 
     def path(self, split: str) -> Path:
         """Return the path of a split's file, which is there or will be when this returns."""
@@ -136,10 +142,11 @@ class DataToTextModule(LightningDataModule):
             InputError: unknown split, or its file cannot be found or read.
         """
         if split not in self._examples:
-            rows = self.limit_train if split == "train" else None
-            examples = self.read(self._found(split))[:rows]
-            if split == "test" and self.limit_test is not None:
-                kept = first_contexts(examples, self.limit_test)
+            examples, limit = self.read(self._found(split)), self.limits[split]
+            if split != "test":
+                examples = examples[:limit]
+            elif limit is not None:
+                kept = first_contexts(examples, limit)
                 self._leaves_out = len(kept) < len(examples)
                 examples = kept
             self._examples[split] = examples
@@ -154,7 +161,7 @@ class DataToTextModule(LightningDataModule):
         self.examples(split)
         if split != "test" or not self._leaves_out:
             return None
-        return f"the first {self.limit_test} contexts of the test set (data.limit_test)"
+        return f"the first {self.limits['test']} contexts of the test set (data.limit_test)"
 
     def encoded(self, split: str) -> EncodedRows:
         """Return the token ids of the rows of a split, not cut.
@@ -164,8 +171,7 @@ class DataToTextModule(LightningDataModule):
         """
         if split not in self._encoded:
             path = self._found(split)
-            limit = {"train": self.limit_train, "test": self.limit_test}.get(split)
-            settings = [limit, self.reading]
+            settings = [self.limits[split], self.reading]
             key = cache_key(self._checksum(path), type(self), self.tokenizer, settings)
             self._encoded[split] = cached_rows(
                 self.cache_dir, key, lambda: self._encode(split), str(path)

@@ -33,10 +33,9 @@ class OwnFilesDataModule(DataToTextModule):
         super().__init__(**shared)
         self.paths = {"train": train, "valid": valid, "test": test}
 
-    @property
-    def has_validation(self) -> bool:
-        """Whether `valid` names a file."""
-        return self.paths["valid"] is not None
+    def has(self, split: str) -> bool:
+        """Whether the split's key names a file."""
+        return self.paths[split] is not None
 
     def path(self, split: str) -> Path:
         """Return the path of a split's file.

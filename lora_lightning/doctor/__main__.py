@@ -1,6 +1,6 @@
 """Look whether this machine can do what the commands need, and say how to mend what it cannot.
 
-    python -m lora_lightning.doctor [--json]
+    python -m lora_lightning.doctor [--json] [paths.output_dir=<folder of the runs>]
 
 One line a check: ok, warning or error, what was looked at, what was found, and after -> the exact
 mend; with --json all of it as one line of JSON. The exit code is 1 where a line says error, else 0.
@@ -14,15 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 from lora_lightning.cli.environment import load_environment
+from lora_lightning.config.typed import as_given
 from lora_lightning.doctor import machine, project
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.errors import ProgramArguments
+from lora_lightning.errors import InputError, ProgramArguments
 from lora_lightning.process import workspace
 from lora_lightning.process.program import as_program
 from lora_lightning.process.programs import as_started
 
 Check = Callable[[], Finding]
 
+DISK = "disk"
+OUTPUTS = "paths.output_dir"
 CHECKS: dict[str, Check] = {
     "python": machine.python,
     "torch": machine.torch_version,
@@ -30,7 +33,7 @@ CHECKS: dict[str, Check] = {
     "bf16": machine.bf16,
     "java": machine.java,
     "gloo": machine.gloo,
-    "disk": machine.disk,
+    DISK: machine.disk,
     "sample data": project.sample_data,
     "e2e": lambda: project.public_data("e2e"),
     "webnlg": lambda: project.public_data("webnlg"),
@@ -46,16 +49,22 @@ def main() -> int:
     """Run all checks, print a line each in their order, and return the exit code.
 
     Raises:
-        InputError: an argument is given, or `.env` is damaged.
+        InputError: an argument is wrong, or `.env` is damaged.
     """
     parser = ProgramArguments(as_started(__doc__))
     parser.add_argument("--json", action="store_true", help="one line of JSON")
-    prints_json = parser.parse_args().json
+    parser.add_argument("settings", nargs="*", help=f"{OUTPUTS}=<folder of the runs>")
+    options = parser.parse_args()
+    prints_json, given = options.json, options.settings
+    for argument in given:
+        if not argument.startswith(f"{OUTPUTS}="):
+            raise InputError(f"{argument}: unknown; {OUTPUTS}=<folder> alone may be given")
     load_environment(workspace() / ".env")
+    checks = CHECKS | {DISK: lambda: machine.disk([*map(as_given, given)])} if given else CHECKS
     findings = []
     # At once, as the slow ones wait for processes of their own: Java and two ranks.
     with ThreadPoolExecutor() as threads:
-        for finding in threads.map(examine, CHECKS, CHECKS.values()):
+        for finding in threads.map(examine, checks, checks.values()):
             if not prints_json:
                 sys.stdout.write(f"{finding.line()}\n")
                 sys.stdout.flush()

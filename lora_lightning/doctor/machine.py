@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from lora_lightning.doctor.finding import Finding
-from lora_lightning.process import workspace
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = (2, 6)
@@ -137,10 +137,20 @@ def gloo() -> Finding:
     return Finding("error", "gloo", f"two processes do not hear each other: {text}", mend)
 
 
-def disk() -> Finding:
-    """Look how much space is left where runs are written."""
-    outputs = workspace() / "outputs"
-    free = shutil.disk_usage(outputs if outputs.exists() else workspace()).free
+def disk(overrides: Sequence[str] = ()) -> Finding:
+    """Look how much space is left where runs are written.
+
+    Args:
+        overrides: that say where.
+
+    Raises:
+        InputError: one of them, or this machine's own config, is wrong.
+    """
+    from lora_lightning.runs.latest import outputs_folder
+
+    outputs = outputs_folder("train", overrides).absolute()
+    existing = next(path for path in (outputs, *outputs.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
     text = f"{free / 1e9:.1f} GB free for {outputs}"
     if free < LITTLE_DISK:
         return Finding("warning", "disk", text, "paths.output_dir=<folder on a larger disk>")

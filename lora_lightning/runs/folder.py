@@ -177,6 +177,11 @@ class RunFolder:
             raise InputError(f"checkpoint={checkpoint}: {folder} does not exist ({why})")
         return folder
 
+    def lacks_scores(self, split: str) -> bool:
+        """Whether the run's evaluation has a hole: a metric that could not be computed."""
+        path = self.path / "evaluation" / split / "metrics.json"
+        return path.is_file() and bool(read_scores(path).not_computed)
+
     def scores(self, split: str) -> dict[str, float]:
         """Return `<split>/<metric>` → score of the run's evaluation, without what it lacks."""
         scores = read_scores(self.path / "evaluation" / split / "metrics.json").scores

@@ -48,7 +48,15 @@ class RecordSweep(Callback):
         from lora_lightning.sweep.job import end_of_sweep
 
         sweep = SweepFolder(Path(config.hydra.sweep.dir).resolve())
-        end_of_sweep(sweep, user_folder(config.paths.user_dir))
+        if not keeps_nothing(config):
+            end_of_sweep(sweep, user_folder(config.paths.user_dir))
+        elif failed := [job for job in sweep.jobs() if job.is_unfinished]:
+            sys.exit("error: " + "; ".join(f"job {job.job}: {job.error}" for job in failed))
+
+
+def keeps_nothing(config: DictConfig) -> bool:
+    """Whether the sweep only prints, and its folder goes with it."""
+    return bool(config.dry_run) or config.get("text") is not None
 
 
 def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:

@@ -6,6 +6,7 @@ it is right whoever looks, whenever.
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from os.path import expanduser
@@ -27,6 +28,7 @@ from lora_lightning.files import (
     write_json,
 )
 from lora_lightning.process.parent import is_running
+from lora_lightning.runs.latest import LATEST, latest_holding, outputs_folder
 
 PLAN = "sweep.json"
 JOB = "job.json"
@@ -102,6 +104,24 @@ class SweepFolder:
             what = "holds no sweep" if folder.is_dir() else "no such folder"
             raise InputError(f"{path}: {what}; give the folder that `train.py -m …` wrote")
         return cls(folder.resolve())
+
+    @classmethod
+    def named(cls, name: Path | str, overrides: Sequence[str] = ()) -> "SweepFolder":
+        """Return the sweep in a folder, or the latest.
+
+        Args:
+            name: the folder, or `latest`: the sweep that began, or was resumed, last.
+            overrides: that say where sweeps lie.
+
+        Raises:
+            InputError: there is none.
+        """
+        if str(name) != LATEST:
+            return cls.open(name)
+        root = outputs_folder("train", overrides)
+        if (found := latest_holding(PLAN, root)) is None:
+            raise InputError(f"latest: no sweep below {root}; begin one with train.py -m …")
+        return cls.open(found)
 
     @property
     def plan(self) -> Plan:

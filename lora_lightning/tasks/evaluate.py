@@ -34,11 +34,11 @@ from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import tokenizer_of
+from lora_lightning.tasks.result import FINISHED_WITH_A_HOLE
 from lora_lightning.tasks.scores_table import print_json, print_scores
 from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
-FINISHED_WITH_A_HOLE = 3  # exit code where one metric could not be computed
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from lora_lightning.runs.folder import (
     remove_results,
 )
 from lora_lightning.runs.holder import held_by_this_command
-from lora_lightning.runs.isolation import needs_isolation, run_isolated
+from lora_lightning.runs.isolation import needs_isolation, own_overrides, run_isolated
 from lora_lightning.tasks.decoder import Decoder, chosen_adapters, load_decoder, make_queries
 from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import adapters_of_run
@@ -87,7 +87,19 @@ def say_next(config: DictConfig, folder: Path) -> None:
     switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
     same = [(key, str(config[key])) for key in ("split", "name") if config[key] not in ("test", "")]
     given = [as_typed(key, value) for key, value in (source, *same)]
+    given += own_data(None if config.run is None else RunFolder.open(config.run))
     log.info("next          %s%s", command_line("evaluate.py", *given), switch)
+
+
+def own_data(run: RunFolder | None) -> list[str]:
+    """Return the overrides that give this command other data than another one would have.
+
+    Args:
+        run: whose data it has where nothing is given; None: the default's.
+    """
+    given = [override for override in own_overrides() if override.startswith(("data=", "data."))]
+    of_run = "" if run is None else f"data={run.choices['data']}"
+    return [override for override in given if override != of_run]
 
 
 def decode_run(

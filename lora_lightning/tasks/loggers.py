@@ -108,7 +108,7 @@ def wandb_run(config: DictConfig, folder: Path, task: str) -> "WandbRun":
     name = config.logger.wandb.name or os.environ.get("WANDB_NAME")
     name = name or f"{folder.parent.name}/{folder.name}"
     run: WandbRun = build(config.logger.wandb, id=id, name=name, group=group, job_type=task)
-    run.settings = settings_of(config)
+    run.shown_config = settings_of(config)
     return run
 
 

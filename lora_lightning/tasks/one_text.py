@@ -14,8 +14,8 @@ from lora_lightning.tasks.hypotheses import decode_named, prediction_record
 log = logging.getLogger(__name__)
 UNPROVEN = "  (not proven)"
 NOTE = """
-%s: found on the way. The search stopped once the first %d was sure to be the best that
-it can find; with generation.num_return=%d it goes on until all of them are."""
+%s: found on the way. The search stopped when it was sure of its best %d; with
+generation.num_return=%d it goes on until it is sure of all of these."""
 
 
 def print_hypotheses(config: DictConfig) -> None:

@@ -1,6 +1,7 @@
 """Train: from raw data to a run folder."""
 
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
+from lora_lightning.checkpoints.time_limit import require_time
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
@@ -26,7 +28,13 @@ from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.adapter_files import locate_adapter
 from lora_lightning.methods.method import Method
-from lora_lightning.runs.folder import TRAINING, RunFolder, output_folder, remove_results
+from lora_lightning.runs.folder import (
+    TRAINING,
+    RunFolder,
+    is_job_of_sweep,
+    output_folder,
+    remove_results,
+)
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
@@ -34,7 +42,12 @@ from lora_lightning.tasks.before import largest_step, peak_of, report, report_un
 from lora_lightning.tasks.callbacks import check_callbacks, require_no_validation
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
-from lora_lightning.tasks.result import failure_recorded, require_finite_objective, write_result
+from lora_lightning.tasks.result import (
+    FINISHED_WITH_A_HOLE,
+    failure_recorded,
+    require_finite_objective,
+    write_result,
+)
 from lora_lightning.tasks.result_table import overfit_verdict, profile_lines, result_table
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.then import do_what_follows
@@ -76,7 +89,7 @@ class Training:
 
 
 def train(config: DictConfig) -> float | None:
-    """Train as `config` says, and go on with what `then` names.
+    """Train as `config` says, and go on with what `then` names; exit with 3 where a score lacks.
 
     Returns:
         The value of `optimized_metric`, for a sweeper; None where the run has no such metric.
@@ -119,8 +132,11 @@ def train(config: DictConfig) -> float | None:
         if trainer.is_global_zero:
             write_result(folder, config.optimized_metric, value)
             say_result(run, config)
-            say_next(folder, config.then, switch_of(config, folder))
-        return value
+            say_next(config, folder, data=training.data)
+    may_exit = trainer.is_global_zero and not is_job_of_sweep()  # which has a value to give
+    if may_exit and "evaluate" in config.then and run.lacks_scores(config.split):
+        sys.exit(FINISHED_WITH_A_HOLE)
+    return value
 
 
 def build_training(
@@ -140,6 +156,7 @@ def build_training(
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
     saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
     trainer = build_trainer(config.trainer, loggers, [*callbacks, saving], folder, limit)
+    require_time(trainer)
     check_share(data, limit, trainer.world_size)
     model = load_model(config.model, method, tokenizer, adapters)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
@@ -167,6 +184,7 @@ def run_training(training: Training, config: DictConfig) -> None:
     pack_for_training(training.model, config.model.get("packed", "auto"), device)
     training.model.train()  # transformers loads models in evaluation mode, without dropout
     fit(training, config.trainer.validate_first)
+    report_end(training)
     record |= training.saving.record() | {"throughput": training.module.median_throughput()}
     ranks = gather_ranks(checksum(config), training.trainer)
     record |= {"data": training.data.checksums(), "ranks": ranks}
@@ -214,7 +232,7 @@ def fit(training: Training, validate_first: bool) -> None:
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     resumed = training.resumed
-    if resumed is not None and resumed.has_ended(module.plan):
+    if resumed is not None and resumed.has_ended(module.plan, trainer):
         module.latest = resumed.saved["latest"]
         log.info("training      ended after update %d; nothing is left", resumed.saved["update"])
         return
@@ -227,6 +245,17 @@ def fit(training: Training, validate_first: bool) -> None:
         raise InputError(
             f"callbacks, logger or trainer: Lightning refuses this ({first_line(error)})"
         ) from None
+
+
+def report_end(training: Training) -> None:
+    """Say that a run ended before its last update, and how it gets more time where it had none."""
+    module, plan = training.module, training.module.plan
+    if module.micro_step >= plan.micro_steps or module.micro_step == 0:
+        return
+    log.info("ended         after update %d of %d", module.update, plan.updates)
+    if training.saving.is_out_of_time:
+        again = command_line("train.py", as_typed("resume", str(training.folder)))
+        log.info("time          was up; with more it goes on: %s trainer.max_time=…", again)
 
 
 def end_training(folder: Path, record: dict[str, Any], has_trained: bool) -> None:
@@ -322,10 +351,21 @@ def switch_of(config: DictConfig, folder: Path) -> str:
     return RunFolder(folder).switch(Path(config.paths.user_dir))
 
 
-def say_next(folder: Path, then: list[str], switch: str) -> None:
-    """Say what comes next."""
+def say_next(config: DictConfig, folder: Path, data: DataToTextModule) -> None:
+    """Say what comes next: of decoding and scoring what is left, or a text where there is no data.
+
+    Args:
+        config: of the run.
+        folder: the run's.
+        data: the data set.
+    """
     log.info("run folder    %s", folder)
-    following = [step for step in ("generate", "evaluate") if step not in then]
-    if following:
-        line = command_line(f"{following[0]}.py", as_typed("run", str(folder)))
-        log.info("next          %s%s", line, switch)
+    following = [step for step in ("generate", "evaluate") if step not in config.then]
+    if not following:
+        return
+    split = next((split for split in (config.split, "valid") if data.has(split)), None)
+    given = [as_typed("run", str(folder))]
+    given += [f"split={split}"] if split not in ("test", None) else []
+    line = command_line(f"{following[0]}.py", *given)
+    text = ' text="…"' if split is None else ""
+    log.info("next          %s%s%s", line, text, switch_of(config, folder))

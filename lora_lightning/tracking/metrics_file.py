@@ -47,7 +47,13 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append a row to metrics.csv, and one of all other metrics to diagnostics.csv."""
+        """Append a row to metrics.csv, and one of all other metrics to diagnostics.csv.
+
+        What callbacks log without an epoch is none of the run's rows: it counts other steps, and
+        its columns would be the first.
+        """
+        if "epoch" not in metrics:
+            return
         row = {"step": step, **metrics}
         _append(self.path, COLUMNS, row)
         others = [key for key in row if key not in COLUMNS]

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,17 +33,28 @@ class WandbRun(WandbLogger, RunLogger):
         job_type: `train`, `generate` or `evaluate`.
         tags: to find runs by; none: WANDB_TAGS.
         notes: about the run; None: WANDB_NOTES.
+        save_code: this and all up to `monitor_gym` are handed to `wandb.init`, but for None.
+        settings: of W&B's client.
+        config_include_keys: keys of the config that alone are shown.
+        config_exclude_keys: keys of the config that are not shown.
+        force: end where W&B cannot be reached.
+        reinit: what happens to a run that is still open.
+        resume_from: run and step to rewind to.
+        fork_from: run and step to begin a new run at.
+        tensorboard: take over what TensorBoard is told.
+        sync_tensorboard: the same, and upload its files.
+        monitor_gym: upload videos of OpenAI Gym.
         offline: record into `save_dir` alone.
         log_adapter: upload adapters; a fully trained model is one, too.
         prediction_rows: most rows of a table of predictions.
         id: of the run to continue; None begins a new one.
 
     Attributes:
-        settings: what the run's config shows, set before `begin`; None leaves that of a continued
-            run as it is.
+        shown_config: what the run's config shows, set before `begin`; None leaves that of a
+            continued run as it is.
     """
 
-    settings: dict[str, Any] | None = None
+    shown_config: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -56,6 +67,17 @@ class WandbRun(WandbLogger, RunLogger):
         job_type: Annotated[Text | None, GIVEN] = None,
         tags: Sequence[Text] = (),
         notes: Text | None = None,
+        save_code: bool | None = None,
+        settings: Mapping[str, bool | int | float | Text | None] | None = None,
+        config_include_keys: Sequence[Text] | None = None,
+        config_exclude_keys: Sequence[Text] | None = None,
+        force: bool | None = None,
+        reinit: bool | Text | None = None,
+        resume_from: Text | None = None,
+        fork_from: Text | None = None,
+        tensorboard: bool | None = None,
+        sync_tensorboard: bool | None = None,
+        monitor_gym: bool | None = None,
         offline: bool = False,
         log_adapter: bool = True,
         prediction_rows: CountOrZero = 100,
@@ -63,11 +85,22 @@ class WandbRun(WandbLogger, RunLogger):
     ) -> None:
         # Not Lightning's own `offline`: it sets WANDB_MODE for all later jobs of this process.
         mode = "offline" if offline else None
+        handed_on: dict[str, Any] = {
+            "save_code": save_code, "settings": settings and dict(settings), "force": force,
+            "reinit": reinit,
+            "config_include_keys": config_include_keys, "config_exclude_keys": config_exclude_keys,
+            "resume_from": resume_from, "fork_from": fork_from, "tensorboard": tensorboard,
+            "sync_tensorboard": sync_tensorboard, "monitor_gym": monitor_gym,
+        }  # fmt: skip
+        given = {key: value for key, value in handed_on.items() if value is not None}
+        if resume_from or fork_from:  # W&B takes one of three
+            given["resume"] = None
         super().__init__(
             project=project or os.environ.get("WANDB_PROJECT") or PROJECT, save_dir=save_dir,
             entity=entity or os.environ.get("WANDB_ENTITY"), name=name, group=group,
             job_type=job_type, tags=list(tags) or _tags_of_environment(),
             notes=notes or os.environ.get("WANDB_NOTES"), id=id, mode=mode,
+            **given,
         )  # fmt: skip
         self.log_adapter = log_adapter
         self.prediction_rows = prediction_rows
@@ -79,7 +112,10 @@ class WandbRun(WandbLogger, RunLogger):
             InputError: W&B refuses, or cannot be reached.
         """
         try:
-            self.experiment.config.update(self.settings or {}, allow_val_change=True)
+            self.experiment.config.update(self.shown_config or {}, allow_val_change=True)
+        except ValueError as error:  # of what is handed on
+            what = " ".join(str(error).split()).partition(" For further information")[0]
+            raise InputError(f"logger.wandb: wandb.init refuses what is given ({what})") from None
         except wandb.errors.Error as error:
             raise InputError(
                 f"logger=wandb: {' '.join(str(error).split())}; record without a network by "

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.commands import run_command
+from tests.commands import error_of, run_command
 from tests.goldens import ROOT
 
 COMMANDS = ("train", "generate", "evaluate")
@@ -49,6 +49,31 @@ def test_help_says_how_a_program_is_called_and_what_it_takes(program, monkeypatc
     output = capsys.readouterr().out
     for shown in (call, *FURTHER.get(program, ())):
         assert shown in output
+
+
+def test_help_shows_the_keys_of_the_options_that_are_chosen(capsys):
+    run_command("train", "--help", "data=jsonl", "optimizer=lora_plus", "experiment=quickstart")
+    output = capsys.readouterr().out
+    for shown in (
+        "*lora_plus",
+        "optimizer.lr_ratio=",
+        "data.fields=",
+        "experiment=quickstart sets:",
+    ):
+        assert shown in output
+    assert error_of("train", "--help", "method=dorra").startswith(
+        "error: method=dorra: no such option; the nearest option is method=dora"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [("experiment=e2e/", "experiment=e2e/gpt2_medium"), ("experiment=q", "experiment=quickstart")],
+)
+def test_tab_offers_options_in_folders_too(line, offered, monkeypatch, capsys):
+    monkeypatch.setenv("COMP_LINE", f"python train.py {line}")
+    run_command("train", "-sc", "query=bash")
+    assert offered in capsys.readouterr().out.split()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -133,6 +133,10 @@ def test_the_first_training_rows_are_taken_where_a_limit_says_so(make_e2e):
     data = make_e2e(limit_train=3)
     assert [example.completion for example in data.examples("train")] == ["one", "two", "three"]
     assert len(data.examples("valid")) == len(data.examples("test")) == 7
+    limited = make_e2e(limit_valid=3)
+    assert [example.completion for example in limited.examples("valid")] == ["one", "two", "three"]
+    assert len(limited.encoded("valid")) == 3
+    assert len(limited.examples("train")) == len(limited.examples("test")) == 7
 
 
 def test_loaders_give_the_reference_order_and_go_on_over_calls(make_e2e):

@@ -9,7 +9,8 @@ from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.config import compose
 from lora_lightning.errors import InputError
 from lora_lightning.export import export
-from lora_lightning.runs.latest import latest_run, training_outputs, training_runs
+from lora_lightning.runs.latest import latest_run, named_run, training_outputs, training_runs
+from lora_lightning.sweep.__main__ import sweep
 from tests.recorded import copy_recorded
 
 
@@ -82,3 +83,21 @@ def test_predictions_that_are_called_adapter_are_no_run(outputs):
     later = (outputs / "train" / "run").stat().st_mtime + 99
     os.utime(predictions / "adapter", (later, later))
     assert latest_run(outputs).path == outputs / "train" / "run"
+
+
+def test_a_run_and_a_sweep_are_named_so_from_python_and_by_the_program(
+    outputs, local_config, tmp_path, capsys
+):
+    assert named_run("latest").path == outputs / "train" / "run"
+    (tmp_path / "recorded" / "sweep").rename(outputs / "train" / "sweep")
+    assert sweep(["show", "latest"]) == 0
+    assert capsys.readouterr().out.startswith("sweep ")
+    with pytest.raises(InputError, match=f"latest: no sweep below {tmp_path / 'none'}"):
+        sweep(["show", "latest", f"paths.output_dir={tmp_path / 'none'}"])
+    with pytest.raises(InputError, match="trust=true: show takes"):
+        sweep(["show", "latest", "trust=true"])
+
+
+def test_a_wrong_key_of_places_is_one_line_with_the_nearest():
+    with pytest.raises(InputError, match=r"the nearest one is paths\.output_dir"):
+        export(["run=latest", "output=2024", "paths.outpt_dir=x"])

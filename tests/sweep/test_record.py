@@ -158,6 +158,7 @@ def mend(folder, job, old, new):
         (os.getpid(), "2026-01-01T00:00:00+00:00", "killed"),  # this one only has its id
         (os.getpid(), "2999-01-01T00:00:00+00:00", "running"),
     ],
+    ids=["gone", "no id", "another's id", "alive"],
 )
 def test_a_job_whose_process_died_counts_as_killed(process, started, status, sweep, tmp_path):
     copy = shutil.copytree(sweep, tmp_path / "sweep")

@@ -1,12 +1,16 @@
 """Callbacks that cannot do here what they are for are refused before anything is trained."""
 
+import re
+
 import pytest
 from lightning.pytorch import callbacks
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from lora_lightning.errors import InputError
-from lora_lightning.tasks.callbacks import check_callbacks, require_no_validation
-from tests.commands import error_of
+from lora_lightning.tasks.callbacks import REFUSED, check_callbacks, require_no_validation
+from lora_lightning.tracking.csv_tables import read_metrics
+from tests.commands import error_of, run_command
+from tests.goldens import ROOT
 from tests.tiny import TRAINING
 
 NONE = ("trainer.limit_val_batches=0",)
@@ -79,3 +83,39 @@ def test_the_command_refuses_before_it_trains(tmp_path, overrides, said):
     error = error_of("train", *TRAINING, *overrides, f"output_dir={tmp_path / 'run'}")
     assert said in error
     assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def table():
+    """The callbacks of the page by name, and whether they work."""
+    page = (ROOT / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (yes|no) \|", page, re.MULTILINE)
+    return {name: works == "yes" for name, works in rows}
+
+
+def test_the_page_says_of_every_callback_of_lightning_whether_it_works():
+    refused = {kind for kinds in REFUSED for kind in kinds}
+    works = {
+        name: not issubclass(getattr(callbacks, name), tuple(refused)) for name in callbacks.__all__
+    }
+    assert table() == works
+
+
+def test_those_that_work_do_so_together_on_one_command_line(tmp_path):
+    run = tmp_path / "run"
+    needed = {
+        "ModelCheckpoint": f",dirpath:'{tmp_path}/own',monitor:val/loss",
+        "OnExceptionCheckpoint": f",dirpath:'{tmp_path}/exception'",
+        "EarlyStopping": ",monitor:val/loss",
+        "ThroughputMonitor": ",batch_size_fn:{_target_:hydra.utils.get_method,path:builtins.len}",
+        "Timer": ",duration:{hours:1}",
+    }
+    given = [
+        f"+callbacks.{name}={{_target_:lightning.pytorch.callbacks.{name}{needed.get(name, '')}}}"
+        for name, works in table().items()
+        if works
+    ]
+    run_command("train", *TRAINING, *given, f"output_dir={run}")
+    assert len(list((tmp_path / "own").glob("*.ckpt"))) == 1
+    rows = read_metrics(run / "diagnostics.csv")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all("train/gradient_norm" in row for row in rows)

@@ -101,7 +101,10 @@ def test_generate_of_a_run_repeats_what_the_chain_decoded(copy_of_run):
 
 def test_the_run_decides_and_the_user_still_overrides(copy_of_run):
     run_command("generate", f"run={copy_of_run}", "name=one", "generation.num_beams=1",
-                "trainer=cpu")  # fmt: skip
+                "trainer=cpu", "data.limit_test=2")  # fmt: skip
+    following = f"evaluate.py run={copy_of_run} name=one data.limit_test=2\n"
+    [log] = (copy_of_run / "predictions/test/one").glob("*.log")
+    assert log.read_text().endswith(following)
     settings = json.loads((copy_of_run / "predictions/test/one/manifest.json").read_text())
     generation = settings["settings"]["generation"]
     assert generation["num_beams"] == 1
@@ -163,6 +166,7 @@ def test_own_data_without_validation_rows_is_trained_without_validation(tmp_path
     rows = write_rows(tmp_path / "rows.jsonl", [{"context": "name : X", "completion": "X ."}] * 9)
     run = tmp_path / "run"
     run_command("train", *TRAINING, "data=jsonl", f"data.train={rows}", f"output_dir={run}")
+    assert (run / "train.log").read_text().endswith(f'generate.py run={run} text="…"\n')
     assert (run / "adapter").is_dir()
     assert not (run / "adapter_best").exists()
     assert json.loads((run / "result.json").read_text())["value"] is None
@@ -171,6 +175,37 @@ def test_own_data_without_validation_rows_is_trained_without_validation(tmp_path
 def test_dry_run_reports_and_writes_nothing(tmp_path):
     run_command("train", *TRAINING, "dry_run=true", f"output_dir={tmp_path / 'run'}")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_of_a_sweep_reports_each_job_and_writes_nothing(tmp_path, capsys, caplog):
+    run_command("train", *TRAINING, "-m", "dry_run=true", "method.rank=1,2",
+                f"output_dir={tmp_path / 'sweep'}")  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+    assert (caplog.text + "".join(capsys.readouterr())).count("does not write") == 2
+
+
+def test_a_chain_with_a_hole_in_its_scores_ends_with_exit_code_3(copy_of_run):
+    file = copy_of_run / "evaluation" / "test" / "metrics.json"
+    metrics = json.loads(file.read_text())
+    metrics["scores"]["meteor"], metrics["not_computed"] = None, {"meteor": "no Java"}
+    file.write_text(json.dumps(metrics))
+    with pytest.raises(SystemExit) as end:
+        run_command("train", f"resume={copy_of_run}")
+    assert end.value.code == 3
+
+
+def test_a_run_whose_time_was_up_says_so_and_goes_on_with_more(tmp_path):
+    run = tmp_path / "run"
+    run_command("train", *TRAINING, "trainer.accumulate_grad_batches=2", f"output_dir={run}",
+                "trainer.max_time={microseconds: 1}")  # fmt: skip
+    log = (run / "train.log").read_text()
+    assert "ended         after update 1 of 3" in log
+    assert f"python train.py resume={run} trainer.max_time=" in log
+    run_command("train", f"resume={run}")
+    assert "after update 1; nothing is left" in (run / "train.log").read_text()
+    run_command("train", f"resume={run}", "trainer.max_time=null")
+    rows = [row["step"] for row in read_metrics(run / "metrics.csv") if "train/loss" in row]
+    assert rows == [1, 2, 3]
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path):

@@ -1,5 +1,6 @@
 """What Weights & Biases gets, recorded offline by the real client and read back from its files."""
 
+import inspect
 import json
 import math
 import os
@@ -8,10 +9,11 @@ import subprocess
 import sys
 
 import pytest
+import wandb
 
 from lora_lightning.tasks.loggers import exit_code_of
 from lora_lightning.tracking.csv_tables import read_metrics
-from lora_lightning.tracking.wandb_run import sample_by_id
+from lora_lightning.tracking.wandb_run import WandbRun, sample_by_id
 from tests.commands import error_of, run_command, run_process
 from tests.goldens import ROOT
 from tests.tiny import DECODING, TRAINING, read_rows
@@ -119,6 +121,23 @@ def test_scores_stand_in_the_runs_summary(sweep, job):
 def test_adapters_and_predictions_are_artifacts_with_aliases(job):
     assert job.artifacts[f"adapter-{job.id}"] >= {"last", "best"}
     assert "last" in job.artifacts[f"predictions-test-{job.id}"]
+
+
+def test_every_argument_of_wandb_init_is_a_key_or_the_runs_own():
+    own = {"dir", "config", "allow_val_change", "mode", "resume", "anonymous"}
+    arguments = set(inspect.signature(wandb.init).parameters)
+    assert arguments - own <= set(inspect.signature(WandbRun).parameters)
+    run = WandbRun(save_dir=".", save_code=True, settings={"init_timeout": 7}, notes="why")
+    given = {key: run._wandb_init[key] for key in ("save_code", "settings", "notes")}
+    assert given == {"save_code": True, "settings": {"init_timeout": 7}, "notes": "why"}
+
+
+def test_an_argument_that_wandb_refuses_is_one_line(tmp_path):
+    error = error_of("train", *TRAINING, *OFFLINE, "logger.wandb.settings={init_timeot: 5}",
+                     f"output_dir={tmp_path / 'run'}")  # fmt: skip
+    assert "logger.wandb: wandb.init refuses what is given" in error
+    assert "init_timeot" in error
+    assert recorded_runs(tmp_path) == []
 
 
 def test_the_documentation_names_every_panel(job):
