@@ -55,7 +55,11 @@ def check_study(config: DictConfig) -> None:
 
 
 def claim_study(config: DictConfig) -> None:
-    """Create the study of a sweep that was checked, or take the one that is there."""
+    """Create the study of a sweep that was checked, or take the one that is there.
+
+    Raises:
+        InputError: the storage cannot be written.
+    """
     import optuna
 
     sweeper = config.hydra.sweeper
@@ -64,14 +68,16 @@ def claim_study(config: DictConfig) -> None:
     if (path := sqlite_file(sweeper.storage)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=sweeper.study_name,
-        storage=sweeper.storage,
-        direction=_direction(config),
-        load_if_exists=True,
-    )
-    if _is_free(study):
-        study.set_user_attr(QUESTION, question(config))
+    asked = question(config)
+    with readable(sweeper.storage):
+        study = optuna.create_study(
+            study_name=sweeper.study_name,
+            storage=sweeper.storage,
+            direction=_direction(config),
+            load_if_exists=True,
+        )
+        if _is_free(study):
+            study.set_user_attr(QUESTION, asked)
 
 
 def _studies(storage: str) -> set[str]:
@@ -84,7 +90,7 @@ def _studies(storage: str) -> set[str]:
 
 @contextmanager
 def readable(storage: str) -> Iterator[None]:
-    """Context in which a storage that is damaged, or none, is bad input.
+    """Context in which a storage that is damaged, none, or on a full disk is bad input.
 
     Raises:
         InputError: naming it.
@@ -95,7 +101,7 @@ def readable(storage: str) -> Iterator[None]:
         raise
     except Exception as error:  # SQLAlchemy's and the driver's many kinds, Optuna's assertions
         raise InputError(
-            f"hydra.sweeper.storage={storage}: cannot be opened ({first_line(error)})"
+            f"hydra.sweeper.storage={storage}: cannot be opened or written ({first_line(error)})"
         ) from None
 
 
@@ -148,18 +154,18 @@ def tell_finished(storage: str, name: str, jobs: Iterable[Job]) -> None:
     with readable(storage):
         study = optuna.load_study(study_name=name, storage=storage)
         trials = [trial for trial in study.get_trials() if trial.params]
-    order = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL)
-    trials = [trial for state in order for trial in trials if trial.state == state]
-    for job in jobs:
-        trial = next((trial for trial in trials if _is_of(trial.params, job)), None)
-        if trial is None or job.status != "finished" or job.objective is None:
-            continue
-        trials.remove(trial)  # two jobs may have the same values
-        if trial.state == TrialState.RUNNING:
-            study.tell(trial.number, job.objective)
-        elif trial.state == TrialState.FAIL:
-            drawn = {"params": trial.params, "distributions": trial.distributions}
-            study.add_trial(create_trial(**drawn, value=job.objective))
+        order = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL)
+        trials = [trial for state in order for trial in trials if trial.state == state]
+        for job in jobs:
+            trial = next((trial for trial in trials if _is_of(trial.params, job)), None)
+            if trial is None or job.status != "finished" or job.objective is None:
+                continue
+            trials.remove(trial)  # two jobs may have the same values
+            if trial.state == TrialState.RUNNING:
+                study.tell(trial.number, job.objective)
+            elif trial.state == TrialState.FAIL:
+                drawn = {"params": trial.params, "distributions": trial.distributions}
+                study.add_trial(create_trial(**drawn, value=job.objective))
 
 
 def _is_of(drawn: dict[str, Any], job: Job) -> bool:

@@ -196,13 +196,14 @@ def test_resume_finishes_a_study_that_was_cut_short(tmp_path):
     assert len(load_study(tmp_path).trials) == 3
 
 
-def test_a_storage_that_cannot_be_written_any_more_is_one_line(study, tmp_path):
+@pytest.mark.parametrize("place", ["Study.ask", "create_study"])
+def test_a_storage_that_cannot_be_written_any_more_is_one_line(place, tmp_path):
     def fail(*_, **__):
         raise OperationalError("INSERT", {}, Exception("disk I/O error"))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optuna.Study, "ask", fail)
+        patch.setattr(f"optuna.{place}", fail)
         error = run_study(tmp_path, f"output_dir={tmp_path / 'sweep'}", run=error_of)
-    assert error.startswith("error: hydra.sweeper.storage: ")
+    assert error.startswith("error: hydra.sweeper.storage")
     assert "disk I/O error" in error
-    assert "go on with: python -m lora_lightning.sweep resume" in error
+    assert "\n" not in error
