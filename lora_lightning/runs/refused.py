@@ -4,6 +4,7 @@ Hydra makes the folder, and describes the command in it, before any of our code 
 What was there before stays, and so does a folder with results in it.
 """
 
+import logging
 import os
 import shutil
 import sys
@@ -91,6 +92,7 @@ def _remove_what_was_made() -> None:
     made = [path for path in before.folder.iterdir() if path.name not in before.names]
     if any(path.name in RESULTS for path in made):
         return
+    _close_logs(before.folder)
     for path in made:
         if not _is_of_start(path.name):
             continue
@@ -103,6 +105,15 @@ def _remove_what_was_made() -> None:
             folder.rmdir()
         except OSError:  # somebody else's files are in it by now
             break
+
+
+def _close_logs(folder: Path) -> None:
+    """Let nothing be logged any more into files of a folder that is removed."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler) and folder in Path(handler.baseFilename).parents:
+            root.removeHandler(handler)
+            handler.close()
 
 
 class RefuseResults(Callback):

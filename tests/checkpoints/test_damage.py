@@ -70,7 +70,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(content, tmp_path):
 
 
 def test_the_last_two_are_kept_also_without_hard_links(tmp_path, monkeypatch):
-    def no_link(*_):
+    def no_link(*_, **__):
         raise OSError("not supported")
 
     for update in (1, 2, 3):
