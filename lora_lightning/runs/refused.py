@@ -111,7 +111,10 @@ def _close_logs(folder: Path) -> None:
     """Let nothing be logged any more into files of a folder that is removed."""
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if isinstance(handler, logging.FileHandler) and folder in Path(handler.baseFilename).parents:
+        if (
+            isinstance(handler, logging.FileHandler)
+            and folder in Path(handler.baseFilename).parents
+        ):
             root.removeHandler(handler)
             handler.close()
 
