@@ -110,11 +110,8 @@ def _remove_what_was_made() -> None:
 def _close_logs(folder: Path) -> None:
     """Let nothing be logged any more into files of a folder that is removed."""
     root = logging.getLogger()
-    for handler in list(root.handlers):
-        if (
-            isinstance(handler, logging.FileHandler)
-            and folder in Path(handler.baseFilename).parents
-        ):
+    for handler in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
+        if folder in Path(handler.baseFilename).parents:
             root.removeHandler(handler)
             handler.close()
 
