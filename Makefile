@@ -25,7 +25,8 @@ sweep-demo: $(INSTALLED)
 
 # One thread a process: threads of several processes that wait for each other crawl.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile \
+		--no-loadscope-reorder
 
 # In an environment of its own; torch's oldest wheel brings CUDA, some gigabytes.
 test-lowest:

@@ -95,7 +95,7 @@ class Paths:
     data_dir: Text
     sample_dir: Text
     output_dir: Text
-    cache_dir: Text
+    cache_dir: Text | None
     user_dir: Text
 
 

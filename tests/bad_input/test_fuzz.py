@@ -32,7 +32,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.gpt2.tensor_file import read_tensors
 from lora_lightning.methods.adapter_files import adapter_method, describe_adapter
 from lora_lightning.runs.folder import RunFolder
-from lora_lightning.runs.stored_results import read_logger_ids, read_scores, read_trainable
+from lora_lightning.runs.stored_results import read_logger_ids, read_record, read_scores
 from lora_lightning.sweep.record import SweepFolder
 from lora_lightning.sweep.study import check_study
 from lora_lightning.sweep.table import mean_over_seeds, read_rows
@@ -216,7 +216,7 @@ def test_any_stored_config_is_taken_or_refused(file, damage, recorded):
 @many
 @given(damage=damages())
 def test_any_record_of_a_run_is_taken_or_refused(damage, recorded):
-    for file, read in (("run.json", read_trainable), ("run.json", read_scores),
+    for file, read in (("run.json", read_record), ("run.json", read_scores),
                        ("run.json", read_logger_ids)):  # fmt: skip
         path = recorded / "finished" / file
         damaged(path, damage, lambda path=path, read=read: read(path))

@@ -40,12 +40,12 @@ def crash():
     raise Crash
 
 
-def interrupted(folder, data, at, happens, *overrides):
+def interrupted(folder, data, at, happens, *overrides, settings=SETTINGS):
     """Train until something happens within micro-batch number `at`; return the rows seen."""
     with pytest.MonkeyPatch.context() as patch:
         seen = record_rows(patch, at, happens)
         with pytest.raises((Crash, SystemExit)) as raised:
-            run_command("train", *SETTINGS, *data, f"output_dir={folder}", *overrides)
+            run_command("train", *settings, *data, f"output_dir={folder}", *overrides)
     return seen, raised.value
 
 

@@ -207,7 +207,9 @@ def look_at(running, fault, was_hit, outcome):
         outcome.unclear.append(f"exit code {running.code} of {running.shown()}")
     if was_hit and running.code not in (0, 137) and not is_torchrun:
         last = (running.output.strip().splitlines() or [""])[-1]
-        if not any(word in last for word in ("error: ", "go on", "start it again", "goes on")):
+        was_done = last.startswith(("next ", "scores "))  # it was hit on its way out
+        says_how = any(word in last for word in ("error: ", "go on", "start it again", "goes on"))
+        if not (was_done or says_how):
             outcome.unclear.append(f"ended with: {last!r}")
 
 

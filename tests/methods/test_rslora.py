@@ -31,5 +31,5 @@ def test_it_is_lora_with_an_alpha_that_gives_the_same_scale():
 def test_the_slices_share_one_scale_however_they_are_stacked():
     method = RSLoRA(rank=4, alpha=16, dropout=0.0, targets=["q", "v"])
     for count in (1, 2, 3):
-        stacked = RSLoRALayer.scale_of(count * 4, method.stacked_alpha(count))
+        stacked = RSLoRALayer.scale_of(count * 4, method.stacked_alpha(count, 16))
         assert stacked == pytest.approx(RSLoRALayer.scale_of(4, 16))

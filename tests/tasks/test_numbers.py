@@ -17,6 +17,8 @@ SHORT = {"context": "name : Vaults | food : Chinese", "completion": "Vaults serv
 LONG = SHORT | {"context": " | ".join([SHORT["context"]] * 20)}
 SETTINGS = ("trainer=cpu", "trainer.max_steps=1", "data=jsonl", "data.batch_size=2",
             "data.max_length=64", "data.cache_dir=null", "data.valid_batch_size=1")  # fmt: skip
+# Finite losses in training, and weights beyond all numbers after the second update.
+DIVERGING = ("optimizer.lr=1000", "optimizer.weight_decay=1000", "trainer.max_steps=2")
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +70,9 @@ def test_an_objective_is_the_metric_itself_where_every_batch_has_a_label():
 
 
 def test_numbers_that_are_none_at_validation_fail_the_run_and_its_json_says_why(rows, tmp_path):
-    error = error_of("train", *SETTINGS, *rows["short"], "optimizer.lr=1e25",
+    error = error_of("train", *SETTINGS, *rows["short"], *DIVERGING,
                      f"output_dir={tmp_path / 'run'}")  # fmt: skip
-    assert "validation after update 1: val/loss is nan" in error
+    assert "validation after update 2: val/loss is nan" in error
     assert not (tmp_path / "run" / "adapter").exists()
 
     def refuse(constant):
@@ -86,7 +88,8 @@ def test_a_study_and_its_figures_go_on_past_a_trial_without_numbers(rows, tmp_pa
     said = error_of(
         "train", *SETTINGS, *rows["short"], "hparams_search=optuna", f"output_dir={folder}",
         "hydra.sweeper.n_trials=2", "hydra.sweeper.storage=null", "hydra.sweeper.sampler.seed=0",
-        "hydra.sweeper.params={optimizer.lr: 'choice(1e25,1e-3)'}",
+        "optimizer.lr=1000", "trainer.max_steps=2",
+        "hydra.sweeper.params={optimizer.weight_decay: 'choice(1000,0.01)'}",
     )  # fmt: skip
     values = [json.loads(path.read_text())["objective"] for path in folder.glob("*/job.json")]
     assert "1 of 2 jobs did not finish: 0 (failed)" in said
