@@ -89,11 +89,11 @@ def test_an_adapter_of_peft_trained_on_the_pages_rows_decodes_here_as_there(page
     model.eval().save_pretrained(tmp_path / "theirs")
     (tmp_path / "contexts.txt").write_text(f"{context}\n")
     run_command("generate", f"adapter={tmp_path}/theirs", f"inputs={tmp_path}/contexts.txt",
-                "trainer=cpu", "generation=greedy", f"output_dir={tmp_path}/decoded")  # fmt: skip
+                f"model.path={base}", "trainer=cpu", "generation=greedy",
+                f"output_dir={tmp_path}/decoded")  # fmt: skip
     [record] = read_rows(tmp_path / "decoded" / "predictions.jsonl")
     page.model = model
     query = page.prompt(context)
     found = model.generate(input_ids=query, attention_mask=torch.ones_like(query), do_sample=False,
                            max_new_tokens=20, pad_token_id=page.tokenizer.eos_token_id)  # fmt: skip
-    assert record["text"] == page.text(found[0, query.shape[1] :])
-    assert record["text"].endswith("is a pub .")  # it has learned something
+    assert record["text"] == page.text(found[0, query.shape[1] :]) == "Blue Spice is a pub ."

@@ -88,8 +88,7 @@ def test_a_study_and_its_figures_go_on_past_a_trial_without_numbers(rows, tmp_pa
     said = error_of(
         "train", *SETTINGS, *rows["short"], "hparams_search=optuna", f"output_dir={folder}",
         "hydra.sweeper.n_trials=2", "hydra.sweeper.storage=null", "hydra.sweeper.sampler.seed=0",
-        "optimizer.lr=1000", "trainer.max_steps=2",
-        "hydra.sweeper.params={optimizer.weight_decay: 'choice(1000,0.01)'}",
+        *DIVERGING[1:], "hydra.sweeper.params={optimizer.lr: 'choice(1000,1e-3)'}",
     )  # fmt: skip
     values = [json.loads(path.read_text())["objective"] for path in folder.glob("*/job.json")]
     assert "1 of 2 jobs did not finish: 0 (failed)" in said
