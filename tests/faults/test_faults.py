@@ -6,7 +6,7 @@ import sys
 from tests.goldens import ROOT
 
 SEED = "1"  # of what befalls what; when exactly, the machine's own pace decides anew each time
-TRIES = "16"
+TRIES = "12"
 
 
 def test_faults_at_random_moments_lose_double_and_alter_nothing():

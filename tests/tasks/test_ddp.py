@@ -27,7 +27,7 @@ def test_the_chain_works_in_two_ranks_with_one_config_and_one_folder(run):
     assert [path.name for path in run.parent.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize("contexts", [0, 1, 5])
+@pytest.mark.parametrize("contexts", [1, 5])  # a rank without any, and ranks with unequal shares
 def test_every_context_is_decoded_once_and_in_order(run, contexts):
     for name, trainer in (("two", "ddp_cpu"), ("one", "cpu")):
         arguments = [f"run={run}", f"trainer={trainer}", f"data.limit_test={contexts}",

@@ -17,11 +17,17 @@ from tests.goldens import ROOT
 from tests.tiny import DECODING, TRAINING
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SCRIPTS = sorted(set(re.findall(r"python (train|generate|evaluate)\.py ([^`\n#]+)", README)))
+COMMANDS = re.findall(r"python (train|generate|evaluate)\.py ([^`\n#]+)", README)
+SCRIPTS = sorted({(command, text.strip()) for command, text in COMMANDS})
 MODULES = sorted(set(re.findall(r"python -m (lora_lightning[\w.]*)", README)))
 BUNDLED = {
     r"\bmodel=gpt2_\w+": "model=gpt2_tiny",
     r"\bdata=(e2e|webnlg|dart)\b": r"data=sample_\1",
+}
+FEW_JOBS = {
+    "hparams_search=optuna": ["hydra.sweeper.n_trials=3"],
+    "hparams_search=rank_grid": ["method.rank=1,4", "seed=0"],
+    "-m": ["method.rank=1,4", "seed=0"],
 }
 
 
@@ -75,6 +81,7 @@ def test_a_command_runs(command, text, place, monkeypatch):
     needed = small(command, arguments)
     given = {argument.split("=")[0] for argument in arguments}
     needed = [argument for argument in needed if argument.split("=")[0] not in given]
+    needed += [few for argument in arguments for few in FEW_JOBS.get(argument, [])]
     run_command(command, *arguments, *needed, f"paths.output_dir={place}", "overwrite=true")
 
 
