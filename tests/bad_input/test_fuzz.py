@@ -201,7 +201,7 @@ def test_any_checkpoint_is_taken_or_refused(damage, recorded):
 def open_run(folder):
     run = RunFolder.open(folder)
     run.check_alone(trust=False)
-    list(resume_overrides(find_resumable(str(folder), folder), {}))
+    list(resume_overrides(find_resumable(str(folder), lambda: folder), {}))
 
 
 @pytest.mark.parametrize("file", [".hydra/config.yaml", ".hydra/hydra.yaml", "config.yaml",

@@ -23,16 +23,6 @@ REFERENCES = [
 MEANINGS = ["name[The Plough], eatType[pub]", "name[Cotto], food[Thai]", "name[Alimentum]"]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
 def tsv(header, texts, meanings=MEANINGS):
     rows = [header] * bool(header) + [f"{m}\t{t}" for m, t in zip(meanings, texts, strict=True)]
     return "\n".join(rows) + "\n"

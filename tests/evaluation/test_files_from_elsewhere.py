@@ -34,16 +34,6 @@ SEPARATORS = [
 
 
 @pytest.fixture
-def write(tmp_path):
-    def write_file(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
-@pytest.fixture
 def crash_case(write):
     def read(name):
         case = read_json(EDGE_CASES / "crashes.json")[name]
