@@ -9,7 +9,7 @@ from lora_lightning.config.stored import NOT_STORED
 from lora_lightning.errors import InputError
 from lora_lightning.runs.claim import is_running
 from lora_lightning.runs.folder import RunFolder
-from lora_lightning.runs.latest import training_runs
+from lora_lightning.runs.latest import LATEST, training_runs
 
 OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run", *NOT_STORED)
 # Keys, or whole groups, that decide no number of a run; everything else does.
@@ -32,7 +32,7 @@ def find_resumable(value: str, outputs: Callable[[], Path]) -> RunFolder:
     Raises:
         InputError: there is no such run, or it saved nothing to go on from.
     """
-    if value != "latest":
+    if value != LATEST:
         run = RunFolder.open(value, "resume")
         if not run.last_checkpoint.is_file():
             raise InputError(

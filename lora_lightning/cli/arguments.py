@@ -24,7 +24,7 @@ from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.config.typed import text_of
 from lora_lightning.errors import InputError
 from lora_lightning.runs.folder import RunFolder
-from lora_lightning.runs.latest import latest_run, training_outputs
+from lora_lightning.runs.latest import named_run, training_outputs
 
 # What does not say where runs lie, or asks for more than one config.
 NOT_COMPOSED = ("run=", "resume=", "hydra/", "hydra.sweep", "hydra.mode", "hparams_search=")
@@ -59,15 +59,13 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     of_adapter: list[str] = []
     is_resumed = command == "train" and given.get("resume", "null") != "null"
     if is_resumed:
-        own, presets = _resumed(own, given, trust, lambda: _training_outputs(command, own))
+        own, presets = _resumed(
+            own, given, trust, lambda: training_outputs(command, _that_say_where(own))
+        )
     elif command != "evaluate" and given.get("adapter", "null") != "null":
         of_adapter += adapter_overrides(Path(_path(given["adapter"])), given)
     if command != "train" and given.get("run", "null") != "null":
-        folder = (
-            latest_run(_training_outputs(command, own))
-            if text_of(given["run"]) == "latest"
-            else RunFolder.open(_path(given["run"]))
-        )
+        folder = named_run(text_of(given["run"]), _that_say_where(own), command)
         own = _with_value(own, "run", str(folder.path))
         chosen = given | dict(override.split("=", 1) for override in of_adapter)
         folder.check(trust, chosen)
@@ -170,24 +168,20 @@ def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
         yield f"method.{key}={plain_override(value, keep_interpolations=False)}"
 
 
-def _training_outputs(command: str, arguments: list[str]) -> Path:
-    """Return where `latest` looks: as the command's own config has it, this machine's included.
+def _that_say_where(arguments: list[str]) -> list[str]:
+    """Return the overrides that decide where `latest` looks: options and `paths.*`.
 
-    Options and `paths.*` decide that; other keys may be those of options that only the run has.
-
-    Raises:
-        InputError: the config cannot be composed.
+    Other keys may be those of options that only the run has.
     """
     fixed = [
         argument
         for argument in overrides_among(arguments)
         if not argument.startswith(NOT_COMPOSED) and not sweeps(argument)
     ]
-    return training_outputs(command, [a for a in fixed if _says_where(a.partition("=")[0])])
-
-
-def _says_where(key: str) -> bool:
-    return "." not in key or key.lstrip("+~").startswith("paths.")
+    keys = [argument.partition("=")[0].lstrip("+~") for argument in fixed]
+    return [
+        a for a, key in zip(fixed, keys, strict=True) if "." not in key or key.startswith("paths.")
+    ]
 
 
 def _trusted(arguments: list[str]) -> tuple[list[str], Trust]:

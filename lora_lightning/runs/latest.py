@@ -36,18 +36,21 @@ def training_outputs(command: str, overrides: Sequence[str]) -> Path:
     return outputs_folder(command, overrides) / "train"
 
 
-def named_run(name: str | Path, overrides: Sequence[str] = ()) -> RunFolder:
+def named_run(
+    name: str | Path, overrides: Sequence[str] = (), command: str = "generate"
+) -> RunFolder:
     """Return the training run that a folder holds, or the latest.
 
     Args:
         name: a folder, or `latest`.
         overrides: that say where runs lie.
+        command: whose overrides they are.
 
     Raises:
         InputError: there is none.
     """
     if str(name) == LATEST:
-        return latest_run(training_outputs("generate", overrides))
+        return latest_run(training_outputs(command, overrides))
     return RunFolder.open(expanduser(name))
 
 
