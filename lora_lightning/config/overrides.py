@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-
-from lora_lightning.errors import InputError, first_line
 
 FILE_KEYS = ("data.dir", "data.train", "data.valid", "data.test", "model.path", "model.tokenizer",
              "adapter", "protocol.seen_lines")  # fmt: skip
@@ -31,28 +27,6 @@ def quote(text: str, keep_interpolations: bool = False) -> str:
 def _escape_before_quote(match: re.Match[str]) -> str:
     backslashes, quotation = match.groups()
     return backslashes * 2 + ("\\'" if quotation else "")
-
-
-def require_grammar(argument: str) -> None:
-    """Require that an argument is an override of Hydra's grammar.
-
-    Raises:
-        InputError: it is not.
-    """
-    try:
-        parsed = OverridesParser.create().parse_override(argument)
-        parsed.value()
-    except HydraException as error:
-        what = "write key=value; a value with other than plain characters needs quotes"
-        if "ambiguous" in str(error).lower():
-            what = first_line(error)
-    except RecursionError:
-        what = "nested too deeply"
-    except ValueError:
-        what = "a number of too many digits"
-    else:
-        return
-    raise InputError(f"{argument[:80]}: is no override ({what})")
 
 
 def stored_value(key: str, value: Any, started_in: Path) -> Any:

@@ -120,8 +120,6 @@ class RunFolder:
                 with it comes with this one.
         """
         config = self.resolved_config
-        for key, value in flat_values(config, self.started_in).items():
-            OmegaConf.update(config, key, value)
         if base is not None:
             if config.model.tokenizer == config.model.path:
                 config.model.tokenizer = base

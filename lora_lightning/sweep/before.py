@@ -80,9 +80,7 @@ def check_jobs(config: DictConfig, jobs: list[list[str]]) -> None:
             of_job = loader.load_sweep_config(config, list(job))
             OmegaConf.update(of_job, "hydra.job.num", 0)  # a job's folder refers to it
             hydra.set_config(of_job)
-            check_config(
-                OmegaConf.masked_copy(of_job, [str(key) for key in of_job if key != "hydra"])
-            )
+            check_config(of_job)
     finally:
         hydra.cfg = sweep
 
