@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lightning.cli.environment import load_environment
-from lora_lightning.cli.program import keys_of_program, run_program
+from lora_lightning.cli.program import given_values, run_program
 from lora_lightning.config.build import build
 from lora_lightning.config.typed import is_true
 from lora_lightning.errors import InputError
@@ -41,7 +41,7 @@ def export(arguments: list[str]) -> Path:
     Raises:
         InputError: a key or value is wrong, or `output` exists.
     """
-    keys, overrides = keys_of_program(arguments, KEYS)
+    keys, overrides = given_values(arguments, KEYS, "paths.")
     if {keys["run"], keys["output"]} & {None, "null"}:
         raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
     if keys["format"] not in FORMATS:

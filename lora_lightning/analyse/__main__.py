@@ -24,7 +24,7 @@ from lora_lightning.analyse.record import SliceRecord, slice_records
 from lora_lightning.analyse.truncation import Point, truncation_curve
 from lora_lightning.analyse.updates import SliceUpdate, slice_updates
 from lora_lightning.cli.environment import load_environment
-from lora_lightning.cli.program import keys_of_program, run_program
+from lora_lightning.cli.program import given_values, run_program
 from lora_lightning.config.build import build
 from lora_lightning.config.typed import is_true
 from lora_lightning.errors import InputError
@@ -48,7 +48,7 @@ def analyse(arguments: list[str]) -> None:
     Raises:
         InputError: a key or value is wrong, or a run has nothing to analyse.
     """
-    keys, overrides = keys_of_program(arguments, KEYS)
+    keys, overrides = given_values(arguments, KEYS, "paths.")
     if keys["run"] is None:
         raise InputError("run=<folder or latest> is needed; see --help")
     if not keys["rows"].isdecimal():

@@ -1,4 +1,4 @@
-"""The curve of a truncated adapter: what it is worth at each rank up to its own, without training."""
+"""What an adapter is worth when it is cut to each rank up to its own, without training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

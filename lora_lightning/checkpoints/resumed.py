@@ -114,7 +114,7 @@ class ResumedRun:
             copy_checkpoint(self.checkpoint, self.run.last_checkpoint)
         for folder in (self.run.path, self.checkpoint.parent):
             remove_unfinished(folder)
-        # Also where nothing was altered: a key that an older run did not have is in config.yaml now.
+        # Also where nothing was altered: config.yaml has keys now that an older run did not have.
         with atomic_text(self.run.path / ".hydra" / "config.yaml") as file:
             file.write(composed)
 

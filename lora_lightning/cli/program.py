@@ -26,26 +26,27 @@ def run_program(program: Callable[[list[str]], int | None], description: str | N
         sys.exit(program(arguments))
 
 
-def keys_of_program(
-    arguments: list[str], defaults: Mapping[str, Any]
+def given_values(
+    arguments: list[str], defaults: Mapping[str, Any], passed_on: str | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the values of a program's keys, and the overrides that say where runs lie.
+    """Return the values of a program's keys, and what it passes on as overrides of a config.
 
     Args:
-        arguments: `key=value` each; those of `paths.` are for the composed config.
-        defaults: every key of the program, with the value that it has where it is not given.
+        arguments: `key=value` each.
+        defaults: every key with its value where it is not given.
+        passed_on: how keys begin that are passed on, such as `paths.`; None: there are none.
 
     Raises:
-        InputError: a key is unknown.
+        InputError: an argument is no `key=value`, or has another key.
     """
-    keys, overrides = dict(defaults), []
+    values, overrides = dict(defaults), []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if key.startswith("paths."):
+        if equals and passed_on is not None and key.startswith(passed_on):
             overrides.append(as_given(argument))
-        elif key in defaults and equals:
-            keys[key] = text_of(value)
+        elif equals and key in defaults:
+            values[key] = text_of(value)
         else:
-            known = ", ".join(defaults)
-            raise InputError(f"unknown key {key}; the keys are {known}, paths.output_dir")
-    return keys, overrides
+            further = "" if passed_on is None else f", {passed_on}…"
+            raise InputError(f"unknown key {key}; the keys are {', '.join(defaults)}{further}")
+    return values, overrides
