@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lora_lightning.config.allowed import require_kind
 from lora_lightning.config.arguments import (
@@ -104,12 +104,13 @@ def types_of_group(group: str, target: str | None = None) -> dict[str, Any]:
 
     Args:
         group: such as `method`.
-        target: the class that its option describes; None where it describes none.
+        target: the class that its option describes; None where it describes none, `???` where the
+            user names it.
     """
-    if target is None:
+    if target in (None, MISSING):
         owners = owners_of(group) if group in OWNERS else ()
         return {key: kind for owner in owners for key, kind in owner.keys.items()}
-    owner = get_object(current_name(target))
+    owner = get_object(current_name(str(target)))
     return arguments_of(owner).keys if is_ours(owner) else {}
 
 
