@@ -14,6 +14,7 @@ PROGRAMS = {
     "generate": ("generate.py", "decode a split, a file, or one text"),
     "evaluate": ("evaluate.py", "score predictions with their data set's protocol"),
     "sweep": ("lora_lightning.sweep", "show, draw or resume a sweep"),
+    "paper": ("lora_lightning.paper", "published scores, beside which ours stand"),
     "export": ("lora_lightning.export", "write a run's adapter in another format"),
     "data-export": ("lora_lightning.data.export", "write a split as JSON lines"),
     "doctor": ("lora_lightning.doctor", "what does not work on this machine, and the mend"),

@@ -92,10 +92,15 @@ class ScoringProtocol(ABC):
         note = separator_note(segments)
         return [note] if note else []
 
+    @classmethod
+    def as_printed(cls, metric: str, score: float) -> float:
+        """Return a score on the scale on which papers print it (E2E BLEU 0.704 → 70.4)."""
+        return score * cls.published_digits.get(metric, (1, 2))[0]
+
     def published_form(self, metric: str, score: float) -> str:
         """Return a score as the paper prints it (E2E BLEU 0.704 → `70.4`)."""
-        factor, digits = self.published_digits.get(metric, (1, 2))
-        return f"{score * factor:.{digits}f}"
+        digits = self.published_digits.get(metric, (1, 2))[1]
+        return f"{self.as_printed(metric, score):.{digits}f}"
 
     def test_set_notes(self, counts: dict[str, int]) -> list[str]:
         """Say where the counts differ from those of the published test set."""
