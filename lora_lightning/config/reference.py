@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import MISSING
 
 from lora_lightning.config.arguments import arguments_of
 from lora_lightning.config.commands import COMMANDS
@@ -204,7 +203,7 @@ def _defaults(having: dict[str, Key]) -> str:
 
 def _argument_docs(keys: dict[str, Key]) -> dict[str, str]:
     """Return what the docstring of an option's target, or of its bases, says of each argument."""
-    if "_target_" not in keys or keys["_target_"].default == MISSING:
+    if "_target_" not in keys:
         return {}
     target = get_object(keys["_target_"].default)
     owners = reversed(target.__mro__) if inspect.isclass(target) else [target]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.allowed import require_kind
 from lora_lightning.config.arguments import (
@@ -104,13 +104,12 @@ def types_of_group(group: str, target: str | None = None) -> dict[str, Any]:
 
     Args:
         group: such as `method`.
-        target: the class that its option describes; None where it describes none, `???` where the
-            user names it.
+        target: the class that its option describes; None where it describes none.
     """
-    if target in (None, MISSING):
+    if target is None:
         owners = owners_of(group) if group in OWNERS else ()
         return {key: kind for owner in owners for key, kind in owner.keys.items()}
-    owner = get_object(current_name(str(target)))
+    owner = get_object(current_name(target))
     return arguments_of(owner).keys if is_ours(owner) else {}
 
 
@@ -144,7 +143,8 @@ def check_optimized(config: DictConfig) -> None:
     known, advice = list(VALIDATED), "; scores such as test/bleu need then=[generate,evaluate]"
     if "evaluate" in config.then:
         protocol: Any = target_of("protocol", config.protocol)
-        known += [f"{config.split}/{metric}" for metric in protocol.metric_names]
+        metrics = config.protocol.get("metrics") or protocol.metric_names
+        known += [f"{config.split}/{metric}" for metric in metrics]
         advice = ""
     if config.optimized_metric not in known:
         raise InputError(
