@@ -18,6 +18,7 @@ from lora_lightning.cli.grammar import (
     require_grammar,
     sweeps,
 )
+from lora_lightning.cli.own_method import with_own_method
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
 from lora_lightning.config.overrides import plain_override, quote
 from lora_lightning.config.stored import check_classes, check_keys
@@ -55,7 +56,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         arguments = json_overrides(arguments)
     own, trust = _trusted(arguments)
     own.sort(key=lambda argument: argument not in FLAGS)  # Hydra takes them nowhere else
-    own = [_of_lightning(argument) for argument in own]
+    own = with_own_method([_of_lightning(argument) for argument in own])
     require_grammar(overrides_among(own), command)
     given = _given(own)
     presets: list[str] = []

@@ -220,6 +220,7 @@ def segments_of(
                 group.row_ids[0],
                 group.context,
                 group.seen,
+                group.category,
             )
             for text, group in zip(texts, groups, strict=True)
         ]
@@ -304,6 +305,7 @@ def score_into(
         "scores",
         "subsets",
         "not_computed",
+        "breakdowns",
         "published_form",
         "counts",
         "signatures",

@@ -11,7 +11,7 @@ from tests.methods import own_methods
 from tests.tiny import DECODING, write_rows
 from tests.trust.planted import user_module
 
-MINE = ("method=own", "method._target_=my_lab.FromScratch", "+method.width=5")
+MINE = ("method._target_=my_lab.FromScratch", "method.width=5")
 OWN_SETTINGS = tuple(s for s in SETTINGS if not s.startswith("method."))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lora_lightning.data.example import Example
 from lora_lightning.data.raw_folder import RawFolderDataModule
-from lora_lightning.data.records import expect, field, require_rows
+from lora_lightning.data.records import expect, field, require_rows, text_if_any
 from lora_lightning.data.sets.webnlg_entry import Entry, linearised
 from lora_lightning.data.sets.webnlg_xml import find_xml, read_xml, xml_files
 from lora_lightning.data.sources import RawFile, find
@@ -94,15 +94,15 @@ def _entries(entry: Any, number: int, path: Path) -> list[Entry]:
     category = field(content, "category", str, place)
     triples = field(content, "modifiedtripleset", list, place)
     context = linearised(_triple(triple, place) for triple in triples)
-    shape = _text_if_any(content, "shape", place)
+    shape = text_if_any(content, "shape", place)
     return [
         Entry(
             context,
             category,
             shape,
             field(text, "lex", str, place),
-            _text_if_any(text, "lang", place),
-            _text_if_any(text, "comment", place),
+            text_if_any(text, "lang", place),
+            text_if_any(text, "comment", place),
         )
         for text in field(content, "lexicalisations", list, place)
     ]
@@ -111,11 +111,6 @@ def _entries(entry: Any, number: int, path: Path) -> list[Entry]:
 def _triple(triple: Any, place: str) -> list[str]:
     expect(triple, dict, f"{place}: triple")
     return [field(triple, key, str, place) for key in ("subject", "property", "object")]
-
-
-def _text_if_any(record: dict[str, Any], key: str, place: str) -> str:
-    """Return `record[key]`, empty where it is missing or null."""
-    return "" if record.get(key) is None else field(record, key, str, place)
 
 
 def _is_later(entries: Sequence[Entry]) -> bool:
