@@ -91,14 +91,15 @@ class LoRA:
         sliced = first.num_slices == len(SLICES)
         names = f" [{', '.join(SLICES[j] for j in first.slices)}]" if sliced else ""
         slices = f" · {len(first.slices)} slices" if sliced else ""
+        frozen = "" if first.lora_A.requires_grad else ", A frozen"
         return ParameterRow(
             kind + names,
-            f"{len(layers)} layers{slices} · {self.slice_formula(first)}",
+            f"{len(layers)} layers{slices} · {self.slice_formula(first)}{frozen}",
             sum(
                 parameter.numel()
                 for layer in layers
                 for leaf, parameter in layer.adapter_parameters().items()
-                if leaf in IN_FORMULAS
+                if leaf in IN_FORMULAS and parameter.requires_grad
             ),
         )
 
