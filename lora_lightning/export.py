@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from lora_lightning.cli.environment import load_environment
-from lora_lightning.cli.program import run_program
+from lora_lightning.cli.program import given_values, run_program
 from lora_lightning.config.build import build
-from lora_lightning.config.typed import as_given, is_true, text_of
+from lora_lightning.config.typed import is_true
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
 from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
@@ -41,7 +41,7 @@ def export(arguments: list[str]) -> Path:
     Raises:
         InputError: a key or value is wrong, or `output` exists.
     """
-    keys, overrides = _divide(arguments)
+    keys, overrides = given_values(arguments, KEYS, "paths.")
     if {keys["run"], keys["output"]} & {None, "null"}:
         raise InputError("run=<folder or latest> and output=<path> are needed; see --help")
     if keys["format"] not in FORMATS:
@@ -53,20 +53,6 @@ def export(arguments: list[str]) -> Path:
     run.check_alone(is_true("trust", keys["trust"]))
     write(run, keys["checkpoint"], keys["format"], output, keys["model.path"])
     return output
-
-
-def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the values of this program's keys, and the overrides that say where runs lie."""
-    keys, overrides = dict(KEYS), []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if key.startswith("paths."):
-            overrides.append(as_given(argument))
-        elif key in KEYS and equals:
-            keys[key] = text_of(value)
-        else:
-            raise InputError(f"unknown key {key}; the keys are {', '.join(KEYS)}, paths.output_dir")
-    return keys, overrides
 
 
 def write(

@@ -143,7 +143,8 @@ def check_optimized(config: DictConfig) -> None:
     known, advice = list(VALIDATED), "; scores such as test/bleu need then=[generate,evaluate]"
     if "evaluate" in config.then:
         protocol: Any = target_of("protocol", config.protocol)
-        known += [f"{config.split}/{metric}" for metric in protocol.metric_names]
+        metrics = config.protocol.get("metrics") or protocol.metric_names
+        known += [f"{config.split}/{metric}" for metric in metrics]
         advice = ""
     if config.optimized_metric not in known:
         raise InputError(

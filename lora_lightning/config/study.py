@@ -4,11 +4,11 @@ from pathlib import Path
 
 from lora_lightning.errors import first_line
 
-SMALLER_IS_BETTER = ("loss", "perplexity", "ter")
+SMALLER_IS_BETTER = ("loss", "perplexity", "ter", "error")
 
 
 def direction_of(metric: str) -> str:
-    """Return `minimize` for losses, perplexities and TER, `maximize` for all other scores."""
+    """Return `minimize` for losses, perplexities, TER and error rates, else `maximize`."""
     last = metric.split("/")[-1]
     return "minimize" if any(word in last for word in SMALLER_IS_BETTER) else "maximize"
 

@@ -130,6 +130,10 @@ class DataToTextModule(LightningDataModule):
         """Return the rows of a raw file."""
         raise NotImplementedError
 
+    def files_of(self, path: Path) -> list[Path]:
+        """Return the files that a split's path stands for; of most data sets, itself."""
+        return [path]
+
     @property
     def reading(self) -> object:
         """What decides the rows that `read` returns beside the file itself, as JSON can hold it."""
@@ -195,7 +199,7 @@ class DataToTextModule(LightningDataModule):
 
     def _checksum(self, path: Path) -> str:
         if path not in self._sha256:
-            self._sha256[path] = content_sha256(path)
+            self._sha256[path] = content_sha256(*self.files_of(path))
         return self._sha256[path]
 
     def contexts(self, split: str) -> list[Context]:

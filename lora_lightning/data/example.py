@@ -11,7 +11,7 @@ class Example:
         context: what is to be put in words; token ids (end token included) only from JSON lines
             that hold token ids.
         completion: the text; token ids (end token included) as for `context`.
-        category: the topic, where the data set names one.
+        category: the topic, or where the text comes from, where the data set names one.
         seen: whether training holds the category, where the data set tells.
     """
 

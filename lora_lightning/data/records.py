@@ -128,6 +128,15 @@ def text_or_ids(record: Any, key: str, place: str) -> str | tuple[int, ...]:
     return expect(value, str, f"{place}: {key!r}")
 
 
+def text_if_any(record: dict[str, Any], key: str, place: str) -> str:
+    """Return `record[key]`, empty where it is missing or null.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    return "" if record.get(key) is None else field(record, key, str, place)
+
+
 def require_rows(rows: Rows, path: Path) -> Rows:
     """Return `rows`, which must not be empty.
 

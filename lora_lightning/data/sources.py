@@ -113,13 +113,18 @@ def is_published(file: RawFile, path: Path) -> bool:
     return checksum_like(file.checksum, read_bytes(path)) == file.checksum
 
 
-def content_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, unpacked where its name ends in `.gz`.
+def content_sha256(*paths: Path) -> str:
+    """Return the SHA-256 of a file's bytes, or of many files' one after another.
+
+    What a name in `.gz` stands for is unpacked.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: a file cannot be read.
     """
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(read_bytes(path))
+    return whole.hexdigest()
 
 
 def name_beside(path: Path, others: Collection[Path]) -> str:

@@ -24,8 +24,9 @@ class Evaluation:
         not_computed: metric → reason; non-empty means exit code 3.
         signatures: metric → definition, implementation and version.
         counts: numbers of groups (also of each subset) and of the references compared with.
-        sentences: one record a segment: id, context, seen (where known), hypothesis, references,
-            metrics, tokens.
+        breakdowns: metric → its values over parts of the segments, for metrics that have some.
+        sentences: one record a segment: id, context, seen and category (where known), hypothesis,
+            references, metrics, tokens, and what a metric found.
         published_form: the scores as the paper prints them, `metric` or `subset/metric` → text.
         notes: remarks for the user, one sentence each.
         partial: what was left out, where only a part of a split was scored.
@@ -37,6 +38,7 @@ class Evaluation:
     not_computed: dict[str, str] = field(default_factory=dict)
     signatures: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    breakdowns: dict[str, dict[str, Any]] = field(default_factory=dict)
     sentences: list[dict[str, Any]] = field(default_factory=list)
     published_form: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -110,6 +112,7 @@ def _sentence(segment: Segment) -> dict[str, Any]:
         "id": segment.id,
         "context": segment.context,
         **({} if segment.seen is None else {"seen": segment.seen}),
+        **({} if segment.category is None else {"category": segment.category}),
         "hypothesis": segment.hypothesis,
         "references": list(segment.references),
         "metrics": {},
@@ -130,9 +133,16 @@ def _enter(
         evaluation.subsets[subset][name] = _score(evaluation, label, measured, statistics)
     for sentence, score in zip(evaluation.sentences, _sentence_scores(measured), strict=True):
         sentence["metrics"][name] = score
-    tokeniser, tokenised = measured.tokens
-    for sentence, tokens in zip(evaluation.sentences, tokenised, strict=True):
-        sentence["tokens"].setdefault(tokeniser, tokens.record())
+    if measured.breakdown:
+        evaluation.breakdowns[name] = measured.breakdown
+    if measured.findings is not None:
+        key, findings = measured.findings
+        for sentence, finding in zip(evaluation.sentences, findings, strict=True):
+            sentence[key] = finding
+    if measured.tokens is not None:
+        tokeniser, tokenised = measured.tokens
+        for sentence, tokens in zip(evaluation.sentences, tokenised, strict=True):
+            sentence["tokens"].setdefault(tokeniser, tokens.record())
 
 
 def _score(

@@ -25,6 +25,10 @@ class Row(Protocol):
     def seen(self) -> bool | None:
         """Whether the category occurs in training; None where the data set does not say."""
 
+    @property
+    def category(self) -> str | None:
+        """The topic, or where the text comes from; None where the data set does not say."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -35,12 +39,14 @@ class Group:
         row_ids: numbers of its rows in the data set, from 0; the first is the group's own id.
         references: the completions of its rows, cut as predictions are.
         seen: whether the category of its first row is a seen one.
+        category: that of its first row.
     """
 
     context: str
     row_ids: tuple[int, ...]
     references: tuple[str, ...]
     seen: bool | None = None
+    category: str | None = None
 
 
 def group_rows(rows: Sequence[Row]) -> list[Group]:
@@ -58,6 +64,7 @@ def group_rows(rows: Sequence[Row]) -> list[Group]:
             row_ids=tuple(ids),
             references=tuple(cut_text(rows[row_id].completion) for row_id in ids),
             seen=rows[ids[0]].seen,
+            category=rows[ids[0]].category,
         )
         for context, ids in row_ids.items()
     ]

@@ -20,6 +20,7 @@ class Segment:
         id: the id of the prediction or the 0-based line of the hypothesis.
         context: the linearised input, where known.
         seen: whether the category occurs in training; None where unknown, then no subset has it.
+        category: the topic, or where the texts come from; None where unknown.
     """
 
     hypothesis: str
@@ -27,6 +28,7 @@ class Segment:
     id: int | str | None = None
     context: str | None = None
     seen: bool | None = None
+    category: str | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """SIGTERM, SIGUSR1 and Ctrl-C end a command in order, from its first moment to its last."""
 
+import atexit
 import os
 import signal
 import sys
@@ -74,6 +75,21 @@ def ended_by_signals() -> Iterator[None]:
         sys.unraisablehook = report
         for number, handler in earlier.items():
             signal.signal(number, handler)
+        atexit.unregister(_end_undisturbed)
+        atexit.register(_end_undisturbed)  # as the last, so that it runs before other libraries'
+
+
+def _end_undisturbed() -> None:
+    """Let a signal change nothing any more about a process that ends by itself, but a second one.
+
+    What libraries do at the end of a process would print where the signal met it.
+    """
+
+    def wait_for_end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in heard_signals():
+        signal.signal(number, wait_for_end)
 
 
 @contextmanager

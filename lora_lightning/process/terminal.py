@@ -2,11 +2,16 @@
 
 import codecs
 import io
+import os
+import shutil
 import sys
 
 NAME = "readable"
 IN_ASCII = {"…": "...", "→": "->", "·": "|", "±": "+-", "×": "x", "≥": ">=", "≤": "<=", "–": "-",
-            "—": "-", "‖": "||", "Δ": "delta ", "√": "sqrt ", "α": "alpha"}  # fmt: skip
+            "—": "-", "‖": "||", "Δ": "delta ", "√": "sqrt ", "α": "alpha",
+            "°": "*", "≠": "!="}  # fmt: skip
+
+NO_TERMINAL = 500  # columns
 
 
 def speak_plainly() -> None:
@@ -26,3 +31,10 @@ def _readable(error: UnicodeError) -> tuple[str | bytes, int]:
     text = error.object[error.start : error.end]
     plain = (IN_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
     return "".join(plain), error.end
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal; where nobody says how many there are, nothing is cut."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return shutil.get_terminal_size().columns
+    return NO_TERMINAL

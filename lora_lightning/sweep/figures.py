@@ -10,10 +10,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_path, folder_name
-from lora_lightning.runs.folder import RunFolder
-from lora_lightning.sweep.paper import LABEL, SETTING, paper_curve
+from lora_lightning.sweep.published import LABEL, is_the_papers, paper_curve
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.table import Row, score_columns
 
@@ -67,11 +65,6 @@ def drawn_scores(plan: Plan, rows: list[Row]) -> list[str]:
         scores = ["val/loss", *scores]
     is_drawn_already = any(_stands_for(rows, axis, size_axis(plan, rows)) for axis in plan.axes)
     return [name for name in scores if name != plan.metric or not is_drawn_already]
-
-
-def is_the_papers(rows: list[Row]) -> bool:
-    """Whether all jobs have the data set, the model and the method of the paper's own sweep."""
-    return bool(rows) and all(_choices(Path(row["folder"])) == SETTING for row in rows)
 
 
 def draw(points: Points, x_label: str, y_label: str, reference: Points, file: Path) -> None:
@@ -136,12 +129,3 @@ def _stands_for(rows: list[Row], axis: str, other: str) -> bool:
     """Whether each value of one column goes with exactly one of another."""
     pairs = {(row.get(axis), row.get(other)) for row in rows}
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-
-
-def _choices(folder: Path) -> dict[str, str]:
-    """Return what a job chose of the groups that the paper's sweep fixes; none where unknown."""
-    try:
-        choices = RunFolder.open(folder).choices
-    except InputError:
-        return {}
-    return {group: str(choices.get(group)) for group in SETTING}

@@ -7,6 +7,7 @@ from pathlib import Path
 from lora_lightning.errors import presentable
 from lora_lightning.files import atomic_text
 from lora_lightning.sweep.figures import draw_figures
+from lora_lightning.sweep.published import Beside, published_beside
 from lora_lightning.sweep.record import SweepFolder
 from lora_lightning.sweep.show import errors
 from lora_lightning.sweep.table import write_table
@@ -37,6 +38,7 @@ def write_page(sweep: SweepFolder) -> Path:
         *(table_html(table) for table in tables(sweep, rows)),
         *([f"<p>{escape(PARTIAL)}</p>"] if any(row.get("partial") for row in rows) else []),
         *(f"<p>{escape(error)}</p>" for error in errors(rows)),
+        *(beside_html(beside) for beside in published_beside(plan, rows)),
         *(figure_html(figure) for figure in figures),
         "</html>",
     ]
@@ -53,6 +55,13 @@ def table_html(table: TextTable) -> str:
     )
     caption = f"<caption>{escape(table.title)}</caption>"
     return f"<div><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def beside_html(beside: Beside) -> str:
+    """Return published rows, and what their marks mean, as HTML."""
+    table = TextTable(beside.title, beside.table.columns, beside.table.cells, False)
+    legend = "".join(f"<p>{escape(mark)}</p>" for mark in beside.table.legend)
+    return table_html(table) + legend
 
 
 def figure_html(figure: Path) -> str:

@@ -1,8 +1,8 @@
 """A sweep on the terminal, or as JSON."""
 
 import json
-import os
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -12,11 +12,12 @@ from rich.text import Text
 
 from lora_lightning.config.study import direction_of
 from lora_lightning.errors import presentable
+from lora_lightning.paper import table as paper_table
+from lora_lightning.process.terminal import NO_TERMINAL, terminal_width
+from lora_lightning.sweep.published import published_beside
 from lora_lightning.sweep.record import SweepFolder
 from lora_lightning.sweep.table import Row, mean_over_seeds, write_table
 from lora_lightning.sweep.text import PARTIAL, TextTable, tables
-
-NO_TERMINAL = 500  # columns, where nobody says how many there are: nothing is cut
 
 
 def show_sweep(sweep: SweepFolder, wide: bool = False) -> None:
@@ -27,10 +28,11 @@ def show_sweep(sweep: SweepFolder, wide: bool = False) -> None:
         wide: show every column, however broad the table gets.
     """
     rows = write_table(sweep)
-    knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(width=None if knows_width and not wide else NO_TERMINAL)
+    console = Console(width=NO_TERMINAL if wide else terminal_width())
     for table in tables(sweep, rows, None if wide else console.width):
         console.print(rendered(table))
+    for beside in published_beside(sweep.plan, rows):
+        console.print(paper_table.rendered(beside.title, beside.table.fitting(console.width)))
     for line in [*([PARTIAL] if any(row.get("partial") for row in rows) else []), *errors(rows)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -52,7 +54,7 @@ def rendered(table: TextTable) -> Table:
 
 
 def print_json(sweep: SweepFolder) -> None:
-    """Print a sweep as one line of JSON: each job's row, and mean and std over seeds."""
+    """Print a sweep as one line of JSON: its jobs, means over seeds, and published rows."""
     rows, plan = write_table(sweep), sweep.plan
     means = [
         {key: _plain(value) for key, value in line.items()} for line in mean_over_seeds(plan, rows)
@@ -64,6 +66,9 @@ def print_json(sweep: SweepFolder) -> None:
         "axes": plan.axes,
         "jobs": rows,
         "means_over_seeds": means if "seed" in plan.axes else [],
+        "published": [
+            asdict(row) for beside in published_beside(plan, rows) for row in beside.rows
+        ],
     }
     sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
 

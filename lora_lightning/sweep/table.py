@@ -123,7 +123,8 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-_PLAIN = ("bleu", "nist", "meteor", "rouge_l", "cider", "ter")  # of evaluate.py's own sweeps
+# Of evaluate.py's own sweeps.
+_PLAIN = ("bleu", "nist", "meteor", "rouge_l", "cider", "ter", "slot_error", "entity_coverage")
 
 
 def _scores(folder: Path) -> Row:

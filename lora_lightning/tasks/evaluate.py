@@ -27,16 +27,17 @@ from lora_lightning.evaluation.evaluation import Evaluation
 from lora_lightning.evaluation.evaluation import evaluate as score
 from lora_lightning.evaluation.grouping import Prediction, group_rows, match_predictions
 from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
-from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.evaluation.statistics_file import write_statistics
 from lora_lightning.files import atomic_text, read_json_object, write_json
+from lora_lightning.paper.beside import Trained, papers_row, rows_beside
 from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
+from lora_lightning.runs.stored_results import read_record
 from lora_lightning.tasks.loggers import label_of, open_loggers
 from lora_lightning.tasks.model import tokenizer_of
 from lora_lightning.tasks.result import FINISHED_WITH_A_HOLE
-from lora_lightning.tasks.scores_table import print_json, print_scores
+from lora_lightning.tasks.scores_table import Published, print_json, print_scores
 from lora_lightning.tracking.run_logger import run_loggers
 
 log = logging.getLogger(__name__)
@@ -50,14 +51,14 @@ class Scoring:
         protocol: the data set's.
         java: path of a Java program, or None for the one that comes along.
         is_published_set: whether this is meant to be the published test set; a difference is said.
-        published: the paper's numbers by subset and metric.
+        published: the rows of papers that stand beside.
         prints_json: whether the scores are printed for a program to read.
     """
 
     protocol: ScoringProtocol
     java: str | None
     is_published_set: bool
-    published: dict[str, dict[str, float]]
+    published: Published
     prints_json: bool = False
 
 
@@ -69,7 +70,8 @@ def evaluate(config: DictConfig) -> None:
     """
     check_config(config)
     folder = output_folder()
-    scoring = build_scoring(config, HydraConfig.get().runtime.choices)
+    run = None if config.run is None else RunFolder.open(config.run)
+    scoring = build_scoring(config, HydraConfig.get().runtime.choices, run)
     with (
         held_by_this_command(folder, writes=not config.dry_run),
         open_loggers(config, folder, "evaluate") as loggers,
@@ -91,8 +93,8 @@ def evaluate(config: DictConfig) -> None:
         evaluation = score_into(scoring, segments, folder, partial, notes)
         for logger in run_loggers(loggers):
             logger.log_evaluation(folder, label_of(config))
-    if config.run is not None:
-        switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir))
+    if run is not None:
+        switch = run.switch(Path(config.paths.user_dir))
         line = command_line("generate.py", as_typed("run", config.run))
         log.info('next          %s text="…"%s', line, switch)
     if evaluation.not_computed:
@@ -103,7 +105,7 @@ def score_run(
     config: DictConfig, run: RunFolder, data: DataToTextModule, loggers: Iterable[Logger]
 ) -> None:
     """Score the predictions of a run just decoded."""
-    scoring = build_scoring(config, run.choices)
+    scoring = build_scoring(config, run.choices, run)
     predictions = run.path / "predictions" / config.split / "predictions.jsonl"
     segments = segments_of(data, config, scoring.protocol, predictions)
     folder = run.path / "evaluation" / config.split
@@ -113,27 +115,46 @@ def score_run(
         logger.log_evaluation(folder, config.split)
 
 
-def build_scoring(config: DictConfig, choices: Mapping[str, Any]) -> Scoring:
-    """Build the protocol, and look up the paper's numbers for this data set, model and method.
+def build_scoring(config: DictConfig, choices: Mapping[str, Any], run: RunFolder | None) -> Scoring:
+    """Build the protocol, and look up what was published of this data set, model and method.
 
-    Files from elsewhere stand beside those of GPT-2 Medium and LoRA.
+    Files from elsewhere stand beside the numbers of GPT-2 Medium and LoRA of rank 4.
 
     Args:
         config: the command's, or the run's.
         choices: group → option that was chosen.
+        run: whose predictions are scored; None: files from elsewhere, or no run's.
     """
     protocol: ScoringProtocol = build(config.protocol)
-    is_of_run = "then" in config or config.run is not None
-    model, method = (choices["model"], choices["method"]) if is_of_run else ("gpt2_medium", "lora")
+    trained = Trained(protocol.name, "gpt2_medium", "lora", rank=4)
+    if run is not None:
+        trained = trained_by(run, protocol.name, choices, config.method.get("rank"))
     is_public = choices["data"] in ("e2e", "webnlg", "dart")
     is_whole_test_set = config.split == "test" and config.data.limit_test is None
     return Scoring(
         protocol,
         config.evaluation.java,
         config.get("hypotheses") is not None or (is_public and is_whole_test_set),
-        published_scores(protocol.name, model, method),
+        Published(papers_row(trained), rows_beside(trained)),
         config.get("json", False),
     )
+
+
+def trained_by(
+    run: RunFolder, dataset: str, choices: Mapping[str, Any], rank: int | None
+) -> Trained:
+    """Return what the published rows of a run are looked up by.
+
+    Args:
+        run: the run.
+        dataset: name of the protocol.
+        choices: group → option that was chosen, of model and method.
+        rank: of the method, where it has one.
+    """
+    record = run.path / "run.json"
+    size = read_record(record).parameters.trainable if record.is_file() else None
+    optimizer = run.choices.get("optimizer")
+    return Trained(dataset, choices["model"], choices["method"], optimizer, rank, size)
 
 
 def read_files(
@@ -200,6 +221,7 @@ def segments_of(
                 group.row_ids[0],
                 group.context,
                 group.seen,
+                group.category,
             )
             for text, group in zip(texts, groups, strict=True)
         ]
@@ -285,6 +307,7 @@ def score_into(
         "scores",
         "subsets",
         "not_computed",
+        "breakdowns",
         "published_form",
         "counts",
         "signatures",
@@ -293,7 +316,7 @@ def score_into(
     )
     record = {key: getattr(evaluation, key) for key in fields} | {"protocol": protocol.name}
     write_json(folder / "metrics.json", record)
-    published = scoring.published if is_published_set and not differences else {}
+    published = scoring.published if is_published_set and not differences else Published()
     if scoring.prints_json:
         print_json(record, published)
     else:

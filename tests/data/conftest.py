@@ -42,6 +42,7 @@ def write(tmp_path):
 
     def write_file(name: str, content) -> Path:
         path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         text = content if isinstance(content, str) else json.dumps(content)
         path.write_text(text, encoding="utf-8", newline="")
         return path

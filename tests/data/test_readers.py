@@ -116,8 +116,8 @@ def test_webnlgs_seen_categories_are_those_of_the_files_release(write, entry, is
 def test_dart_lowers_the_relation_and_keeps_empty_texts(write):
     entries = [dart_entry([("A", "B C", "D"), ("E", "F", "G")], ["One.", ""]), dart_entry(texts=[])]
     assert read_dart(write("dev.json", entries)) == [
-        Example("A : b c : D | E : f : G", "One."),
-        Example("A : b c : D | E : f : G", ""),
+        Example("A : b c : D | E : f : G", "One.", "made up"),
+        Example("A : b c : D | E : f : G", "", "made up"),
     ]
 
 

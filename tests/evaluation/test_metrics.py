@@ -13,7 +13,6 @@ from lora_lightning.evaluation.metrics import bleu, cider, nist, rouge_l, ter
 from lora_lightning.evaluation.protocols.dart import DARTProtocol
 from lora_lightning.evaluation.protocols.e2e import E2EProtocol
 from lora_lightning.evaluation.protocols.webnlg import WebNLGProtocol
-from lora_lightning.evaluation.published import published_scores
 from lora_lightning.evaluation.segment import Segment
 from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a, tokenise_13a_bytes
 from lora_lightning.evaluation.tokenizers.treebank import treebank_tokens
@@ -308,12 +307,3 @@ def test_progress_names_each_metric_before_it_is_computed():
     segments = [Segment("a b c d e f", ("a b c d e f",))]
     evaluate(E2EProtocol(["bleu", "nist"]), segments, lambda *call: calls.append(call))
     assert calls == [("bleu", 0, 2), ("nist", 1, 2), ("done", 2, 2)]
-
-
-def test_the_papers_cells_have_the_names_of_ours():
-    assert published_scores("e2e", "gpt2_medium", "lora")["all"]["bleu"] == 70.4
-    webnlg = published_scores("webnlg", "gpt2_medium", "lora")
-    assert set(webnlg) == {"all", "seen", "unseen"}
-    assert tuple(webnlg["unseen"]) == WebNLGProtocol.metric_names
-    assert webnlg["unseen"]["ter"] == 0.46
-    assert published_scores("e2e", "gpt2_tiny", "lora") == {}

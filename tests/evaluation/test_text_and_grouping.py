@@ -21,6 +21,7 @@ class Row:
     context: str
     completion: str
     seen: bool | None = None
+    category: str | None = None
 
 
 ROWS = [Row("a", "one"), Row("b", "two"), Row("a", "three")]

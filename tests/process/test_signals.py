@@ -299,3 +299,23 @@ def test_a_command_that_is_still_importing_ends_with_one_line(number, code):
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     name = signal.Signals(number).name
     assert (ran.returncode, ran.stderr) == (code, f"{name} ended the command; start it again\n")
+
+
+AT_THE_END = """
+import atexit, signal
+from lora_lightning.process.signals import ended_by_signals
+
+atexit.register(lambda: print("what a library does at the end"))
+with ended_by_signals():
+    atexit.register(lambda: signal.raise_signal(signal.SIGINT))
+"""
+
+
+def test_a_signal_while_a_process_ends_by_itself_is_not_heard_but_a_second_one_is():
+    once = subprocess.run([sys.executable, "-c", AT_THE_END], cwd=ROOT, capture_output=True)
+    assert (once.returncode, once.stdout, once.stderr) == (
+        0, b"what a library does at the end\n", b"",
+    )  # fmt: skip
+    twice = AT_THE_END.replace("print(", "signal.raise_signal(signal.SIGINT) or print(")
+    ended = subprocess.run([sys.executable, "-c", twice], cwd=ROOT, capture_output=True)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGINT, b"")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lightning.sweep import figures
+from lora_lightning.sweep import figures, published
 from lora_lightning.sweep.figures import drawn_scores, size_axis
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.text import jobs_table, main_scores, seeds_table
@@ -118,6 +118,43 @@ def test_what_goes_over_decades_has_a_logarithmic_axis(key, values, scale):
         assert [label.get_text() for label in axes.get_xticklabels()] == [f"{v}" for v in values]
 
 
+CONFIG = """
+data: {_target_: x}
+model: {path: x, tokenizer: x, dtype: float32}
+method: {_target_: x, rank: 4}
+generation: {}
+"""
+
+
+def run_folder(folder, choices):
+    (folder / ".hydra").mkdir(parents=True)
+    for file in (".hydra/config.yaml", "config.yaml"):
+        (folder / file).write_text(CONFIG)
+    lines = "".join(
+        f"      {group}: {option}\n"
+        for group, option in (choices | {"generation": "paper"}).items()
+    )
+    (folder / ".hydra" / "hydra.yaml").write_text(
+        f"hydra:\n  runtime:\n    cwd: /\n    choices:\n{lines}"
+    )
+    return str(folder)
+
+
+def test_published_rows_of_what_was_trained_stand_beside_with_the_best_jobs_distance(tmp_path):
+    choices = {"data": "e2e", "model": "gpt2_medium", "method": "lora", "optimizer": "adamw"}
+    folder = run_folder(tmp_path / "0", choices)
+    scaled = run_folder(tmp_path / "1", choices | {"optimizer": "scaled_adamw"})
+    rows = [job("0", 0.7, folder=folder) | {"test/bleu": 0.701},
+            job("1", 0.8, folder=scaled)]  # fmt: skip
+    [beside] = published.published_beside(plan(axes=["optimizer"]), rows)
+    assert beside.title == "published: e2e, gpt2_medium"
+    assert {row.optimizer for row in beside.rows} == {"adamw", "scaled_adamw"}
+    assert {row.rank for row in beside.rows} == {4, None}
+    assert any("70.4 ± 0.1 (-3.0)" in cells for cells in beside.table.cells)
+    sample = [job("2", 0.7, folder=run_folder(tmp_path / "2", choices | {"data": "sample_e2e"}))]
+    assert published.published_beside(plan(), sample) == []
+
+
 @pytest.mark.parametrize(("choices", "stands"), [
     ({"data": "e2e", "model": "gpt2_medium", "method": "lora"}, True),
     ({"data": "sample_e2e", "model": "gpt2_medium", "method": "lora"}, False),
@@ -125,15 +162,6 @@ def test_what_goes_over_decades_has_a_logarithmic_axis(key, values, scale):
     ({"data": "e2e", "model": "gpt2_medium", "method": "full"}, False),
 ])  # fmt: skip
 def test_the_papers_curve_stands_beside_its_own_setting_alone(tmp_path, choices, stands):
-    (tmp_path / ".hydra").mkdir()
-    for file in (".hydra/config.yaml", "config.yaml"):
-        (tmp_path / file).write_text("{}\n")
-    lines = "".join(
-        f"      {group}: {option}\n"
-        for group, option in (choices | {"generation": "paper"}).items()
-    )
-    (tmp_path / ".hydra" / "hydra.yaml").write_text(
-        f"hydra:\n  runtime:\n    cwd: /\n    choices:\n{lines}"
-    )
-    assert figures.is_the_papers([{"folder": str(tmp_path)}]) is stands
-    assert not figures.is_the_papers([])
+    folder = run_folder(tmp_path / "job", choices)
+    assert published.is_the_papers([{"folder": folder}]) is stands
+    assert not published.is_the_papers([])

@@ -30,7 +30,7 @@ def read_csv(path: Path, columns: Mapping[str, str] = COLUMNS) -> list[Example]:
             the line.
     """
     header, *rows = read_table(path)
-    places = {part: _place(header, name, path) for part, name in columns.items()}
+    places = {part: column(header, name, path) for part, name in columns.items()}
     for part in NEEDED:
         if places[part] is None:
             raise InputError(
@@ -40,7 +40,17 @@ def read_csv(path: Path, columns: Mapping[str, str] = COLUMNS) -> list[Example]:
     return require_rows([_example(row, places, path) for row in rows], path)
 
 
-def _place(header: TableRow, name: str, path: Path) -> int | None:
+def column(header: TableRow, name: str, path: Path) -> int | None:
+    """Return which column of a table's header has a name, None where none has.
+
+    Args:
+        header: the table's first row.
+        name: the whole name.
+        path: for messages.
+
+    Raises:
+        InputError: two have.
+    """
     found = [index for index, cell in enumerate(header.cells) if cell.strip() == name]
     if len(found) > 1:
         raise InputError(f"{path}:{header.line}: the column {name!r} is there twice; rename one")

@@ -5,7 +5,7 @@ from typing import Any
 
 from lora_lightning.data.example import Example
 from lora_lightning.data.raw_folder import RawFolderDataModule
-from lora_lightning.data.records import expect, field, require_rows
+from lora_lightning.data.records import expect, field, require_rows, text_if_any
 from lora_lightning.data.sources import RawFile, find
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json
@@ -28,7 +28,8 @@ FILES = {
 def read_dart(path: Path) -> list[Example]:
     """Read a raw DART file, plain or `.gz`: one row per annotation, empty texts included.
 
-    The context is `subject : relation : object` with the relation in lower case, joined by ` | `.
+    The context is `subject : relation : object` with the relation in lower case, joined by ` | `;
+    the category is the text's source, where it is named.
 
     Raises:
         InputError: the file is missing, no UTF-8 JSON, lacks a key, has a value of another kind,
@@ -43,7 +44,12 @@ def _rows(entry: Any, place: str) -> list[Example]:
     triples = field(entry, "tripleset", list, place)
     context = " | ".join(_triple(triple, place) for triple in triples)
     annotations = field(entry, "annotations", list, place)
-    return [Example(context, field(text, "text", str, place)) for text in annotations]
+    return [_row(context, text, place) for text in annotations]
+
+
+def _row(context: str, annotation: Any, place: str) -> Example:
+    text = field(annotation, "text", str, place)
+    return Example(context, text, text_if_any(annotation, "source", place) or None)
 
 
 def _triple(triple: Any, place: str) -> str:

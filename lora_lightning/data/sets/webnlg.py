@@ -4,12 +4,14 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lora_lightning.data.example import Example
 from lora_lightning.data.raw_folder import RawFolderDataModule
-from lora_lightning.data.records import expect, field, require_rows
-from lora_lightning.data.sources import RawFile
+from lora_lightning.data.records import expect, field, require_rows, text_if_any
+from lora_lightning.data.sets.webnlg_entry import Entry, linearised
+from lora_lightning.data.sets.webnlg_xml import find_xml, read_xml, xml_files
+from lora_lightning.data.sources import RawFile, find
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json
 from lora_lightning.ranges import Text, ranged
@@ -57,40 +59,21 @@ ENGLISH = "en"  # the language of texts without a tag, which came with release 3
 NO_SHAPE = ("", "NA")  # of the challenge's entries, which do not describe the tree of their triples
 
 
-class Entry(NamedTuple):
-    """A text for some triples.
-
-    Attributes:
-        context: the linearised triples.
-        category: the topic.
-        shape: of the tree that the triples make.
-        text: the text.
-        tag: its language; empty where it has none.
-        comment: of whoever checked it; empty where nobody did.
-    """
-
-    context: str
-    category: str
-    shape: str
-    text: str
-    tag: str
-    comment: str
-
-
 def read_webnlg(path: Path, language: str = ENGLISH) -> list[Example]:
-    """Read a raw WebNLG file, plain or `.gz`: one row per text of a language that is `good`.
+    """Read a raw WebNLG file, JSON or XML, plain or `.gz`, or a folder of XML files.
+
+    There is one row per text of a language that is `good`.
 
     Where no text of the language is `good`, those count that nobody commented on. How many texts
     are left out, and why, is said. The context is `subject : property : object` of the modified
     triples, joined by ` | `.
 
     Raises:
-        InputError: the file is missing, no UTF-8 JSON, lacks a key, has a value of another kind,
-            or gives no row; the message names the entry, counted from 1 as its key is.
+        InputError: a file is missing, neither UTF-8 JSON nor XML, lacks a key, has a value of
+            another kind, or gives no row; the message names the entry, counted from 1.
     """
-    content = field(read_json(path), "entries", list, str(path))
-    numbered = enumerate(content, start=1)
-    entries = [entry for number, item in numbered for entry in _entries(item, number, path)]
+    files = xml_files(path)
+    entries = [entry for file in files for entry in read_xml(file)] if files else _read_json(path)
     seen = LATER_SEEN_CATEGORIES if _is_later(entries) else SEEN_CATEGORIES
     kept = _kept(entries, language, path)
     return [
@@ -99,34 +82,35 @@ def read_webnlg(path: Path, language: str = ENGLISH) -> list[Example]:
     ]
 
 
+def _read_json(path: Path) -> list[Entry]:
+    content = field(read_json(path), "entries", list, str(path))
+    numbered = enumerate(content, start=1)
+    return [entry for number, item in numbered for entry in _entries(item, number, path)]
+
+
 def _entries(entry: Any, number: int, path: Path) -> list[Entry]:
     place = f"{path}: entry {number}"
     content = field(entry, str(number), dict, place)
     category = field(content, "category", str, place)
     triples = field(content, "modifiedtripleset", list, place)
-    context = " | ".join(_triple(triple, place) for triple in triples)
-    shape = _text_if_any(content, "shape", place)
+    context = linearised(_triple(triple, place) for triple in triples)
+    shape = text_if_any(content, "shape", place)
     return [
         Entry(
             context,
             category,
             shape,
             field(text, "lex", str, place),
-            _text_if_any(text, "lang", place),
-            _text_if_any(text, "comment", place),
+            text_if_any(text, "lang", place),
+            text_if_any(text, "comment", place),
         )
         for text in field(content, "lexicalisations", list, place)
     ]
 
 
-def _triple(triple: Any, place: str) -> str:
+def _triple(triple: Any, place: str) -> list[str]:
     expect(triple, dict, f"{place}: triple")
-    return " : ".join(field(triple, key, str, place) for key in ("subject", "property", "object"))
-
-
-def _text_if_any(record: dict[str, Any], key: str, place: str) -> str:
-    """Return `record[key]`, empty where it is missing or null."""
-    return "" if record.get(key) is None else field(record, key, str, place)
+    return [field(triple, key, str, place) for key in ("subject", "property", "object")]
 
 
 def _is_later(entries: Sequence[Entry]) -> bool:
@@ -174,7 +158,10 @@ def _kept(entries: Sequence[Entry], language: str, path: Path) -> list[Entry]:
 
 @ranged("data")
 class WebNLGDataModule(RawFolderDataModule):
-    """WebNLG: `train.json`, `dev.json`, `test.json`.
+    """WebNLG: `train.json`, `dev.json`, `test.json`, or where one is missing, the split's XML.
+
+    That is one file, or a folder of them as the releases have it, in `dir` or in the folder there
+    that is named as the language.
 
     Args:
         language: of the texts; texts without a tag are English.
@@ -195,3 +182,19 @@ class WebNLGDataModule(RawFolderDataModule):
     def read(self, path: Path) -> list[Example]:
         """Return the rows of a file in the language."""
         return read_webnlg(path, self.language)
+
+    def path(self, split: str) -> Path:
+        """Return the path of a split's file, or of its folder of XML files.
+
+        Raises:
+            InputError: as `RawFolderDataModule.path` and `find_xml`.
+        """
+        if find(self.dir, FILES[split].name) is None:
+            for folder in (self.dir, self.dir / self.language):
+                if (path := find_xml(folder, split)) is not None:
+                    return path
+        return super().path(split)
+
+    def files_of(self, path: Path) -> list[Path]:
+        """Return the files that a split's path stands for."""
+        return xml_files(path) or [path]

@@ -32,6 +32,7 @@ from lora_lightning.evaluation.metrics import bleu, cider, meteor, nist, rouge_l
 from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol
 from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segments
 from lora_lightning.evaluation.signature import signed, versions
+from lora_lightning.evaluation.slots.measurement import measure_slot_errors
 from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a
 from lora_lightning.evaluation.tokenizers.ptb import ptb_tokens
 from lora_lightning.tables import is_table
@@ -47,12 +48,14 @@ class E2EProtocol(ScoringProtocol):
 
     name = "e2e"
     metric_names = ("bleu", "nist", "meteor", "rouge_l", "cider")
+    further_metric_names = ("slot_error",)
     published_digits: ClassVar = {
         "bleu": (100, 1),
         "nist": (1, 2),
         "meteor": (100, 1),
         "rouge_l": (100, 1),
         "cider": (1, 2),
+        "slot_error": (100, 2),
     }
     test_set_counts: ClassVar = {"groups": 630, "references": 4693}
 
@@ -163,6 +166,7 @@ class E2EScorer:
             "meteor": self._meteor,
             "rouge_l": self._rouge_l,
             "cider": self._cider,
+            "slot_error": lambda: measure_slot_errors(self.segments),
         }
         return measures[metric]()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from lora_lightning.evaluation.java import METEOR_JAR, BackgroundJava, Java
 from lora_lightning.evaluation.measurement import Measurement, mean
 from lora_lightning.evaluation.metrics import bleu, meteor, ter
+from lora_lightning.evaluation.metrics.entity_coverage import measure_entity_coverage
 from lora_lightning.evaluation.segment import Segment, tokenise_segments
 from lora_lightning.evaluation.signature import signed, versions
 from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a_bytes
@@ -38,12 +39,18 @@ class GenerationEvalScorer:
         self._java.close()
 
     def measure(self, metric: str) -> Measurement:
-        """Compute one metric; METEOR needs Java.
+        """Compute one metric; METEOR needs Java, entity coverage the inputs.
 
         Raises:
-            NotComputable: Java is missing or failed.
+            NotComputable: what it needs is missing, or Java failed.
         """
-        return {"bleu": self._bleu, "meteor": self._meteor, "ter": self._ter}[metric]()
+        measures = {
+            "bleu": self._bleu,
+            "meteor": self._meteor,
+            "ter": self._ter,
+            "entity_coverage": lambda: measure_entity_coverage(self.segments),
+        }
+        return measures[metric]()
 
     def _run_meteor(self, java: Java) -> tuple[list[meteor.Statistics], str]:
         statistics = meteor.statistics(

@@ -31,7 +31,7 @@ class ScoringProtocol(ABC):
     """The scoring convention of one data set; its constructor's arguments are the config's keys.
 
     Args:
-        metrics: which of the protocol's metrics to compute; None = all.
+        metrics: which of the protocol's metrics to compute; None = the official scorer's.
 
     Raises:
         InputError: a metric that the protocol does not have, none, or one twice.
@@ -39,6 +39,8 @@ class ScoringProtocol(ABC):
 
     name: ClassVar[str]
     metric_names: ClassVar[tuple[str, ...]]
+    # Those that no official scorer has; computed where they are named.
+    further_metric_names: ClassVar[tuple[str, ...]] = ()
     has_subsets: ClassVar[bool] = False
     # How the paper prints a metric: factor on the official scorer's scale, digits after the point.
     published_digits: ClassVar[dict[str, tuple[int, int]]] = {}
@@ -47,9 +49,10 @@ class ScoringProtocol(ABC):
 
     def __init__(self, metrics: Texts | None = None) -> None:
         self.metrics = self.metric_names if metrics is None else tuple(metrics)
-        allowed = f"{self.name} has {', '.join(self.metric_names)}"
+        known = (*self.metric_names, *self.further_metric_names)
+        allowed = f"{self.name} has {', '.join(known)}"
         for metric in self.metrics:
-            if metric not in self.metric_names:
+            if metric not in known:
                 raise InputError(f"protocol.metrics: {metric!r} is no metric here; {allowed}")
         if len(set(self.metrics)) != len(self.metrics):
             raise InputError(f"protocol.metrics={list(self.metrics)} names a metric twice")
@@ -92,10 +95,15 @@ class ScoringProtocol(ABC):
         note = separator_note(segments)
         return [note] if note else []
 
+    @classmethod
+    def as_printed(cls, metric: str, score: float) -> float:
+        """Return a score on the scale on which papers print it (E2E BLEU 0.704 → 70.4)."""
+        return score * cls.published_digits.get(metric, (1, 2))[0]
+
     def published_form(self, metric: str, score: float) -> str:
         """Return a score as the paper prints it (E2E BLEU 0.704 → `70.4`)."""
-        factor, digits = self.published_digits.get(metric, (1, 2))
-        return f"{score * factor:.{digits}f}"
+        digits = self.published_digits.get(metric, (1, 2))[1]
+        return f"{self.as_printed(metric, score):.{digits}f}"
 
     def test_set_notes(self, counts: dict[str, int]) -> list[str]:
         """Say where the counts differ from those of the published test set."""
