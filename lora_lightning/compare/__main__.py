@@ -65,7 +65,7 @@ def compare(arguments: list[str] | None = None) -> int:
     parser = ProgramArguments(as_started(__doc__))
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     parser.add_argument("given", nargs="+", metavar="A B … key=value")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     load_environment(workspace() / ".env")
     names, keys, places = _divided(options.given)
     resamples = _whole_number("resamples", keys.get("resamples", "10000"), FEWEST, MOST)

@@ -146,7 +146,7 @@ def _exchanged(
     """
     sentences = _sentences(systems)
     tables = {
-        name: [sum(run[m] for run in runs) / len(runs) for m in scores]  # type: ignore[misc]
+        name: [np.mean([run[metric] for run in runs], axis=0) for metric in scores]
         for name, runs in systems.items()
     }
     totals = {name: [table.sum(axis=0) for table in of] for name, of in tables.items()}

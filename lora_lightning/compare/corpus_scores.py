@@ -60,6 +60,11 @@ def mean_score(sums: Array, sentences: int) -> Array:
     return sums[..., 0] / sentences
 
 
+def share(sums: Array, sentences: int) -> Array:
+    """Return what was counted of all that could be, 1 where nothing could."""
+    return np.where(sums[..., 1] > 0, sums[..., 0] / np.maximum(sums[..., 1], 1.0), 1.0)
+
+
 def _bleu_parts(sums: Array) -> tuple[Array, Array, Array, Array]:
     order = bleu.ORDER
     return sums[..., :order], sums[..., order : 2 * order], sums[..., -2], sums[..., -1]
@@ -86,6 +91,7 @@ _GENERATION_EVAL: Mapping[str, CorpusScore] = {
     "bleu": generation_eval_bleu,
     "meteor": meteor_score,
     "ter": mean_score,
+    "entity_coverage": share,
 }
 
 CORPUS_SCORES: Mapping[str, Mapping[str, CorpusScore]] = {
@@ -95,6 +101,7 @@ CORPUS_SCORES: Mapping[str, Mapping[str, CorpusScore]] = {
         "meteor": meteor_score,
         "rouge_l": mean_score,
         "cider": mean_score,
+        "slot_error": share,
     },
     "webnlg": _GENERATION_EVAL,
     "dart": _GENERATION_EVAL,

@@ -1,7 +1,7 @@
 """One evaluated run: its sentences, what its metrics add up, and the config it comes from."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,7 @@ def read_evaluated(folder: Path, config: Mapping[str, Any], say: Say) -> Evaluat
     wanted = [metric for metric in known if scores.scores.get(metric) is not None]
     rows = read_statistics(folder)
     if missing := [metric for metric in wanted if metric not in rows]:
-        say(
-            f"{folder}: has no statistics of {', '.join(missing)}; making them (some time)"
-        )
+        say(f"{folder}: has no statistics of {', '.join(missing)}; making them (some time)")
         segments = [sentence.segment() for sentence in sentences]
         made = evaluate(PROTOCOLS[name](missing), segments)
         rows = rows | made.statistics
@@ -118,37 +116,39 @@ def read_evaluated(folder: Path, config: Mapping[str, Any], say: Say) -> Evaluat
     tables = {m: _table(folder, m, rows[m], len(sentences)) for m in wanted if m in rows}
     for metric, table in tables.items():
         _require_agreement(folder, metric, table, known[metric], scores.scores[metric])
-    lacking = {m: scores.not_computed.get(m, f"not scored in {folder}") for m in known}
     return Evaluated(
         folder,
         name,
         sentences,
         tables,
         scores.signatures,
-        {metric: reason for metric, reason in lacking.items() if metric not in tables},
+        _lacking(name, tables, scores.not_computed, folder),
         scores.partial,
         config,
     )
 
 
-def score_segments(place: Path, protocol: str, segments: Sequence[Segment], say: Say) -> Evaluated:
+def score_segments(
+    place: Path, protocol: ScoringProtocol, segments: Sequence[Segment], say: Say
+) -> Evaluated:
     """Return hypotheses of a file, scored.
 
     Args:
         place: the file.
-        protocol: name of the protocol that scores them.
+        protocol: what scores them.
         segments: with their references.
         say: is called with a line on what takes a while.
     """
-    say(f"{place}: scoring it as {protocol}; METEOR takes a while")
-    made = evaluate(PROTOCOLS[protocol](), segments)
+    say(f"{place}: scoring it by {', '.join(protocol.metrics)}")
+    made = evaluate(protocol, segments)
+    tables = {m: np.array(rows, dtype=np.float64) for m, rows in made.statistics.items()}
     return Evaluated(
         place,
-        protocol,
+        protocol.name,
         require_kind(made.sentences, list[Sentence], place, AGAIN),
-        {m: np.array(rows, dtype=np.float64) for m, rows in made.statistics.items()},
+        tables,
         made.signatures,
-        made.not_computed,
+        _lacking(protocol.name, tables, made.not_computed, place),
     )
 
 
@@ -187,6 +187,14 @@ def protocol_of(scores: Scores, folder: Path) -> str:
         f"{folder / METRICS}: the protocol is not known, {scores.protocol!r}; allowed is "
         f"{' | '.join(PROTOCOLS)}; {AGAIN}"
     )
+
+
+def _lacking(
+    protocol: str, found: Collection[str], not_computed: Mapping[str, str], place: Path
+) -> dict[str, str]:
+    """Return why each metric of a protocol that was not found is not there."""
+    lacking = [metric for metric in CORPUS_SCORES[protocol] if metric not in found]
+    return {metric: not_computed.get(metric, f"not scored in {place}") for metric in lacking}
 
 
 def _store(folder: Path, rows: Mapping[str, Rows], say: Say) -> None:

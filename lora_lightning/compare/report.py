@@ -15,6 +15,7 @@ from rich.text import Text
 from lora_lightning.compare.comparison import MetricComparison, Pair, Summary, compared
 from lora_lightning.compare.configs import differences
 from lora_lightning.compare.corpus_scores import CORPUS_SCORES
+from lora_lightning.compare.evaluated import AGAIN
 from lora_lightning.compare.sentences import most_differing, ranking_metric
 from lora_lightning.compare.systems import System
 from lora_lightning.errors import InputError, presentable
@@ -89,10 +90,12 @@ def compare_systems(systems: list[System], resamples: int, seed: int) -> Report:
     known = CORPUS_SCORES[runs[0].protocol]
     scores = {metric: score for metric, score in known.items() if metric not in lacking}
     if not scores:
-        raise InputError(f"no metric has statistics in every run ({next(iter(lacking.values()))})")
+        why = next(iter(lacking.values()))
+        raise InputError(f"no metric was scored in every run ({why}); {AGAIN}")
     statistics = {system.name: [run.statistics for run in system.runs] for system in systems}
     metrics = compared(statistics, scores, resamples, seed)
-    left_out = [f"{metric} is left out: {why}" for metric, why in lacking.items()]
+    in_some = [metric for metric in lacking if any(metric in run.statistics for run in runs)]
+    left_out = [f"{metric} is left out: {lacking[metric]}." for metric in in_some]
     return Report(systems, metrics, resamples, seed, left_out + _notes(systems))
 
 

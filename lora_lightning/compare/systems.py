@@ -18,6 +18,7 @@ from lora_lightning.compare.evaluated import (
 from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.files import read_hypotheses
+from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.segment import Segment
 from lora_lightning.evaluation.statistics_file import SENTENCES
 from lora_lightning.runs.latest import LATEST, named_run
@@ -153,9 +154,8 @@ def _file(path: Path, sources: Sources, known: System | None) -> Evaluated:
         InputError: there are neither, or another number of them.
     """
     if sources.references:
-        protocol = sources.protocol or (known.runs[0].protocol if known else "e2e")
-        segments = PROTOCOLS[protocol]().read(path, sources.references)
-        return score_segments(path, protocol, segments, sources.say)
+        protocol = _protocol(sources, known)
+        return score_segments(path, protocol, protocol.read(path, sources.references), sources.say)
     if known is None:
         raise InputError(f"{path}: hypotheses need references=<file>, or [reference0,…] with "
                          "protocol=webnlg, or an evaluated folder beside them")  # fmt: skip
@@ -172,7 +172,14 @@ def _file(path: Path, sources: Sources, known: System | None) -> Evaluated:
         Segment(text.strip(), tuple(of.references), of.id, of.context, of.seen)
         for text, of in zip(texts, run.sentences, strict=True)
     ]
-    return score_segments(path, run.protocol, segments, sources.say)
+    return score_segments(path, _protocol(sources, known), segments, sources.say)
+
+
+def _protocol(sources: Sources, known: System | None) -> ScoringProtocol:
+    """Return what scores files: the protocol and the metrics of a folder, where there is one."""
+    if known is None or sources.protocol not in (None, known.runs[0].protocol):
+        return PROTOCOLS[sources.protocol or "e2e"]()
+    return PROTOCOLS[known.runs[0].protocol](list(known.runs[0].statistics))
 
 
 def _require_distinct(systems: Sequence[System]) -> None:

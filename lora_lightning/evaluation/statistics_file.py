@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lora_lightning.checksum import with_checksum, without_checksum
 from lora_lightning.errors import InputError
@@ -28,8 +28,23 @@ class _Stored:
     metrics: dict[str, Rows]
 
 
+@runtime_checkable
+class AddsUp(Protocol):
+    """What a metric keeps of a segment, of which only some numbers are added up."""
+
+    @property
+    def numbers(self) -> Sequence[float]:
+        """These."""
+
+
 def numbers_of(statistic: Any) -> list[float]:
-    """Return what a metric keeps of a segment as a flat list: a number, numbers, or a dataclass."""
+    """Return what a metric adds up of a segment as a flat list.
+
+    Args:
+        statistic: `AddsUp`, or else all of a number, of numbers, or of a dataclass.
+    """
+    if isinstance(statistic, AddsUp):
+        return list(statistic.numbers)
     if is_dataclass(statistic) and not isinstance(statistic, type):
         return numbers_of(astuple(statistic))
     if isinstance(statistic, Sequence):
