@@ -86,14 +86,15 @@ class RunFolder:
         if not trust.everything:
             require_links_within(self.path, SWITCH)
 
-    def check_alone(self, trust: bool) -> None:
-        """Check as `check` does, for a caller that has no command line.
+    def check_alone(self, trust: bool, user_dir: str | None = None) -> None:
+        """Check as `check` does, for a caller that has no command line of Hydra's.
 
         Args:
             trust: whether whoever wrote the folder may decide which code is run.
+            user_dir: where the user's own modules lie; None: as `configs/` has it.
         """
         with trusted_no_longer():
-            self.check(trust_of(trust))
+            self.check(trust_of(trust, user_dir))
 
     def switch(self, user_folder: Path) -> str:
         """Return what a command line that goes on with this run needs besides: nothing, mostly."""
