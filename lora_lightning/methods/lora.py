@@ -80,7 +80,7 @@ class LoRALayer(AdapterLayer):
         self.base = base.requires_grad_(False)
         self.rank = rank
         self.alpha = alpha
-        self.scale: float | Tensor = self.scale_of(rank, alpha)
+        self.scale: float = self.scale_of(rank, alpha)
         self.slices = tuple(slices)
         self.num_slices = num_slices
         self.in_features, self.out_features = projection_features(base)
