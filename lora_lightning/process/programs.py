@@ -16,6 +16,7 @@ PROGRAMS = {
     "sweep": ("lora_lightning.sweep", "show, draw or resume a sweep"),
     "paper": ("lora_lightning.paper", "published scores, beside which ours stand"),
     "export": ("lora_lightning.export", "write a run's adapter in another format"),
+    "rerank": ("lora_lightning.rerank", "choose among a run's hypotheses without decoding again"),
     "slots": ("lora_lightning.slots", "count slot errors of E2E texts"),
     "data-export": ("lora_lightning.data.export", "write a split as JSON lines"),
     "doctor": ("lora_lightning.doctor", "what does not work on this machine, and the mend"),
