@@ -55,6 +55,23 @@ def parsed_table(text: str, path: Path) -> list[TableRow]:
     return _even(_rows(text, path), path)
 
 
+def column(header: TableRow, name: str, path: Path) -> int | None:
+    """Return which column of a table's header has a name, None where none has.
+
+    Args:
+        header: the table's first row.
+        name: the whole name.
+        path: for messages.
+
+    Raises:
+        InputError: two have.
+    """
+    found = [index for index, cell in enumerate(header.cells) if cell.strip() == name]
+    if len(found) > 1:
+        raise InputError(f"{path}:{header.line}: the column {name!r} is there twice; rename one")
+    return found[0] if found else None
+
+
 def _rows(text: str, path: Path) -> list[TableRow]:
     first = next((line for line in text.split("\n") if line.strip()), "")
     delimiter = next((mark for mark in DELIMITERS if mark in first), ",")

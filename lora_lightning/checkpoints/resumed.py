@@ -47,14 +47,12 @@ class ResumedRun:
         checkpoint: the file.
         saved: the checkpoint's content.
         may_change: whether the user wants to go on with other numbers.
-        is_altered: whether the config would give other numbers than the run's own.
     """
 
     run: RunFolder
     checkpoint: Path
     saved: dict[str, Any]
     may_change: bool
-    is_altered: bool
 
     @property
     def saved_run(self) -> dict[str, Any]:
@@ -116,9 +114,9 @@ class ResumedRun:
             copy_checkpoint(self.checkpoint, self.run.last_checkpoint)
         for folder in (self.run.path, self.checkpoint.parent):
             remove_unfinished(folder)
-        if self.is_altered:
-            with atomic_text(self.run.path / ".hydra" / "config.yaml") as file:
-                file.write(composed)
+        # Also where nothing was altered: config.yaml has keys now that an older run did not have.
+        with atomic_text(self.run.path / ".hydra" / "config.yaml") as file:
+            file.write(composed)
 
 
 def open_resumed(
@@ -140,7 +138,7 @@ def open_resumed(
     altered = altered_values(run, values, overrides)
     refuse(run, [f"{key} {old} → {new}" for key, (old, new) in altered.items()], may_change)
     checkpoint, saved = read_last(run.path)
-    resumed = ResumedRun(run, checkpoint, saved, may_change, is_altered=bool(altered))
+    resumed = ResumedRun(run, checkpoint, saved, may_change)
     for table, size in resumed.tables.items():
         require_whole(table, size)
     log.info("resume        %s after update %d", run.path, resumed.saved["update"])

@@ -36,6 +36,7 @@ KINDS = (
     ("method.*", Kind("peft.PeftConfig", "peft")),
     ("loss", Kind("lora_lightning.training.loss.TrainingLoss")),
     ("optimizer", Kind("torch.optim.Optimizer", "torch.optim")),
+    ("optimizer", Kind("lora_lightning.training.optimizers.OptimizerMaker")),
     ("scheduler", Kind("lora_lightning.training.schedules.Schedule")),
     ("scheduler", Kind("torch.optim.lr_scheduler.LRScheduler", "torch.optim.lr_scheduler")),
     ("protocol", Kind("lora_lightning.evaluation.protocols.protocol.ScoringProtocol")),

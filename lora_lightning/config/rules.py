@@ -48,6 +48,13 @@ OWNERS: dict[str, tuple[type | str, ...]] = {
         "lora_lightning.decoding.settings.DecodingSettings",
     ),
 }
+# Optimizers that treat LoRA's A and B together, and their options.
+OF_LORA = {
+    "lora_lightning.training.lora_plus.lora_plus": "lora_plus",
+    "lora_lightning.training.riemannian.scaled_adamw": "scaled_adamw",
+    "lora_lightning.training.riemannian.scaled_gd": "scaled_gd",
+    "lora_lightning.training.lora_fa.LoRAFA": "lora_fa",
+}
 KNOWN_GROUPS = tuple(
     dict.fromkeys(group for command in COMMANDS.values() for group in command.groups)
 )
@@ -80,7 +87,7 @@ def check_config(config: DictConfig) -> None:
     if command is Train:
         check_optimized(config)
         _check_bias(config)
-        _check_two_rates(config)
+        _check_optimizer_of_lora(config)
 
 
 def command_of(config: Mapping[str, Any]) -> type[Command]:
@@ -249,10 +256,12 @@ def _check_bias(config: DictConfig) -> None:
         )
 
 
-def _check_two_rates(config: DictConfig) -> None:
-    ours = str(config.method.get("_target_")).startswith(f"{PACKAGE}.")
-    if ours and "lr_ratio" in config.optimizer and "rank" not in config.method:
+def _check_optimizer_of_lora(config: DictConfig) -> None:
+    option = OF_LORA.get(current_name(str(config.optimizer.get("_target_"))))
+    target = str(config.method.get("_target_"))
+    has_none = target.startswith(f"{PACKAGE}.") and not {"rank", "config"} & set(config.method)
+    if option is not None and has_none:
         raise InputError(
-            "optimizer=lora_plus needs LoRA's A and B, which this method does not have; set "
+            f"optimizer={option} needs LoRA's A and B, which this method does not have; set "
             "method=lora, rslora or dora, or another optimizer"
         )

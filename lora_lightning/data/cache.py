@@ -73,6 +73,7 @@ def cache_key(raw_sha256: str, reader: type, tokenizer: Tokenizer, settings: obj
     """
     sources = {
         *Path(__file__).parent.glob("*.py"),
+        *Path(__file__).parent.glob("formats/*.py"),
         *(Path(inspect.getfile(part)) for part in (files, tables, reader)),
     }
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()

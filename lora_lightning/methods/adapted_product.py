@@ -63,6 +63,8 @@ class _AdaptedProduct(torch.autograd.Function):
             x_grad = ctx.base.product_back(gradient)
         if ctx.needs_input_grad[1]:
             dropped_grad = low_grad.T @ down.to(low.dtype)
-        down_grad = (low_grad @ dropped).to(down.dtype)
+        down_grad = None
+        if ctx.needs_input_grad[3]:
+            down_grad = (low_grad @ dropped).to(down.dtype)
         up_grad = (low @ gradient).to(up.dtype).mul_(ctx.scale)
         return x_grad, dropped_grad, None, down_grad, up_grad, None

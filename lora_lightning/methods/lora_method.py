@@ -88,8 +88,14 @@ class LoRA:
         sliced = first.num_slices == len(SLICES)
         names = f" [{', '.join(SLICES[j] for j in first.slices)}]" if sliced else ""
         slices = f" · {len(first.slices)} slices" if sliced else ""
+        frozen = "" if first.lora_A.requires_grad else ", A frozen"
         return ParameterRow(
             kind + names,
-            f"{len(layers)} layers{slices} · {self.slice_formula(first)}",
-            sum(p.numel() for layer in layers for p in layer.adapter_parameters().values()),
+            f"{len(layers)} layers{slices} · {self.slice_formula(first)}{frozen}",
+            sum(
+                p.numel()
+                for layer in layers
+                for p in layer.adapter_parameters().values()
+                if p.requires_grad
+            ),
         )

@@ -69,8 +69,8 @@ class Candidates:
         with named_in_errors(run.path / RESOLVED):
             self.protocol: ScoringProtocol = build(config.protocol)
             data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
-        rows = text_rows(data.examples(split), config.model)  # type: ignore[arg-type]
-        self.groups = _groups(group_rows(rows), self.records, path)
+        rows = text_rows(data.examples(split), config.model)
+        self.groups = _groups(group_rows(rows), self.records, path)  # type: ignore[arg-type]
 
     @property
     def counts(self) -> list[int]:

@@ -57,6 +57,7 @@ from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.training.allocator import keep_freed_memory
 from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
+from lora_lightning.training.optimizers import OptimizerMaker
 from lora_lightning.training.plan import TrainingPlan, micro_batches_between, plan_micro_steps
 from lora_lightning.training.validation import objectives
 
@@ -159,6 +160,8 @@ def build_training(
     require_time(trainer)
     check_share(data, limit, trainer.world_size)
     model = load_model(config.model, method, tokenizer, adapters)
+    if isinstance(optimizer, OptimizerMaker):
+        optimizer.prepare(model)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     check_length(data, model.config.n_positions)
     if resumed is not None:

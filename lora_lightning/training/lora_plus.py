@@ -12,8 +12,8 @@ from typing import Any
 from torch.nn import Parameter
 from torch.optim import AdamW
 
-from lora_lightning.errors import InputError
 from lora_lightning.ranges import PositiveShare, Rate, Scale, ranged
+from lora_lightning.training.lora_pairs import UP, no_lora
 from lora_lightning.training.optimizers import Betas, NamedParameters, decay_groups
 
 
@@ -40,10 +40,7 @@ def lora_plus(
         InputError: nothing trained is a B of LoRA.
     """
     if not any(_is_b(name) for name, _ in named_parameters):
-        raise InputError(
-            "optimizer=lora_plus: the method trains no B of LoRA; set method=lora, rslora or dora, "
-            "or another optimizer"
-        )
+        raise no_lora("lora_plus")
     slow = [pair for pair in named_parameters if not _is_fast(*pair)]
     fast = [pair for pair in named_parameters if _is_fast(*pair)]
     groups: list[dict[str, Any]] = [
@@ -56,7 +53,7 @@ def lora_plus(
 
 
 def _is_b(name: str) -> bool:
-    return name.rpartition(".")[2] == "lora_B"
+    return name.rpartition(".")[2] == UP
 
 
 def _is_fast(name: str, parameter: Parameter) -> bool:

@@ -1,11 +1,12 @@
 """Optimizers, each built from named parameters and the keys of its config."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import torch
 from annotated_types import MaxLen, MinLen
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -13,6 +14,21 @@ from lora_lightning.ranges import PositiveShare, Probability, Rate, ranged
 
 NamedParameters = Sequence[tuple[str, Parameter]]
 Betas = Annotated[Sequence[Probability], MinLen(2), MaxLen(2)]
+
+
+class OptimizerMaker(ABC):
+    """What an option of the group `optimizer` describes where a function would not do."""
+
+    def prepare(self, model: nn.Module) -> None:  # noqa: B027
+        """Freeze what the optimizer will not update, before the training is laid out.
+
+        Args:
+            model: with its method applied; changed in place.
+        """
+
+    @abstractmethod
+    def __call__(self, named_parameters: NamedParameters) -> Optimizer:
+        """Build the optimizer over what is trained."""
 
 
 class ReferenceAdamW(Optimizer):
@@ -66,10 +82,7 @@ class ReferenceAdamW(Optimizer):
         Returns:
             What the closure returns; None without one.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = called(closure)
         for group in self.param_groups:
             self._update_group(group)
         return loss
@@ -78,7 +91,7 @@ class ReferenceAdamW(Optimizer):
         params: list[Tensor] = [p for p in group["params"] if p.grad is not None]
         if not params:
             return
-        grads = [p.grad for p in params if p.grad is not None]
+        grads = gradients_of(params)
         states = [self._advanced_state(p) for p in params]
         first = [state["first_moment"] for state in states]
         second = [state["second_moment"] for state in states]
@@ -113,6 +126,19 @@ def _step_size(group: dict[str, Any], step: int) -> float:
         return lr
     beta1, beta2 = group["betas"]
     return lr * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+
+
+def called(closure: Callable[[], Any] | None) -> Any:
+    """Return what a closure returns, with gradients recorded; None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
+
+
+def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Return the gradients of parameters that have one."""
+    return [p.grad for p in parameters if p.grad is not None]
 
 
 def decay_groups(

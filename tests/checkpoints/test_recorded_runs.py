@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from lora_lightning import load_run
 from lora_lightning.export import export
+from lora_lightning.runs.folder import RunFolder
 from lora_lightning.sweep.__main__ import sweep
 from lora_lightning.sweep.record import SweepFolder
 from lora_lightning.tracking.csv_tables import read_metrics
@@ -64,6 +65,7 @@ def test_a_recorded_run_that_was_killed_ends_as_the_whole_one_did(recorded):
     whole, run = recorded / "finished", recorded / "interrupted"
     run_command("train", f"resume={run}")
     assert losses(run) == [pytest.approx(row, abs=1e-6) for row in losses(whole)]
+    assert RunFolder.open(run).config.keys() >= RunFolder.open(whole).config.keys()
     expected = load_file(whole / "adapter" / "adapter_model.safetensors")
     found = load_file(run / "adapter" / "adapter_model.safetensors")
     assert found.keys() == expected.keys()

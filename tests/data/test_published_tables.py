@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from lora_lightning.data.example import Example
+from lora_lightning.data.formats.e2e_table import read_e2e_table
 from lora_lightning.data.sets.e2e import E2EDataModule, read_e2e
-from lora_lightning.data.sets.e2e_table import read_e2e_table
 from lora_lightning.data.sets.webnlg import WebNLGDataModule, read_webnlg
 from lora_lightning.errors import InputError
 from tests.goldens import golden, shared

@@ -29,7 +29,7 @@ between two operations on files, the others at any time.
 - **left over**: processes that outlived their command by {moment:.0f} seconds, wherever they hang
   in the tree of processes;
 - **unclear**: tracebacks, exit codes other than documented, last lines that do not say how to go
-  on.
+  on. A signal before Python runs the command's first line ends it without a word, by the system.
 """
 
 

@@ -39,6 +39,7 @@ class Running:
         self.started = time.monotonic()
         self.output = ""
         self.code = None
+        self.was_unheard = False  # ended by a signal before Python ran its first line
         self._reading, writing = os.pipe()
         environment = os.environ | {MARK: self.mark}
 
@@ -69,6 +70,7 @@ class Running:
                 code = os.waitstatus_to_exitcode(status)
                 self.code = code if code >= 0 else 128 - code
                 self._read()
+                self.was_unheard = code < 0 and not self.output
         return self.code is not None
 
     def wait(self, seconds=PATIENCE):

@@ -205,7 +205,7 @@ def look_at(running, fault, was_hit, outcome):
         outcome.unclear.append(f"a traceback of {running.shown()}")
     if was_hit and not is_torchrun and not fault.allowed(running.code):
         outcome.unclear.append(f"exit code {running.code} of {running.shown()}")
-    if was_hit and running.code not in (0, 137) and not is_torchrun:
+    if was_hit and running.code not in (0, 137) and not is_torchrun and not running.was_unheard:
         last = (running.output.strip().splitlines() or [""])[-1]
         was_done = last.startswith(("next ", "scores "))  # it was hit on its way out
         says_how = any(word in last for word in ("error: ", "go on", "start it again", "goes on"))

@@ -9,7 +9,7 @@ from lora_lightning.data.own_files import OwnFilesDataModule, names_in
 from lora_lightning.data.records import require_rows
 from lora_lightning.errors import InputError
 from lora_lightning.ranges import Text, ranged
-from lora_lightning.tables import TableRow, read_table
+from lora_lightning.tables import TableRow, column, read_table
 
 COLUMNS = {part: part for part in ("context", "completion", "category", "cate")}
 NEEDED = ("context", "completion")
@@ -38,23 +38,6 @@ def read_csv(path: Path, columns: Mapping[str, str] = COLUMNS) -> list[Example]:
                 f"{header.cells}; name it by data.columns={{{part}: …}}"
             )
     return require_rows([_example(row, places, path) for row in rows], path)
-
-
-def column(header: TableRow, name: str, path: Path) -> int | None:
-    """Return which column of a table's header has a name, None where none has.
-
-    Args:
-        header: the table's first row.
-        name: the whole name.
-        path: for messages.
-
-    Raises:
-        InputError: two have.
-    """
-    found = [index for index, cell in enumerate(header.cells) if cell.strip() == name]
-    if len(found) > 1:
-        raise InputError(f"{path}:{header.line}: the column {name!r} is there twice; rename one")
-    return found[0] if found else None
 
 
 def _example(row: TableRow, places: Mapping[str, int | None], path: Path) -> Example:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from lora_lightning.data.example import Example
+from lora_lightning.data.formats.e2e_table import has_texts, read_e2e_table
 from lora_lightning.data.raw_folder import RawFolderDataModule
 from lora_lightning.data.records import require_rows
-from lora_lightning.data.sets.e2e_table import has_texts, read_e2e_table
 from lora_lightning.data.sources import RawFile, find
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_lines

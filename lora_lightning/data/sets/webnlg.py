@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lora_lightning.data.example import Example
+from lora_lightning.data.formats.webnlg_entry import Entry, linearised
+from lora_lightning.data.formats.webnlg_xml import find_xml, read_xml, xml_files
 from lora_lightning.data.raw_folder import RawFolderDataModule
 from lora_lightning.data.records import expect, field, require_rows, text_if_any
-from lora_lightning.data.sets.webnlg_entry import Entry, linearised
-from lora_lightning.data.sets.webnlg_xml import find_xml, read_xml, xml_files
 from lora_lightning.data.sources import RawFile, find
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from lora_lightning.data.sets.webnlg_entry import Entry, linearised
+from lora_lightning.data.formats.webnlg_entry import Entry, linearised
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_bytes
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from lora_lightning.data.example import Example
 from lora_lightning.data.records import require_rows
-from lora_lightning.data.sets.csv import column
 from lora_lightning.errors import InputError
-from lora_lightning.tables import read_table
+from lora_lightning.tables import column, read_table
 
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer
