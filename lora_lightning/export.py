@@ -7,7 +7,7 @@
 peft: the PEFT folder · loralib: the reference's adapter-only .pt · merged: a Hugging Face folder
 of the whole model. Keys: run, checkpoint=last|best, format, output, overwrite=false,
 model.path=<where the base lies now>, trust=false (true: take any class that the config names),
-paths.output_dir (where latest looks).
+paths.output_dir (where latest looks), paths.user_dir (where the user's own modules lie).
 """
 
 import shutil
@@ -19,10 +19,10 @@ from typing import Any
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import given_values, run_program
 from lora_lightning.config.build import build
-from lora_lightning.config.typed import is_true
+from lora_lightning.config.typed import is_true, text_of
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
-from lora_lightning.methods.adapter_files import export_loralib, export_merged, save_adapter
+from lora_lightning.methods.adapter_files import export_loralib, export_merged, export_peft
 from lora_lightning.process import workspace
 from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import RunFolder
@@ -50,7 +50,10 @@ def export(arguments: list[str]) -> Path:
     if output.exists() and not is_true("overwrite", keys["overwrite"]):
         raise InputError(f"output={output} exists; give another path, or overwrite=true")
     run = named_run(keys["run"], overrides)
-    run.check_alone(is_true("trust", keys["trust"]))
+    user_dir = dict(o.split("=", 1) for o in overrides).get("paths.user_dir")
+    run.check_alone(
+        is_true("trust", keys["trust"]), None if user_dir is None else text_of(user_dir)
+    )
     write(run, keys["checkpoint"], keys["format"], output, keys["model.path"])
     return output
 
@@ -65,7 +68,7 @@ def write(
         adapters = adapters_of_run(run, checkpoint)
         model = load_model(config.model, method, tokenizer_of(config.model), adapters)
     if format == "peft":
-        save_adapter(model, method, output, config.model.path)
+        export_peft(model, method, output, config.model.path)
     elif format == "loralib":
         export_loralib(model, output, config.method.get("bias", "none"))
     else:

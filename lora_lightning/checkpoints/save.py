@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,22 @@ class SaveRun(Checkpoint):
         method: the method whose tensors the adapter holds.
         base: the base model's path or hub name, kept in the adapter's description.
         every: updates between two saves of `last.ckpt`; None saves after validations alone.
+        described: `_target_` and arguments of the method, see `save_adapter`.
     """
 
-    def __init__(self, folder: Path, method: Method, base: str, every: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        method: Method,
+        base: str,
+        every: int | None = None,
+        described: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
         self.method = method
         self.base = base
         self.every = every
+        self.described = described
         self.best_loss = float("inf")
         self.has_ended = False
         self.is_out_of_time = False
@@ -114,7 +124,7 @@ class SaveRun(Checkpoint):
         assert isinstance(module, FineTuning)
         require_folder(self.folder)
         if trainer.is_global_zero:
-            save_adapter(module.model, self.method, self.folder / "adapter", self.base)
+            self._save_adapter(module, "adapter")
         self.has_ended = True  # once the adapter is there
         self.is_out_of_time = module.micro_step < module.plan.micro_steps and is_time_up(trainer)
         trainer.save_checkpoint(self.folder / LAST)
@@ -199,4 +209,7 @@ class SaveRun(Checkpoint):
     def _save(self, trainer: pl.Trainer, module: FineTuning, checkpoint: str, adapter: str) -> None:
         trainer.save_checkpoint(self.folder / "checkpoints" / checkpoint)
         if trainer.is_global_zero:
-            save_adapter(module.model, self.method, self.folder / adapter, self.base)
+            self._save_adapter(module, adapter)
+
+    def _save_adapter(self, module: FineTuning, name: str) -> None:
+        save_adapter(module.model, self.method, self.folder / name, self.base, self.described)

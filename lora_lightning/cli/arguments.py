@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from os.path import expanduser
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from lora_lightning.cli.agent import (
     check_agents_overrides,
     is_of_agent,
@@ -16,8 +18,10 @@ from lora_lightning.cli.grammar import (
     require_grammar,
     sweeps,
 )
+from lora_lightning.cli.own_method import with_own_method
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun
 from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.stored import check_classes, check_keys
 from lora_lightning.config.stored_overrides import FLAGS
 from lora_lightning.config.trainer import PASSED
 from lora_lightning.config.trust import Trust, trust_of, without_trust
@@ -52,7 +56,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         arguments = json_overrides(arguments)
     own, trust = _trusted(arguments)
     own.sort(key=lambda argument: argument not in FLAGS)  # Hydra takes them nowhere else
-    own = [_of_lightning(argument) for argument in own]
+    own = with_own_method([_of_lightning(argument) for argument in own])
     require_grammar(overrides_among(own), command)
     given = _given(own)
     presets: list[str] = []
@@ -63,11 +67,11 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
             own, given, trust, lambda: training_outputs(command, _that_say_where(own))
         )
     elif command != "evaluate" and given.get("adapter", "null") != "null":
-        of_adapter += adapter_overrides(Path(_path(given["adapter"])), given)
+        of_adapter += adapter_overrides(Path(_path(given["adapter"])), given, trust)
     if command != "train" and given.get("run", "null") != "null":
         folder = named_run(text_of(given["run"]), _that_say_where(own), command)
         own = _with_value(own, "run", str(folder.path))
-        chosen = given | dict(override.split("=", 1) for override in of_adapter)
+        chosen = given | _given(of_adapter)
         folder.check(trust, chosen)
         presets += run_overrides(folder, chosen)
         if command == "generate" and "checkpoint" not in given:
@@ -151,21 +155,28 @@ def run_overrides(run: RunFolder, given: dict[str, str]) -> Iterator[str]:
                 yield f"++{key}={plain_override(value)}"
 
 
-def adapter_overrides(path: Path, given: dict[str, str]) -> Iterator[str]:
+def adapter_overrides(path: Path, given: dict[str, str], trust: Trust) -> Iterator[str]:
     """Yield the method, and the `method.*` overrides, that an adapter's description asks for.
 
     Args:
         path: the adapter's file or folder.
         given: the user's own overrides by key; a method chosen anew is left to the user.
+        trust: of this command; a folder may name a class.
+
+    Raises:
+        InputError: the adapter cannot be read, or names a class that is not allowed.
     """
     from lora_lightning.methods.adapter_files import adapter_method, describe_adapter
 
     if "method" in given:
         return
+    described = describe_adapter(path) or {}
+    check_keys(OmegaConf.create({"method": described}), path)
+    check_classes({"method": described}, str(path), trust, given)
     if (method := adapter_method(path)) is not None:
         yield f"method={method}"
-    for key, value in (describe_adapter(path) or {}).items():
-        yield f"method.{key}={plain_override(value, keep_interpolations=False)}"
+    for key, value in described.items():
+        yield f"++method.{key}={plain_override(value, keep_interpolations=False)}"
 
 
 def _that_say_where(arguments: list[str]) -> list[str]:

@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.models.gpt2.modeling_gpt2 import GPT2Block, GPT2Model
+from transformers.models.gpt2.modeling_gpt2 import (
+    GPT2Attention,
+    GPT2Block,
+    GPT2LMHeadModel,
+    GPT2Model,
+)
 
+from lora_lightning.errors import InputError
 from lora_lightning.gpt2.attention import packed_attention
 from lora_lightning.gpt2.mlp import mlp
-from lora_lightning.gpt2.precision import compute_dtype, mixed_layer_norm
+from lora_lightning.gpt2.precision import compute_dtype, is_plain, mixed_layer_norm
 from lora_lightning.gpt2.rows import PackedRows
 
 
@@ -36,6 +42,31 @@ class Execution:
 
 
 EAGER = Execution()
+
+
+def require_packable(model: GPT2LMHeadModel) -> None:
+    """Check that a method changed nothing that is computed here without being called.
+
+    Raises:
+        InputError: it did; what it put there would be left out of training.
+    """
+    passed: dict[str, tuple[nn.Module, type[nn.Module]]] = {
+        "": (model, GPT2LMHeadModel),
+        "transformer": (model.transformer, GPT2Model),
+        "lm_head": (model.lm_head, nn.Linear),
+    }
+    for number, block in enumerate(model.transformer.h):
+        place = f"transformer.h.{number}"
+        passed[place] = block, GPT2Block
+        if type(block) is GPT2Block:
+            passed[f"{place}.attn"] = block.attn, GPT2Attention
+    for place, (module, kind) in passed.items():
+        if not is_plain(module, kind):
+            raise InputError(
+                f"method: changes or hooks {place or 'the whole model'}, which training over "
+                "packed rows does not call; put a layer in the place of a projection, a layer norm "
+                "or an mlp instead"
+            )
 
 
 def packed_hidden_states(

@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers.activations import NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
+from lora_lightning.gpt2.precision import is_plain
 from lora_lightning.gpt2.projection import GPT2Projection
 
 TOKENS_AT_ONCE = 64
@@ -21,6 +22,8 @@ CUBIC = 0.044715
 
 def mlp(module: GPT2MLP, x: Tensor) -> Tensor:
     """Compute c_proj(gelu_new(c_fc(x))), (tokens, width)."""
+    if not is_plain(module, GPT2MLP):  # a method put something around it
+        return module(x)
     if not isinstance(module.act, NewGELUActivation):
         return module.c_proj(module.act(module.c_fc(x)))
     if x.dtype == torch.float32 and x.device.type == "cpu" and _is_frozen(module):
@@ -32,7 +35,7 @@ def mlp(module: GPT2MLP, x: Tensor) -> Tensor:
 
 def _is_frozen(module: GPT2MLP) -> bool:
     projections = (module.c_fc, module.c_proj)
-    return all(isinstance(p, GPT2Projection) for p in projections) and not any(
+    return all(is_plain(p, GPT2Projection) for p in projections) and not any(
         parameter.requires_grad for parameter in module.parameters()
     )
 

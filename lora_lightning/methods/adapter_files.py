@@ -3,6 +3,7 @@
 | what                                             | read | written by       |
 |--------------------------------------------------|------|------------------|
 | folder in PEFT's layout, ours or from elsewhere  | yes  | `save_adapter`   |
+| folder in our layout, where PEFT has none        | yes  | `save_adapter`   |
 | name of such a folder on the Hugging Face hub    | yes  |                  |
 | the reference's `.pt`, adapter or whole model    | yes  | `export_loralib` |
 | safetensors with the reference's tensor names    | yes  |                  |
@@ -10,6 +11,7 @@
 | Hugging Face folder of a merged model            |      | `export_merged`  |
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,16 @@ from lora_lightning.gpt2.hub import adapter_folder, adapter_name, is_same_base
 from lora_lightning.gpt2.tensor_file import copy_tensors, require_finite, require_same_tensors
 from lora_lightning.methods.base import adapter_tensors, base_tensors
 from lora_lightning.methods.biases import Bias, trained_biases
-from lora_lightning.methods.dora import DoRALayer
-from lora_lightning.methods.formats import loralib, peft, whole_model
+from lora_lightning.methods.formats import loralib, own, peft, whole_model
+from lora_lightning.methods.formats.expressible import beyond_loralib, beyond_peft
 from lora_lightning.methods.formats.weights import Weights, read_weights
-from lora_lightning.methods.inject import adapters_merged, lora_layers
+from lora_lightning.methods.inject import adapters_merged, unmerged_tensors
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.method import Method
 
 OF_A_RUN = "adapter"  # in the folder of a training run
-FILES_OF_A_FOLDER = (peft.TENSORS, peft.OLD_TENSORS, peft.CONFIG, peft.OWN)
+OWN_OPTION = "own"  # of the group `method`, for a class that its keys name
+FILES_OF_A_FOLDER = (peft.TENSORS, peft.OLD_TENSORS, peft.CONFIG, peft.OWN, own.TENSORS)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def load_adapter(model: PreTrainedModel, method: Method, path: Path | str) -> Lo
     """
     path = Path(path)
     with adapters_merged(model, merged=False):
+        if own.is_own_folder(folder := locate_adapter(path)):
+            return LoadReport(own.load_own(folder, model, method), 0)
         weights = _read(model, method, path)
         adapter, base = adapter_tensors(model), base_tensors(model)
         biases = trained_biases(model, method.bias) if isinstance(method, LoRA) else {}
@@ -80,21 +85,54 @@ def load_adapter(model: PreTrainedModel, method: Method, path: Path | str) -> Lo
 
 
 def save_adapter(
-    model: PreTrainedModel, method: Method, folder: Path | str, base: str | None = None
+    model: PreTrainedModel,
+    method: Method,
+    folder: Path | str,
+    base: str | None = None,
+    described: Mapping[str, Any] | None = None,
 ) -> None:
-    """Save what `method` trains: the adapter in PEFT's layout, or the whole model; atomically.
+    """Save what `method` trains, atomically.
+
+    What PEFT has a place for goes into a folder in PEFT's layout, a model that is trained as a
+    whole into a Hugging Face folder, and anything else into one of ours.
 
     Args:
         model: made ready by `method`, adapters merged or not.
-        method: `LoRA` writes a PEFT folder, any other a Hugging Face folder.
+        method: the method.
         folder: the folder; files of the same names in it are replaced.
         base: name or path of the base that the adapter is for; null takes what transformers knows.
+        described: `_target_` and arguments that build the method; None: as its attributes say.
     """
     with adapters_merged(model, merged=False), atomic_folder(Path(folder)) as temporary:
-        if isinstance(method, LoRA):
+        if beyond_peft(model, method) is None:
+            assert isinstance(method, LoRA)
             peft.write_peft(temporary, model, method, base)
-        else:
+        elif is_trained_as_a_whole(model):
             whole_model.write_model(temporary, model)
+        else:
+            own.write_own(temporary, model, method, base, described)
+
+
+def is_trained_as_a_whole(model: PreTrainedModel) -> bool:
+    """Whether a method trains every tensor of the base, and nothing else."""
+    return not adapter_tensors(model) and all(p.requires_grad for p in base_tensors(model).values())
+
+
+def export_peft(
+    model: PreTrainedModel, method: Method, folder: Path | str, base: str | None = None
+) -> None:
+    """Write the adapter in PEFT's layout, a model that is trained as a whole as `save_adapter`.
+
+    Raises:
+        InputError: PEFT has no place for it.
+    """
+    reason = beyond_peft(model, method)
+    if reason is not None and not is_trained_as_a_whole(model):
+        raise InputError(
+            f"{folder}: format=peft has no place for {reason}; use format=merged, or the run's own "
+            "adapter folder"
+        )
+    save_adapter(model, method, folder, base)
 
 
 def export_loralib(model: PreTrainedModel, path: Path | str, bias: Bias = "none") -> None:
@@ -108,38 +146,40 @@ def export_loralib(model: PreTrainedModel, path: Path | str, bias: Bias = "none"
     Raises:
         InputError: the model has no adapter, or one that the format has no place for.
     """
-    layers = lora_layers(model).values()
-    if not layers:
-        raise InputError(f"{path}: the model has no LoRA adapter to write; use format=merged")
-    if any(isinstance(layer, DoRALayer) for layer in layers):
-        raise InputError(
-            f"{path}: format=loralib has no place for DoRA's magnitudes; use format=peft or merged"
-        )
-    if len({(layer.rank, layer.alpha) for layer in layers}) > 1:
-        raise InputError(
-            f"{path}: format=loralib has one rank and one alpha for all layers; use format=peft or "
-            "merged"
-        )
+    if (reason := beyond_loralib(model, bias)) is not None:
+        raise InputError(f"{path}: {reason}")
     loralib.write_loralib(Path(path), model, bias)
 
 
 def export_merged(model: PreTrainedModel, folder: Path | str) -> None:
-    """Write a Hugging Face folder of the model with its adapters merged, atomically."""
+    """Write a Hugging Face folder of the model with its adapters merged, atomically.
+
+    Raises:
+        InputError: the model has an adapter that cannot be merged.
+    """
     with adapters_merged(model, merged=True), atomic_folder(Path(folder)) as temporary:
+        if left := unmerged_tensors(model):
+            raise InputError(
+                f"{folder}: format=merged has no place for {left[0]}, which is in no weight of the "
+                "base; this method decodes from the run's own adapter folder alone"
+            )
         whole_model.write_model(temporary, model)
 
 
 def describe_adapter(path: Path | str) -> dict[str, Any] | None:
     """Return the arguments of the method with which `path` loads, as far as it says them.
 
-    A PEFT folder says `rank`, `alpha`, `dropout`, `targets` and `bias` (see `adapter_method` for
-    the method itself), a file with the reference's tensors only `rank`. None: it holds no LoRA
+    A folder in our layout says all of them, and `_target_`. A PEFT folder says `rank`, `alpha`,
+    `dropout`, `targets` and `bias` (see `adapter_method` for the method itself), a file with the
+    reference's tensors only `rank`. None: it holds no LoRA
     adapter.
 
     Raises:
         InputError: there is no such adapter, or it cannot be read.
     """
     path = locate_adapter(path)
+    if own.is_own_folder(path):
+        return own.describe_own(path)
     if peft.is_peft_folder(path):
         settings = peft.describe_peft(path)
         return {key: settings[key] for key in settings if key != "method"}
@@ -156,6 +196,8 @@ def adapter_method(path: Path | str) -> str | None:
         InputError: there is no such adapter, or it cannot be read.
     """
     path = locate_adapter(path)
+    if own.is_own_folder(path):
+        return OWN_OPTION
     return peft.describe_peft(path)["method"] if peft.is_peft_folder(path) else None
 
 
@@ -170,7 +212,10 @@ def other_base(path: Path | str, base: str) -> str | None:
         InputError: there is no such adapter, or it cannot be read.
     """
     path = locate_adapter(path)
-    named = peft.named_base(path) if peft.is_peft_folder(path) else None
+    named = None
+    for is_of, layout in ((own.is_own_folder, own), (peft.is_peft_folder, peft)):
+        if is_of(path):
+            named = layout.named_base(path)
     return None if named is None or is_same_base(named, base) else named
 
 
@@ -182,7 +227,7 @@ def is_whole_model(path: Path | str) -> bool:
     """
     path = locate_adapter(path)
     if path.is_dir():
-        return not peft.is_peft_folder(path)
+        return whole_model.is_model_folder(path)
     return loralib.has_base(path)
 
 
@@ -232,4 +277,5 @@ def locate_adapter(path: Path | str) -> Path:
 
 
 def _is_adapter_folder(path: Path) -> bool:
-    return peft.is_peft_folder(path) or whole_model.is_model_folder(path)
+    kinds = own.is_own_folder, peft.is_peft_folder, whole_model.is_model_folder
+    return any(is_of(path) for is_of in kinds)

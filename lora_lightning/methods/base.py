@@ -1,7 +1,9 @@
-"""The base model under its adapters: its tensors, and how to know it again."""
+"""The base model under its adapters: its tensors and the adapters', and how to know it again."""
 
 import hashlib
-from collections.abc import Container
+import json
+from collections.abc import Container, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.methods.lora import LoRALayer
+from lora_lightning.gpt2.empty import empty_modules
 
 SHAPE_KEYS = (
     "vocab_size",
@@ -23,13 +25,13 @@ SAMPLES = 1024
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return what the adapters of `model` train, by names such as `transformer.h.0.….lora_A`."""
-    return {
-        f"{name}.{leaf}": parameter
-        for name, module in model.named_modules()
-        if isinstance(module, LoRALayer)
-        for leaf, parameter in module.adapter_parameters().items()
-    }
+    """Return what a method added to `model`, by names such as `transformer.h.0.….lora_A`.
+
+    These are all parameters and persistent buffers that the base does not have, trained or not.
+    """
+    ours = {id(tensor) for tensor in base_tensors(model).values()}
+    stored = [*model.named_parameters(), *_persistent_buffers(model)]
+    return {name: tensor for name, tensor in stored if id(tensor) not in ours}
 
 
 def base_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -37,16 +39,55 @@ def base_tensors(model: nn.Module) -> dict[str, Tensor]:
 
     A tied weight appears once, under its first name. The tensors are the model's own.
     """
-    unwrapped: dict[str, str] = {}
-    tensors: dict[int, tuple[str, Tensor]] = {}
+    assert isinstance(model, PreTrainedModel)
+    kind: Any = type(model)
+    shapes = _shapes_of_base(kind, model.config.to_json_string())
+    found: dict[str, tuple[int, bool, Tensor]] = {}
+    for path, parameter in model.named_parameters():
+        for name, distance in _names_without_wrappers(path):
+            if shapes.get(name) == parameter.shape:
+                candidate = distance, parameter.requires_grad, parameter
+                if name not in found or candidate[:2] < found[name][:2]:
+                    found[name] = candidate
+                break
+    return {name: found[name][2] for name in shapes if name in found}
+
+
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return all that a trained model has and its base has not: `adapter_tensors`, trained weights.
+
+    Tensors of the base have the names that they have there.
+    """
+    trained = {name: t for name, t in base_tensors(model).items() if t.requires_grad}
+    return adapter_tensors(model) | trained
+
+
+def _names_without_wrappers(path: str) -> Iterator[tuple[str, int]]:
+    """Yield what a parameter may be called in the base: its path, without parts in its middle.
+
+    Modules around those of the base put parts into a path. Fewest left out come first, with how
+    many these are.
+    """
+    *parts, leaf = path.split(".")
+    yield path, 0
+    for count in range(1, len(parts)):
+        for start in range(1, len(parts) - count + 1):
+            yield ".".join([*parts[:start], *parts[start + count :], leaf]), count
+
+
+@cache
+def _shapes_of_base(kind: Any, config: str) -> dict[str, torch.Size]:
+    """Return the shape of each parameter of a model as its class makes it from its config."""
+    with empty_modules():
+        model = kind(kind.config_class.from_dict(json.loads(config)))
+    return {name: parameter.shape for name, parameter in model.named_parameters()}
+
+
+def _persistent_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for path, module in model.named_modules():
-        if isinstance(module, LoRALayer):
-            unwrapped[f"{path}.base"] = path
-            continue
-        owner = unwrapped.get(path, path)
-        for leaf, parameter in module.named_parameters(recurse=False):
-            tensors.setdefault(id(parameter), (f"{owner}.{leaf}", parameter))
-    return dict(tensors.values())
+        for leaf, buffer in module.named_buffers(recurse=False):
+            if leaf not in module._non_persistent_buffers_set:
+                yield f"{path}.{leaf}", buffer
 
 
 def fingerprint(model: PreTrainedModel, trained: Container[str] = ()) -> dict[str, Any]:

@@ -48,11 +48,6 @@ class DoRALayer(LoRALayer):
         super().__init__(base, rank, alpha, dropout, slices, num_slices)
         self.lora_magnitude_vector = nn.Parameter(self.take_adapted(self.direction_norm()))
 
-    def adapter_parameters(self) -> dict[str, nn.Parameter]:
-        """Return what the layer trains, by the name of the attribute."""
-        magnitude = {"lora_magnitude_vector": self.lora_magnitude_vector}
-        return super().adapter_parameters() | magnitude
-
     def forward(self, x: Tensor) -> Tensor:
         """Project `x` (..., in) to (..., out)."""
         frozen = self.base(x)  # (..., out)

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
+from lora_lightning.methods.base import adapter_tensors
 from lora_lightning.methods.exceptions import Exceptions, RankAndAlpha, settings_of
+from lora_lightning.methods.layer import AdapterLayer
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.targets import find_targets
 
@@ -62,30 +65,41 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:
     return {name: m for name, m in model.named_modules() if isinstance(m, LoRALayer)}
 
 
+def adapter_layers(model: nn.Module) -> dict[str, AdapterLayer]:
+    """Return the layers that hold adapters, LoRA's and others, by module name."""
+    return {name: m for name, m in model.named_modules() if isinstance(m, AdapterLayer)}
+
+
 def merge_adapters(model: nn.Module) -> None:
-    """Add every update to its base weight; what is merged stays so."""
-    for layer in lora_layers(model).values():
+    """Add every update to its base weight where it can be; what is merged stays so."""
+    for layer in adapter_layers(model).values():
         layer.merge()
 
 
 def unmerge_adapters(model: nn.Module) -> None:
     """Restore every base weight bit for bit; what is not merged stays so."""
-    for layer in lora_layers(model).values():
+    for layer in adapter_layers(model).values():
         layer.unmerge()
 
 
 def unwrap_merged(model: nn.Module) -> None:
     """Put the base of every merged layer in its place; its adapter cannot be taken out again."""
-    for name, layer in lora_layers(model).items():
+    for name, layer in adapter_layers(model).items():
         if layer.merged:
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, layer.base)
 
 
+def unmerged_tensors(model: PreTrainedModel) -> list[str]:
+    """Return the names of what a method added that is in no weight of the base."""
+    merged = tuple(f"{name}." for name, m in adapter_layers(model).items() if m.merged)
+    return [name for name in adapter_tensors(model) if not name.startswith(merged)]
+
+
 @contextmanager
 def adapters_merged(model: nn.Module, merged: bool) -> Iterator[None]:
     """Have all adapters merged, or none, within the block; afterwards each is as it was."""
-    before = {layer: layer.merged for layer in lora_layers(model).values()}
+    before = {layer: layer.merged for layer in adapter_layers(model).values()}
     (merge_adapters if merged else unmerge_adapters)(model)
     try:
         yield

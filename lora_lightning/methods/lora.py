@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from transformers.pytorch_utils import Conv1D
 from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.adapted_product import adapted_product
 from lora_lightning.methods.dropout import CheapDropout
+from lora_lightning.methods.layer import AdapterLayer
+from lora_lightning.methods.probe import is_linear_update
 
 Projection = Conv1D | nn.Linear
 
@@ -24,7 +27,7 @@ def projection_features(base: Projection) -> tuple[int, int]:
     return (rows, columns) if isinstance(base, Conv1D) else (columns, rows)
 
 
-class LoRALayer(nn.Module):
+class LoRALayer(AdapterLayer):
     """A frozen projection and a trained low-rank update of chosen slices of its output.
 
     The output features are divided into `num_slices` equal slices. An adapted slice j computes
@@ -48,7 +51,7 @@ class LoRALayer(nn.Module):
         y       (batch, time, 3072)    columns 1024-2047, the keys, are the base's
 
     Merging is explicit and not tied to train or eval mode. A merged layer is its base and costs
-    nothing more.
+    nothing more. A subclass whose `delta_weight` is not what its `forward` adds is never merged.
 
     Args:
         base: the projection to adapt, `Conv1D` or `nn.Linear`; it is frozen.
@@ -59,6 +62,7 @@ class LoRALayer(nn.Module):
         num_slices: number of slices that the output is divided into; 1 adapts it as a whole.
     """
 
+    base: Projection
     base_slices: Tensor | None
 
     def __init__(
@@ -74,7 +78,7 @@ class LoRALayer(nn.Module):
         self.base = base.requires_grad_(False)
         self.rank = rank
         self.alpha = alpha
-        self.scale = self.scale_of(rank, alpha)
+        self.scale: float = self.scale_of(rank, alpha)
         self.slices = tuple(slices)
         self.num_slices = num_slices
         self.in_features, self.out_features = projection_features(base)
@@ -95,10 +99,6 @@ class LoRALayer(nn.Module):
     def scale_of(rank: int, alpha: float) -> float:
         """Return the factor s of the update."""
         return alpha / rank
-
-    def adapter_parameters(self) -> dict[str, nn.Parameter]:
-        """Return what the layer trains, by the name of the attribute."""
-        return {"lora_A": self.lora_A, "lora_B": self.lora_B}
 
     def reset_parameters(self) -> None:
         """Draw A uniformly from ±1/√in and set B to zero, so that the update starts at zero.
@@ -124,7 +124,7 @@ class LoRALayer(nn.Module):
             return self.add_update(self.base(x), self.dropout(x), self.expansion())
         flat, dropped = (t.reshape(-1, self.in_features) for t in (x, self.dropout(x)))
         adapters = self.lora_A, self.expansion()
-        product = adapted_product(flat, dropped, base, *adapters, self.scale)
+        product = adapted_product(flat, dropped, base, *adapters, float(self.scale))
         return product.view(*x.shape[:-1], self.out_features)
 
     def _base_of_fused_product(self, x: Tensor) -> GPT2Projection | None:
@@ -133,16 +133,21 @@ class LoRALayer(nn.Module):
             return None
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             return None
+        if type(self).add_update is not LoRALayer.add_update or isinstance(self.scale, Tensor):
+            return None
         return None if self.base.bias.requires_grad else self.base
 
     def add_update(self, frozen: Tensor, x: Tensor, expansion: Tensor) -> Tensor:
         """Add s · (x Aᵀ) times `expansion` (slices·rank, out) to `frozen` (..., out)."""
         low = F.linear(x, self.lora_A.to(x.dtype))  # (..., slices·rank)
+        scale = self.scale
+        if isinstance(scale, Tensor):  # a subclass may train it; alpha below takes no gradient
+            low, scale = low * scale.to(low.dtype), 1.0
         adapted = torch.addmm(
             frozen.reshape(-1, self.out_features),
             low.reshape(-1, low.shape[-1]),
             expansion.to(frozen.dtype),
-            alpha=self.scale,
+            alpha=scale,
         )
         return adapted.view(frozen.shape)
 
@@ -165,20 +170,35 @@ class LoRALayer(nn.Module):
         delta = self.scale * (self.lora_A.T @ self.expansion())  # (in, out)
         return delta if isinstance(self.base, Conv1D) else delta.T
 
-    def delta_norm(self) -> Tensor:
+    def delta_norm(self) -> Tensor | None:
         """Return the Frobenius norm of `delta_weight`, (), without making that matrix.
 
-        ‖Aᵀ Bᵀ‖² = tr(A Aᵀ · Bᵀ B) for each slice: two products of rank by rank.
+        ‖Aᵀ Bᵀ‖² = tr(A Aᵀ · Bᵀ B) for each slice: two products of rank by rank. A subclass from
+        elsewhere may add something else: of it the matrix is made, None where there is none.
         """
+        if not self._is_known:
+            return torch.linalg.vector_norm(self.delta_weight()) if self.can_merge else None
         down = self.lora_A.view(len(self.slices), self.rank, self.in_features)
         up = self.lora_B.view(len(self.slices), self.slice_features, self.rank)
         squares = (down @ down.mT * (up.mT @ up)).sum()
         return self.scale * squares.clamp(min=0).sqrt()
 
+    @property
+    def _is_known(self) -> bool:
+        return type(self).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+    @cached_property
+    def can_merge(self) -> bool:
+        """Whether `delta_weight` is what `forward` adds; tried with random tensors."""
+        return self._is_known or is_linear_update(self)
+
     @torch.no_grad()
     def merge(self) -> None:
-        """Add the update to the base weight, in fp32, cast back; does nothing if it is there."""
-        if self.merged:
+        """Add the update to the base weight, in fp32, cast back; does nothing if it is there.
+
+        A subclass whose `delta_weight` is not what its `forward` adds is left as it is.
+        """
+        if self.merged or not self.can_merge:
             return
         adapted = list(self.slices)
         weight = self._by_slice(self.base.weight)

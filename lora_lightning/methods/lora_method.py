@@ -14,6 +14,8 @@ from lora_lightning.methods.method import ParameterRow, tensor_rows
 from lora_lightning.methods.targets import SLICES, name_pattern
 from lora_lightning.ranges import Count, Probability, Scale, Texts, ranged
 
+IN_FORMULAS = ("lora_A", "lora_B", "lora_magnitude_vector")
+
 
 @ranged("method")
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class LoRA:
             shape = layer.in_features, layer.slice_features, layer.rank
             kinds[name_pattern(name), *shape].append(layer)
         rows = [self._row(kind, layers) for (kind, *_), layers in kinds.items()]
-        return rows + tensor_rows(trained_biases(model, self.bias).items())
+        further = [pair for pair in model.named_parameters() if self._is_further(*pair)]
+        return rows + tensor_rows([*further, *trained_biases(model, self.bias).items()])
 
     def slice_formula(self, layer: LoRALayer) -> str:
         """Return how the number of parameters of one slice of `layer` comes about."""
@@ -93,9 +96,14 @@ class LoRA:
             kind + names,
             f"{len(layers)} layers{slices} · {self.slice_formula(first)}{frozen}",
             sum(
-                p.numel()
+                parameter.numel()
                 for layer in layers
-                for p in layer.adapter_parameters().values()
-                if p.requires_grad
+                for leaf, parameter in layer.adapter_parameters().items()
+                if leaf in IN_FORMULAS and parameter.requires_grad
             ),
         )
+
+    def _is_further(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether a subclass trains a parameter that no formula counts."""
+        leaf = name.rpartition(".")[2]
+        return parameter.requires_grad and leaf not in (*IN_FORMULAS, "bias")

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from lora_lightning.errors import InputError
+from lora_lightning.gpt2.tensor_file import copy_tensors
+from lora_lightning.methods.base import trained_tensors
 from lora_lightning.methods.targets import name_pattern
 
 
@@ -27,7 +31,18 @@ class ParameterRow:
 
 
 class Method(Protocol):
-    """Decides which parameters of a base model are trained, and adds those that it needs."""
+    """Decides which parameters of a base model are trained, and adds those that it needs.
+
+    A method needs the two functions below. It may have any of these besides:
+
+    `state(model) -> dict[str, Tensor]`
+        what is written into `adapter/`, by names of its own; without it all tensors that the base
+        does not have, and those of the base that are trained (`methods.base.trained_tensors`).
+    `load(model, tensors: dict[str, Tensor]) -> None`
+        takes what `state` gave; without it each tensor is copied into its namesake.
+
+    What decodes merged are layers that say how, see `layer.py`.
+    """
 
     def apply(self, model: nn.Module) -> None:
         """Make `model`, a base model fresh from its weights, ready for training, in place.
@@ -38,6 +53,59 @@ class Method(Protocol):
 
     def parameter_table(self, model: nn.Module) -> list[ParameterRow]:
         """Return the trainable parameters of a model that `apply` made ready, in a few rows."""
+
+
+def state_of(method: Method, model: PreTrainedModel) -> dict[str, Tensor]:
+    """Return what the adapter of a method holds, by name.
+
+    Args:
+        method: the method.
+        model: made ready by it.
+
+    Raises:
+        InputError: its own `state` gives something else than tensors by name.
+    """
+    own = getattr(method, "state", None)
+    state = trained_tensors(model) if own is None else own(model)
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
+        raise InputError(
+            f"method._target_: {type(method).__name__}.state() gives no dict of tensors by name; "
+            "let it, or leave it out"
+        )
+    return state
+
+
+def check_state(method: Method, model: PreTrainedModel) -> None:
+    """Check that nothing that a method trains would be lost.
+
+    Raises:
+        InputError: it trains nothing, or its own `state` leaves out what it trains.
+    """
+    declared = {tensor.data_ptr() for tensor in state_of(method, model).values()}
+    trained = {n: t for n, t in trained_tensors(model).items() if t.requires_grad}
+    if not trained:
+        raise InputError(f"method: {type(method).__name__} leaves nothing to train")
+    if lost := [name for name, tensor in trained.items() if tensor.data_ptr() not in declared]:
+        raise InputError(
+            f"method: {type(method).__name__}.state() leaves out {lost[0]}, which is trained, so "
+            "the adapter would lose it; add it, or leave out state() to have all tensors written"
+        )
+
+
+def load_state(method: Method, model: PreTrainedModel, tensors: dict[str, Tensor]) -> None:
+    """Give a model what `state_of` gave, names and shapes checked."""
+    own = getattr(method, "load", None)
+    if own is None:
+        copy_tensors(state_of(method, model), tensors)
+    else:
+        own(model, tensors)
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """Return how many numbers of `model` are trained."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def tensor_rows(named_tensors: Iterable[tuple[str, Tensor]]) -> list[ParameterRow]:

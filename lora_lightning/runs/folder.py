@@ -32,7 +32,7 @@ CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` g
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 UNFINISHED = ("shards",)
-SCORES = ("metrics.json", "sentences.jsonl")  # the former is written last
+SCORES = ("metrics.json", "sentences.jsonl", "statistics.json")  # the first is written last
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
     "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv", "diagnostics.csv",
@@ -86,14 +86,15 @@ class RunFolder:
         if not trust.everything:
             require_links_within(self.path, SWITCH)
 
-    def check_alone(self, trust: bool) -> None:
-        """Check as `check` does, for a caller that has no command line.
+    def check_alone(self, trust: bool, user_dir: str | None = None) -> None:
+        """Check as `check` does, for a caller that has no command line of Hydra's.
 
         Args:
             trust: whether whoever wrote the folder may decide which code is run.
+            user_dir: where the user's own modules lie; None: as `configs/` has it.
         """
         with trusted_no_longer():
-            self.check(trust_of(trust))
+            self.check(trust_of(trust, user_dir))
 
     def switch(self, user_folder: Path) -> str:
         """Return what a command line that goes on with this run needs besides: nothing, mostly."""

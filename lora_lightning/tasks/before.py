@@ -11,7 +11,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.gpt2.flops import measured_peak
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.precision import compute_dtype
-from lora_lightning.methods.method import Method
+from lora_lightning.methods.method import Method, trainable_parameters
 from lora_lightning.training.memory import MemoryEstimate, estimate_memory
 from lora_lightning.training.plan import TrainingPlan
 
@@ -105,10 +105,13 @@ def peak_of(model: GPT2LMHeadModel, precision: str, device: torch.device) -> flo
 
 
 def parameter_table(model: nn.Module, method: Method) -> str:
-    """Return the trainable parameters by formula, and all, as lines."""
+    """Return the trainable parameters by formula, and all, as lines.
+
+    A method of the user's own may leave some out of its rows; the sum has all.
+    """
     total = sum(parameter.numel() for parameter in model.parameters())
     rows = method.parameter_table(model)
-    trainable = sum(row.count for row in rows)
+    trainable = trainable_parameters(model)
     lines = [f"{'parameters':<14}{row.kind}: {row.count:,} = {row.formula}" for row in rows]
     lines.append(f"{'':<14}trainable {trainable:,} of {total:,} ({100 * trainable / total:.3f} %)")
     return "\n".join(lines)

@@ -24,10 +24,10 @@ from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
-from lora_lightning.gpt2.forward import Execution
+from lora_lightning.gpt2.forward import Execution, require_packable
 from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.adapter_files import locate_adapter
-from lora_lightning.methods.method import Method
+from lora_lightning.methods.method import Method, check_state, trainable_parameters
 from lora_lightning.runs.folder import (
     TRAINING,
     RunFolder,
@@ -155,11 +155,16 @@ def build_training(
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
-    saving = SaveRun(folder, method, config.model.path, config.trainer.save_every_n_steps)
+    described: Any = OmegaConf.to_container(config.method, resolve=True)
+    saving = SaveRun(
+        folder, method, config.model.path, config.trainer.save_every_n_steps, described
+    )
     trainer = build_trainer(config.trainer, loggers, [*callbacks, saving], folder, limit)
     require_time(trainer)
     check_share(data, limit, trainer.world_size)
     model = load_model(config.model, method, tokenizer, adapters)
+    require_packable(model)
+    check_state(method, model)
     if isinstance(optimizer, OptimizerMaker):
         optimizer.prepare(model)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
@@ -210,6 +215,7 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(used)
     rows = training.method.parameter_table(training.model)
     total = sum(parameter.numel() for parameter in training.model.parameters())
+    trainable = trainable_parameters(training.model)
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
     for logger in run_loggers(trainer.loggers):
@@ -220,7 +226,7 @@ def begin_run(training: Training, config: DictConfig) -> dict[str, Any]:
     return {
         "seed": config.seed,
         **environment(),
-        "parameters": {"trainable": sum(row.count for row in rows), "total": total},
+        "parameters": {"trainable": trainable, "total": total},
         "world_size": trainer.world_size,
     }
 

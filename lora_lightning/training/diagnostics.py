@@ -13,7 +13,7 @@ def adapter_norms(model: nn.Module) -> dict[str, Tensor]:
     """Return Frobenius norms of what LoRA trains, each a () fp32 tensor on the model's device.
 
     `lora/norm_A`, `lora/norm_B`: of all A, of all B. `lora/norm_delta`: of all updates ΔW, and
-    `delta/<module>`: of each adapted module's. Empty for a model without LoRA.
+    `delta/<module>`: of each adapted module's, where it adds one. Empty for a model without LoRA.
     """
     layers = lora_layers(model)
     if not layers:
@@ -21,14 +21,18 @@ def adapter_norms(model: nn.Module) -> dict[str, Tensor]:
     parts = {
         "A": [torch.linalg.vector_norm(layer.lora_A) for layer in layers.values()],
         "B": [torch.linalg.vector_norm(layer.lora_B) for layer in layers.values()],
-        "delta": [layer.delta_norm() for layer in layers.values()],
     }
+    deltas = {
+        f"delta/{name.removeprefix('transformer.')}": norm
+        for name, layer in layers.items()
+        if (norm := layer.delta_norm()) is not None
+    }
+    parts |= {"delta": list(deltas.values())} if deltas else {}
     of_all = {
         f"lora/norm_{part}": torch.linalg.vector_norm(torch.stack(norms))
         for part, norms in parts.items()
     }
-    names = [f"delta/{name.removeprefix('transformer.')}" for name in layers]
-    return of_all | dict(zip(names, parts["delta"], strict=True))
+    return of_all | deltas
 
 
 def diagnostics(model: nn.Module, gradient_norm: Tensor) -> dict[str, float]:

@@ -17,6 +17,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.gpt2.flops import training_flops
 from lora_lightning.gpt2.forward import EAGER, Execution, packed_hidden_states
 from lora_lightning.gpt2.rows import PackedRows
+from lora_lightning.methods.base import adapter_tensors
 from lora_lightning.training.accumulation import AccumulationGroup, gradient_norm
 from lora_lightning.training.cross_entropy import CrossEntropy
 from lora_lightning.training.diagnostics import diagnostics
@@ -73,7 +74,7 @@ class FineTuning(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.strict_loading = False  # checkpoints hold the trainable tensors only
+        self.strict_loading = False  # checkpoints hold no frozen base
         self.model = model
         self.loss = loss
         self.make_optimizer = make_optimizer
@@ -188,15 +189,14 @@ class FineTuning(pl.LightningModule):
         self._throughput.restart()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the trainable tensors alone; the frozen base is loaded from its own files.
+        """Keep what the method trained or added; the frozen base is loaded from its own files.
 
         Raises:
             InputError: an update since the last look was not finite; the last checkpoint stays.
         """
         self._watch.check(self.model)
-        trainable = {name for name, p in self.named_parameters() if p.requires_grad}
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {name: state[name] for name in state if name in trainable}
+        kept, state = self._kept_tensors(), checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: state[name] for name in state if name in kept}
         checkpoint["micro_step"] = self.micro_step
         checkpoint |= {"update": self.update, "planned_micro_steps": self.plan.micro_steps}
         checkpoint["latest"] = dict(self.latest)
@@ -205,13 +205,17 @@ class FineTuning(pl.LightningModule):
         """Take the counts, and refuse a checkpoint of other tensors.
 
         Raises:
-            InputError: the checkpoint's tensors are not exactly the trainable ones.
+            InputError: the checkpoint's tensors are not exactly those.
         """
-        trainable = {name for name, p in self.named_parameters() if p.requires_grad}
-        if difference := trainable ^ set(checkpoint["state_dict"]):
+        if difference := self._kept_tensors() ^ set(checkpoint["state_dict"]):
             raise InputError(f"the checkpoint does not fit this model: {sorted(difference)[:3]}")
         self.micro_step = checkpoint["micro_step"]
         self.latest = dict(checkpoint["latest"])
+
+    def _kept_tensors(self) -> set[str]:
+        """Return the names of the tensors that a checkpoint holds."""
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        return trained | {f"model.{name}" for name in adapter_tensors(self.model)}
 
     def median_throughput(self) -> dict[str, float | None]:
         """Return tokens and rows a second, summed over ranks, and the ranks' mean share of peak."""

@@ -114,7 +114,8 @@ def _leave_out_base(
     """
     base = base_tensors(model)
     tied = {HEAD: model.get_output_embeddings().weight}
-    for name in [name for name in found if name not in trained_biases(model, bias)]:
+    biases = trained_biases(model, bias)
+    for name in [name for name in found if name not in biases]:
         if "lora_embedding_" in name:
             raise InputError(
                 f"{path}: tensor {name} adapts an embedding, which no method does; {MERGE}"
