@@ -18,6 +18,7 @@ PROGRAMS = {
     "compare": ("lora_lightning.compare", "whether a difference of systems is more than chance"),
     "analyse": ("lora_lightning.analyse", "take an adapter apart: singular values, subspaces"),
     "export": ("lora_lightning.export", "write a run's adapter in another format"),
+    "rerank": ("lora_lightning.rerank", "choose among a run's hypotheses without decoding again"),
     "slots": ("lora_lightning.slots", "count slot errors of E2E texts"),
     "data-export": ("lora_lightning.data.export", "write a split as JSON lines"),
     "doctor": ("lora_lightning.doctor", "what does not work on this machine, and the mend"),

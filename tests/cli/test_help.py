@@ -22,6 +22,7 @@ FURTHER = {
     "lora_lightning.data.export": ("output", "split", "format", "overwrite", "model.tokenizer"),
     "lora_lightning.export": ("run", "checkpoint", "format", "output", "overwrite"),
     "lora_lightning.sample": ("--output", "--seed", "--steps"),
+    "lora_lightning.rerank": ("run", "choice", "metric", "output", "overwrite", "length_penalty"),
     "lora_lightning.slots": ("input", "output", "overwrite", "--json"),
     "lora_lightning.sweep": ("show", "plot", "resume"),
 }
