@@ -41,15 +41,15 @@ DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 BOX = (1.62, 0.62)
 FLOOR_HEIGHT = 1.1
 COLUMN_WIDTH = 0.875
-WIDTH = 12 * COLUMN_WIDTH
+WIDTH = 20 * COLUMN_WIDTH
 # Chosen so that no arrow runs through a box and few cross: the middle of each, in columns from 0.
 COLUMNS = {
     "__main__": 6,
     "doctor": 1, "loaded_run": 3, "export": 5, "demo": 7, "sample": 9, "config_reference": 11,
-    "slots": 13, "analyse": -1,
+    "slots": 13, "compare": 15, "analyse": 17, "rerank": 19,
     "cli": 6, "tasks": 3.5, "sweep": 9.75, "checkpoints": 6, "tracking": 8.5,
     "decoding": 3.5, "training": 7.25, "runs": 9.75, "evaluation": 1, "data": 6, "methods": 8.5,
-    "gpt2": 8.5, "config": 11, "paper": 3.5,
+    "gpt2": 8.5, "config": 11, "paper": 3.5, "pages": 13.5,
 }  # fmt: skip
 COLOURS = (
     "#444444",

@@ -245,7 +245,7 @@ def _finish(state: BeamState, newest: Tensor, settings: BeamSettings) -> BeamSta
         dead.masked_fill(~at_limit, -torch.inf),
     ):
         length = state.step.unsqueeze(1).expand_as(newest)
-        scores = score(sums, state.step, settings)
+        scores = score(sums, state.step, settings.length_penalty)
         added = Finished(state.tokens, state.token_log_probabilities, sums, length, scores)
         finished = keep_best(finished, added)
     return state._replace(scores=dead, finished=finished)
@@ -265,7 +265,10 @@ def stop_proven(state: BeamState, settings: BeamSettings) -> BeamState:
     stops = (state.step == settings.max_new_tokens).unsqueeze(1)
     if settings.sampling is None:
         limit = torch.full_like(state.step, settings.max_new_tokens)
-        bound = torch.maximum(score(best, state.step + 1, settings), score(best, limit, settings))
+        bound = torch.maximum(
+            score(best, state.step + 1, settings.length_penalty),
+            score(best, limit, settings.length_penalty),
+        )
         last_returned = slice(settings.num_return - 1, settings.num_return)
         stops = stops | (bound < state.finished.score[:, last_returned])
     return state._replace(scores=state.scores.masked_fill(stops, -torch.inf))

@@ -65,10 +65,10 @@ def no_hypotheses(batch: int, settings: BeamSettings) -> Finished:
     )
 
 
-def score(log_probability: Tensor, length: Tensor, settings: BeamSettings) -> Tensor:
+def score(log_probability: Tensor, length: Tensor, length_penalty: float) -> Tensor:
     """Return log_probability / length^length_penalty; (batch, beam) and (batch,)."""
     # The power in double precision, as the reference's, before it meets a fp32 sum.
-    return log_probability / in_double(length).pow(settings.length_penalty).float().unsqueeze(1)
+    return log_probability / in_double(length).pow(length_penalty).float().unsqueeze(1)
 
 
 def keep_best(finished: Finished, added: Finished) -> Finished:

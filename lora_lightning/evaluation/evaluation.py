@@ -8,6 +8,7 @@ from typing import Any
 from lora_lightning.evaluation.measurement import Measurement, NotComputable
 from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.segment import Segment, check_segments, subset_positions
+from lora_lightning.evaluation.statistics_file import Rows, numbers_of
 
 Progress = Callable[[str, int, int], None]
 
@@ -29,6 +30,7 @@ class Evaluation:
         published_form: the scores as the paper prints them, `metric` or `subset/metric` → text.
         notes: remarks for the user, one sentence each.
         partial: what was left out, where only a part of a split was scored.
+        statistics: metric → what it adds up over segments, a row of numbers each.
     """
 
     scores: dict[str, float | None] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Evaluation:
     published_form: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     partial: str | None = None
+    statistics: dict[str, Rows] = field(default_factory=dict)
 
 
 def evaluate(
@@ -122,6 +125,7 @@ def _enter(
 ) -> None:
     """Write one metric's results into the evaluation."""
     evaluation.signatures[name] = measured.signature
+    evaluation.statistics[name] = [numbers_of(statistic) for statistic in measured.statistics]
     evaluation.scores[name] = _score(evaluation, name, measured, measured.statistics)
     for subset, members in subsets.items():
         statistics = [measured.statistics[i] for i in members]

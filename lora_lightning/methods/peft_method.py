@@ -89,9 +89,11 @@ class PEFT:
             with warnings.catch_warnings(action="ignore"):  # of fan_in_fan_out, which PEFT sets
                 wrapped = get_peft_model(model, config, adapter_name=NAME)
         except Exception as error:  # every tuner has its own
+            targets = getattr(self.config, "target_modules", None)
             raise InputError(
-                f"{self._key}: PEFT refuses this for GPT-2 ({first_line(error)}); change "
-                "method.config, or see whether method.linear=true helps"
+                f"{self._key} with target_modules={targets}: PEFT refuses this for GPT-2 "
+                f"({first_line(error)}); change method.config, or see whether method.linear=true "
+                "helps"
             ) from None
         model.train(was_training)
         if type(model.get_input_embeddings()) is not nn.Embedding:

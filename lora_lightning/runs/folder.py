@@ -32,7 +32,7 @@ CONTINUES = "LORA_LIGHTNING_CONTINUES"  # the sweep folder that `sweep resume` g
 LOGGER_IDS = "logger_ids.json"  # logger → id of the run in it, such as {"wandb": "ab12cd34"}
 PREDICTIONS = ("predictions.jsonl", "manifest.json")
 UNFINISHED = ("shards",)
-SCORES = ("metrics.json", "sentences.jsonl")  # the former is written last
+SCORES = ("metrics.json", "sentences.jsonl", "statistics.json")  # the first is written last
 TRAINING = (
     "run.json", "config.yaml", "metrics.csv", "checkpoints", "adapter", "adapter_best",
     "result.json", "loss.png", "multirun.yaml", "sweep.json", "sweep.csv", "diagnostics.csv",

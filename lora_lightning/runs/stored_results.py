@@ -10,12 +10,15 @@ from lora_lightning.files import read_json, require_kind
 class Scores:
     """Of a metrics.json: metric → score, None where it could not be computed, and why not.
 
-    `partial` says what was left out, where only a part of the split was scored.
+    `partial` says what was left out, where only a part of the split was scored; older ones do not
+    name their protocol.
     """
 
     scores: dict[str, float | None]
     not_computed: dict[str, str]
     partial: str | None = None
+    signatures: dict[str, str] = field(default_factory=dict)
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from lora_lightning.evaluation.evaluation import evaluate as score
 from lora_lightning.evaluation.grouping import Prediction, group_rows, match_predictions
 from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.segment import Segment, one_line
+from lora_lightning.evaluation.statistics_file import write_statistics
 from lora_lightning.files import atomic_text, read_json_object, write_json
 from lora_lightning.paper.beside import Trained, papers_row, rows_beside
 from lora_lightning.runs.folder import SCORES, RunFolder, output_folder, remove_results
@@ -301,6 +302,7 @@ def score_into(
     with atomic_text(folder / "sentences.jsonl") as file:
         for sentence in evaluation.sentences:
             file.write(json.dumps(sentence, ensure_ascii=False) + "\n")
+    write_statistics(folder, evaluation.statistics)
     fields = (
         "scores",
         "subsets",
@@ -312,7 +314,7 @@ def score_into(
         "notes",
         "partial",
     )
-    record = {key: getattr(evaluation, key) for key in fields}
+    record = {key: getattr(evaluation, key) for key in fields} | {"protocol": protocol.name}
     write_json(folder / "metrics.json", record)
     published = scoring.published if is_published_set and not differences else Published()
     if scoring.prints_json:

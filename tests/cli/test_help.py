@@ -17,10 +17,12 @@ PROGRAMS = sorted(
 OF_A_COMMAND = ("Groups", "*sample_e2e", "data.max_length=512", "generation.num_beams=10")
 FURTHER = {
     **dict.fromkeys(COMMANDS, OF_A_COMMAND),
+    "lora_lightning.compare": ("resamples", "seed", "output", "references", "--json"),
     "lora_lightning.config_reference": ("--check",),
     "lora_lightning.data.export": ("output", "split", "format", "overwrite", "model.tokenizer"),
     "lora_lightning.export": ("run", "checkpoint", "format", "output", "overwrite"),
     "lora_lightning.sample": ("--output", "--seed", "--steps"),
+    "lora_lightning.rerank": ("run", "choice", "metric", "output", "overwrite", "length_penalty"),
     "lora_lightning.slots": ("input", "output", "overwrite", "--json"),
     "lora_lightning.sweep": ("show", "plot", "resume"),
 }

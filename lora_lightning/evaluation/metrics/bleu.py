@@ -24,8 +24,8 @@ from lora_lightning.evaluation.measurement import NotComputable
 from lora_lightning.evaluation.metrics.ngrams import NGram, maximum_counts, ngram_counts
 
 ORDER = 4
-_SMALLEST_HITS = 1e-15
-_SMALLEST_TOTAL = 1e-9
+SMALLEST_HITS = 1e-15
+SMALLEST_TOTAL = 1e-9
 
 Tokens = Sequence[Hashable]
 
@@ -61,7 +61,7 @@ def e2e_bleu(statistics: Sequence[BleuStatistics]) -> float:
     """Return the E2E variant over the segments, 0..1."""
     hits, totals, length, reference_length = add_up(statistics)
     logs = [
-        math.log((hit or _SMALLEST_HITS) / max(total, _SMALLEST_TOTAL))
+        math.log((hit or SMALLEST_HITS) / max(total, SMALLEST_TOTAL))
         for hit, total in zip(hits, totals, strict=True)
     ]
     penalty = 1.0 if length > reference_length else math.exp(1 - reference_length / length)

@@ -33,6 +33,11 @@ class Coverage(NamedTuple):
     missing: list[str]
     triples: int
 
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """What the score adds up: entities named, and all."""
+        return len(self.named), len(self.named) + len(self.missing)
+
 
 def coverage(context: str, text: str) -> Coverage | None:
     """Return which entities of a linearised input a text names; None for one without triples.

@@ -22,8 +22,8 @@ from lora_lightning.evaluation.java import METEOR_JAR, PARAPHRASES, Java, jar, r
 from lora_lightning.evaluation.measurement import NotComputable
 from lora_lightning.evaluation.segment import one_line
 
-_ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
-_STAGE_WEIGHTS = (1.0, 0.6, 0.8, 0.6)
+ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
+STAGE_WEIGHTS = (1.0, 0.6, 0.8, 0.6)
 _NUMBERS = 23
 _SECONDS = 180.0  # loading the paraphrases takes 4 to 20 s
 _SECONDS_PER_TEXT = 0.02
@@ -45,12 +45,12 @@ class Side:
     def weighted_share(self) -> float:
         """Return precision (of the hypotheses' side) or recall (of the references')."""
         matches = sum(
-            weight * (_DELTA * content + (1 - _DELTA) * function)
+            weight * (DELTA * content + (1 - DELTA) * function)
             for weight, content, function in zip(
-                _STAGE_WEIGHTS, self.content_matches, self.function_matches, strict=True
+                STAGE_WEIGHTS, self.content_matches, self.function_matches, strict=True
             )
         )
-        words = _DELTA * (self.words - self.functions) + (1 - _DELTA) * self.functions
+        words = DELTA * (self.words - self.functions) + (1 - DELTA) * self.functions
         return matches / words if words else 0.0
 
 
@@ -97,9 +97,9 @@ def meteor(statistics: Sequence[Statistics]) -> float:
     precision, recall = hypothesis.weighted_share(), reference.weighted_share()
     if precision == 0 or recall == 0:
         return 0.0
-    f_mean = precision * recall / (_ALPHA * precision + (1 - _ALPHA) * recall)
+    f_mean = precision * recall / (ALPHA * precision + (1 - ALPHA) * recall)
     fragmentation = chunks / ((hypothesis.matched + reference.matched) / 2)
-    return f_mean * (1 - _GAMMA * fragmentation**_BETA)
+    return f_mean * (1 - GAMMA * fragmentation**BETA)
 
 
 def _parse(line: str) -> Statistics:

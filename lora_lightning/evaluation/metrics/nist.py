@@ -23,7 +23,7 @@ from lora_lightning.evaluation.metrics.bleu import Tokens, clipped_hits
 from lora_lightning.evaluation.metrics.ngrams import NGram, ngram_counts
 
 ORDER = 5
-_BETA = math.log(0.5) / math.log(1.5) ** 2
+BETA = math.log(0.5) / math.log(1.5) ** 2
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def nist(statistics: Sequence[NistStatistics]) -> float:
         )
     gained = sum(sum(s.hit_information[n] for s in statistics) / totals[n] for n in range(ORDER))
     ratio = totals[0] / sum(s.reference_length for s in statistics)
-    return gained * math.exp(_BETA * math.log(min(1.0, ratio)) ** 2)
+    return gained * math.exp(BETA * math.log(min(1.0, ratio)) ** 2)
 
 
 def nist_of_one(hypothesis: Tokens, references: Sequence[Tokens]) -> float | None:

@@ -39,6 +39,11 @@ class SlotErrors:
         """The number of errors."""
         return len(self.added) + len(self.missing) + len(self.wrong) + self.repeated
 
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """What the rate adds up: errors, and values asked for."""
+        return self.count, len(self.asked)
+
     def record(self) -> dict[str, list[str]]:
         """Return the errors as `slot[value]` and `slot[asked->said]`."""
         return {
