@@ -59,8 +59,13 @@ class PEFT:
     linear: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.config, PeftConfig):
+        if isinstance(self.config, dict):
             return  # a description, which is not built yet
+        if not isinstance(self.config, PeftConfig):
+            raise InputError(
+                f"method.config._target_: gives a {type(self.config).__name__}; name a "
+                "configuration of PEFT, as in method.config={_target_: peft.VeraConfig, r: 256}"
+            )
         tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(self.config.peft_type)  # type: ignore[call-overload]
         changes_layers = isinstance(tuner, type) and issubclass(tuner, BaseTuner)
         reason = REFUSED.get(PeftType(self.config.peft_type).value)

@@ -87,7 +87,7 @@ def test_adalora_crashed_and_resumed_has_the_ranks_of_a_run_that_never_crashed(g
     (["method=vera", "method.config.target_modules=[nothing]"], "nothing"),
     (["method=adalora", "method.config.tinit=9", "trainer.max_steps=3"], "method.config.tinit=9"),
     (["method=vera", "method.config.rank=3"], "method.config.rank"),
-    (["method=peft", "method.config._target_=os.system"], "method.config._target_"),
+    (["method=peft", "method.config._target_=pathlib.PurePath"], "method.config._target_"),
 ])  # fmt: skip
 def test_a_tuner_that_does_not_fit_is_one_line_that_names_its_key(
     overrides, named, given, tmp_path
