@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from lora_lightning.errors import InputError
+from lora_lightning.methods.initial import STARTED
 from lora_lightning.methods.lora import LoRALayer, Projection
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.targets import Adaptation, find_targets
@@ -124,6 +125,14 @@ class DoRA(LoRA):
 
     choice = "dora"
     layer_type = DoRALayer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init in STARTED:
+            raise InputError(
+                f"method.init={self.init} with method=dora: magnitudes would be of another weight "
+                "than the one that is trained; set method=lora or rslora, or another method.init"
+            )
 
     def apply(self, model: nn.Module) -> None:
         """Freeze `model` and put adapted layers around its targets.

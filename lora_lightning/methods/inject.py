@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from lora_lightning.errors import InputError
 from lora_lightning.methods.base import adapter_tensors
 from lora_lightning.methods.exceptions import Exceptions, RankAndAlpha, settings_of
+from lora_lightning.methods.initial import Init, initialise
 from lora_lightning.methods.layer import AdapterLayer
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.targets import find_targets
@@ -22,6 +23,7 @@ def inject_lora(
     targets: Sequence[str],
     layer_type: type[LoRALayer] = LoRALayer,
     exceptions: Exceptions = (),
+    init: Init = "kaiming",
 ) -> None:
     """Freeze `model` and put a trainable `layer_type` around each projection that is a target.
 
@@ -33,6 +35,7 @@ def inject_lora(
         targets: see `find_targets`.
         layer_type: which kind of LoRA.
         exceptions: projections of another rank or alpha.
+        init: initial values of A and B.
 
     Raises:
         InputError: a target fits nothing, overlaps another or is tied, or a rank is larger than
@@ -56,6 +59,7 @@ def inject_lora(
             adaptation.slices,
             adaptation.num_slices,
         )
+        initialise(layer, init)
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)
 

@@ -64,6 +64,8 @@ class LoRALayer(AdapterLayer):
 
     base: Projection
     base_slices: Tensor | None
+    start_A: Tensor | None
+    start_B: Tensor | None
 
     def __init__(
         self,
@@ -92,6 +94,8 @@ class LoRALayer(AdapterLayer):
         )
         self.lora_B = nn.Parameter(torch.empty(stacked_out, rank, device=device, dtype=dtype))
         self.register_buffer("base_slices", None, persistent=False)
+        self.register_buffer("start_A", None)  # of the shapes of A and B, where `initial.py`
+        self.register_buffer("start_B", None)  # lets them begin in the base weight
         self.reset_parameters()
         self.train(base.training)  # an evaluated model stays so when adapters come in
 
@@ -123,7 +127,7 @@ class LoRALayer(AdapterLayer):
         if base is None:
             return self.add_update(self.base(x), self.dropout(x), self.expansion())
         flat, dropped = (t.reshape(-1, self.in_features) for t in (x, self.dropout(x)))
-        adapters = self.lora_A, self.expansion()
+        adapters = self.down(), self.expansion()
         product = adapted_product(flat, dropped, base, *adapters, float(self.scale))
         return product.view(*x.shape[:-1], self.out_features)
 
@@ -138,8 +142,8 @@ class LoRALayer(AdapterLayer):
         return None if self.base.bias.requires_grad else self.base
 
     def add_update(self, frozen: Tensor, x: Tensor, expansion: Tensor) -> Tensor:
-        """Add s · (x Aᵀ) times `expansion` (slices·rank, out) to `frozen` (..., out)."""
-        low = F.linear(x, self.lora_A.to(x.dtype))  # (..., slices·rank)
+        """Add s · (x Aᵀ) times `expansion` (products·rank, out) to `frozen` (..., out)."""
+        low = F.linear(x, self.down().to(x.dtype))  # (..., products·rank)
         scale = self.scale
         if isinstance(scale, Tensor):  # a subclass may train it; alpha below takes no gradient
             low, scale = low * scale.to(low.dtype), 1.0
@@ -151,23 +155,44 @@ class LoRALayer(AdapterLayer):
         )
         return adapted.view(frozen.shape)
 
+    @property
+    def products(self) -> int:
+        """How many products of rank `rank` the update is made of: one or two a slice."""
+        return len(self.slices) * (1 if self.start_A is None else 2)
+
+    def blocks(self) -> tuple[Tensor, Tensor]:
+        """Return A (slices, k, in) and B (slices, slice_out, k) of each slice's whole update.
+
+        k is the rank; twice that where the update is a difference of products, the second one
+        with its sign in B.
+        """
+        down = self.lora_A.view(len(self.slices), self.rank, self.in_features)
+        up = self.lora_B.view(len(self.slices), self.slice_features, self.rank)
+        if self.start_A is not None and self.start_B is not None:
+            down = torch.cat([down, self.start_A.view_as(down)], dim=1)
+            up = torch.cat([up, -self.start_B.view_as(up)], dim=2)
+        return down, up
+
+    def down(self) -> Tensor:
+        """Return the A of all slices, (products·rank, in), fp32."""
+        return self.lora_A if self.start_A is None else self.blocks()[0].flatten(0, 1)
+
     def expansion(self) -> Tensor:
         """Return the B of all slices as one map from all low-rank features to the whole output.
 
-        Shape (slices·rank, out), fp32, unscaled; the columns of slice j are zero outside the rows
-        of block j. The transposed matrix is `lora_B` of an unsliced LoRA of rank slices·rank.
+        Shape (products·rank, out), fp32, unscaled; the columns of slice j are zero outside the rows
+        of block j. The transposed matrix is `lora_B` of an unsliced LoRA of rank products·rank.
         """
-        blocks = self.lora_B.view(len(self.slices), self.slice_features, self.rank)
         rows = []
-        for block, position in zip(blocks, self.slices, strict=True):
+        for block, position in zip(self.blocks()[1], self.slices, strict=True):
             left = position * self.slice_features
             right = self.out_features - left - self.slice_features
-            rows.append(F.pad(block.T, (left, right)))  # (rank, out)
+            rows.append(F.pad(block.T, (left, right)))  # (k, out)
         return torch.cat(rows)
 
     def delta_weight(self) -> Tensor:
         """Return what merging adds to the base weight: fp32, scaled, in that weight's layout."""
-        delta = self.scale * (self.lora_A.T @ self.expansion())  # (in, out)
+        delta = self.scale * (self.down().T @ self.expansion())  # (in, out)
         return delta if isinstance(self.base, Conv1D) else delta.T
 
     def delta_norm(self) -> Tensor | None:
@@ -178,8 +203,7 @@ class LoRALayer(AdapterLayer):
         """
         if not self._is_known:
             return torch.linalg.vector_norm(self.delta_weight()) if self.can_merge else None
-        down = self.lora_A.view(len(self.slices), self.rank, self.in_features)
-        up = self.lora_B.view(len(self.slices), self.slice_features, self.rank)
+        down, up = self.blocks()
         squares = (down @ down.mT * (up.mT @ up)).sum()
         return self.scale * squares.clamp(min=0).sqrt()
 
@@ -214,6 +238,10 @@ class LoRALayer(AdapterLayer):
             return
         self._by_slice(self.base.weight)[:, list(self.slices)] = self.base_slices
         self.base_slices = None
+
+    def slice_weight(self, position: int) -> Tensor:
+        """Return a slice of the frozen base weight as (in, slice_out), in its dtype."""
+        return self._by_slice(self.base.weight.detach())[:, position]
 
     def _by_slice(self, weight: Tensor) -> Tensor:
         """View a tensor in the base weight's layout as (in, num_slices, slice_out)."""

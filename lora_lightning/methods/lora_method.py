@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from torch import nn
 
+from lora_lightning.errors import InputError
 from lora_lightning.methods.biases import Bias, trained_biases
 from lora_lightning.methods.exceptions import Exceptions, check_exceptions
+from lora_lightning.methods.initial import Init
 from lora_lightning.methods.inject import inject_lora, lora_layers
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.method import ParameterRow, tensor_rows
@@ -30,9 +32,11 @@ class LoRA:
             `Linear` or `Conv1D`.
         bias: which biases are trained too: `none`, `lora_only` (of adapted projections) or `all`.
         exceptions: targets of another rank or alpha, see `exceptions.py`.
+        init: initial values of A and B, see `initial.py`.
 
     Raises:
-        InputError: a value is out of its range; it names the `method.` key.
+        InputError: a value is out of its range, or does not go with `init`; it names the `method.`
+            key.
     """
 
     choice: ClassVar[str] = "lora"
@@ -44,9 +48,16 @@ class LoRA:
     targets: Texts
     bias: Bias = "none"
     exceptions: Exceptions = ()
+    init: Init = "kaiming"
 
     def __post_init__(self) -> None:
         check_exceptions(self.exceptions)
+        ranks = [self.rank, *(e["rank"] for e in self.exceptions if "rank" in e)]
+        if self.init == "orthogonal" and (odd := [r for r in ranks if int(r) % 2]):  # type: ignore[arg-type]
+            raise InputError(
+                f"method.init=orthogonal divides a rank into halves, and {odd[0]} is odd; set an "
+                "even method.rank, or another method.init"
+            )
 
     def apply(self, model: nn.Module) -> None:
         """Freeze `model` and put adapted layers around its targets.
@@ -63,6 +74,7 @@ class LoRA:
             self.targets,
             self.layer_type,
             self.exceptions,
+            self.init,
         )
         for tensor in trained_biases(model, self.bias).values():
             tensor.requires_grad_(True)

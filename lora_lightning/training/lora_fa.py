@@ -88,7 +88,7 @@ class LoRAFA(OptimizerMaker):
         """
         for name, layer in lora_layers(model).items():
             layer.lora_A.requires_grad_(False)
-            self.layers[name] = LoRAPair(layer.lora_A, layer.lora_B), layer.scale
+            self.layers[name] = LoRAPair(layer.lora_A, layer.lora_B), float(layer.scale)
         if not self.layers:
             raise no_lora("lora_fa")
 

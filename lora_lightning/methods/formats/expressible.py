@@ -52,7 +52,8 @@ def beyond_loralib(model: PreTrainedModel, bias: Bias) -> str | None:
 
 
 def _leaves(layer_type: type) -> tuple[str, ...]:
-    return ("lora_A", "lora_B") + (("lora_magnitude_vector",) if layer_type is DoRALayer else ())
+    of_dora = ("lora_magnitude_vector",) if layer_type is DoRALayer else ()
+    return ("lora_A", "lora_B", "start_A", "start_B", *of_dora)
 
 
 def _trained(model: PreTrainedModel) -> list[str]:

@@ -36,6 +36,7 @@ from lora_lightning.methods.formats.peft_tensors import (
     restack,
 )
 from lora_lightning.methods.formats.weights import Weights
+from lora_lightning.methods.initial import STARTED
 from lora_lightning.methods.inject import lora_layers
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.lora_method import LoRA
@@ -46,6 +47,7 @@ OLD_TENSORS = "adapter_model.bin"
 OWN = "lora_lightning.json"
 OF_TENSORS = "tensors_sha256"
 OWN_KEYS = ("rank", "alpha", "dropout", "targets")
+LATER_KEYS = ("exceptions", "init")  # which older folders lack
 
 
 def is_peft_folder(path: Path) -> bool:
@@ -80,6 +82,7 @@ def write_peft(folder: Path, model: PreTrainedModel, method: LoRA, base: str | N
     """
     base = base or model.config.name_or_path or None
     settings = {key: getattr(method, key) for key in OWN_KEYS} | {"targets": list(method.targets)}
+    settings["init"] = method.init
     if method.exceptions:
         settings["exceptions"] = [
             {**exception, "targets": list(exception["targets"])}  # type: ignore[arg-type]
@@ -106,6 +109,7 @@ def read_peft(folder: Path, model: PreTrainedModel, method: LoRA) -> Weights:
     settings = describe_peft(folder)
     hint = _overrides(settings, method)
     _require_kind(settings, method, folder, hint)
+    _require_start(settings, method, folder)
     own = _own_settings(folder)
     if own is not None:
         _require_settings(settings, method, folder, hint)
@@ -134,7 +138,7 @@ def describe_peft(folder: Path) -> dict[str, Any]:
     kind = {"method": method_of(config), "bias": config.get("bias") or "none"}
     own = _own_settings(folder)
     if own is not None:
-        return kind | {key: own[key] for key in (*OWN_KEYS, "exceptions") if key in own}
+        return kind | {key: own[key] for key in (*OWN_KEYS, *LATER_KEYS) if key in own}
     ranks = adapted_modules(tensor_file(folder))
     default = ours(RankAndAlpha(config["r"], config["lora_alpha"]), config)
     exceptions = _exceptions(ranks, default, config, folder)
@@ -220,6 +224,16 @@ def _require_kind(settings: dict[str, Any], method: LoRA, folder: Path, hint: st
         )
 
 
+def _require_start(settings: dict[str, Any], method: LoRA, folder: Path) -> None:
+    """Check that A and B began in the base weight, or not, as the method has it."""
+    theirs, ours = settings.get("init", "kaiming"), method.init
+    if theirs != ours and {theirs, ours} & set(STARTED):
+        mend = f"set method.init={theirs}" if theirs in STARTED else "leave out method.init"
+        raise InputError(
+            f"{folder}: was trained with method.init={theirs}, but here it is {ours}; {mend}"
+        )
+
+
 def _require_settings(settings: dict[str, Any], method: LoRA, folder: Path, hint: str) -> None:
     for key in ("rank", "alpha", "targets"):
         theirs, ours = settings[key], getattr(method, key)
@@ -234,11 +248,11 @@ def _require_settings(settings: dict[str, Any], method: LoRA, folder: Path, hint
 def _require_rank_and_scale(
     name: str, layer: LoRALayer, found: int, scaled: tuple[float, str], path: Path, hint: str
 ) -> None:
-    expected = len(layer.slices) * layer.rank
+    expected = layer.products * layer.rank
     if found != expected:
         raise InputError(
-            f"{path}: {name} has rank {found}, but method.rank={layer.rank} on "
-            f"{len(layer.slices)} slice(s) makes {expected}; set {hint}"
+            f"{path}: {name} has rank {found}, but method.rank={layer.rank} in "
+            f"{layer.products} product(s) makes {expected}; set {hint}"
         )
     scale, formula = scaled
     if not math.isclose(scale, layer.scale, rel_tol=1e-6):

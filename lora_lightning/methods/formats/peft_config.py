@@ -67,14 +67,14 @@ def make_config(model: PreTrainedModel, method: LoRA, base: str | None) -> dict[
         base: name or path of the base model.
     """
     layers = lora_layers(model)
-    blocks = [len(layer.slices) for layer in layers.values()]
-    # Where all layers have as many slices, no pattern is needed.
+    blocks = [layer.products for layer in layers.values()]
+    # Where all layers have as many products, no pattern is needed.
     common = blocks[0] if min(blocks) == max(blocks) else 1
     ranks: dict[str, float] = {}
     alphas: dict[str, float] = {}
     for name, layer in layers.items():
-        ranks[name] = len(layer.slices) * layer.rank
-        alphas[name] = method.stacked_alpha(len(layer.slices), layer.alpha)
+        ranks[name] = layer.products * layer.rank
+        alphas[name] = method.stacked_alpha(layer.products, layer.alpha)
     rank, alpha = common * method.rank, method.stacked_alpha(common, method.alpha)
     targets = [FUSED if target in SLICES else target for target in method.targets]
     return {

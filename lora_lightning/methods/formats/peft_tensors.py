@@ -38,12 +38,12 @@ NORM_TOLERANCE = 1e-2
 def peft_tensors(model: PreTrainedModel, bias: Bias) -> dict[str, Tensor]:
     """Return the adapter of `model`, unmerged, in PEFT's shapes and under our names.
 
-    A (S·rank, in) and B (out, S·rank) of every layer, the magnitudes (out,) of a DoRA, and the
-    biases that are trained.
+    A (S·k, in) and B (out, S·k) of every layer, k the rank or twice that, the magnitudes (out,) of
+    a DoRA, and the biases that are trained.
     """
     tensors: dict[str, Tensor] = {}
     for name, layer in lora_layers(model).items():
-        tensors[f"{name}.lora_A"] = layer.lora_A
+        tensors[f"{name}.lora_A"] = layer.down()
         tensors[f"{name}.lora_B"] = layer.expansion().T
         if isinstance(layer, DoRALayer):
             tensors[f"{name}.lora_magnitude_vector"] = layer.magnitude()
@@ -150,23 +150,34 @@ def restack(
     require_same_tensors(peft_tensors(model, bias), found, path)
     adapter: dict[str, Tensor] = {}
     for name, layer in lora_layers(model).items():
-        adapter[f"{name}.lora_A"] = found[f"{name}.lora_A"]
         key = f"{name}.lora_B"
-        adapter[key] = _stack_blocks(found[key], layer, f"{path}: tensor {key}", hint)
+        up = _stack_blocks(found[key], layer, f"{path}: tensor {key}", hint)
+        adapter |= _divided(name, found[f"{name}.lora_A"], up, layer)
         if isinstance(layer, DoRALayer):
             key = f"{name}.lora_magnitude_vector"
             adapter[key] = _stack_magnitudes(found[key], layer, f"{path}: tensor {key}", hint)
     return Weights(adapter, base={name: found[name] for name in trained_biases(model, bias)})
 
 
+def _divided(name: str, down: Tensor, up: Tensor, layer: LoRALayer) -> dict[str, Tensor]:
+    """Return the tensors of a layer from A (S·k, in) and B (S·slice_out, k) of its whole update."""
+    if layer.start_A is None:
+        return {f"{name}.lora_A": down, f"{name}.lora_B": up}
+    [a, start_a] = down.view(len(layer.slices), 2, layer.rank, -1).unbind(1)
+    b, negative = up.chunk(2, dim=1)
+    tensors = {"lora_A": a.flatten(0, 1), "start_A": start_a.flatten(0, 1)}
+    tensors |= {"lora_B": b, "start_B": -negative}
+    return {f"{name}.{leaf}": tensor for leaf, tensor in tensors.items()}
+
+
 def _stack_blocks(expanded: Tensor, layer: LoRALayer, what: str, hint: str) -> Tensor:
-    """Turn PEFT's B (out, S·rank) into our stacked one (S·slice_out, rank)."""
+    """Turn PEFT's B (out, S·k) into a stacked one (S·slice_out, k)."""
     count = len(layer.slices)
-    grid = expanded.T.reshape(count, layer.rank, layer.num_slices, layer.slice_features)
-    blocks = grid[list(range(count)), :, list(layer.slices)]  # (S, rank, slice_out)
+    grid = expanded.T.reshape(count, -1, layer.num_slices, layer.slice_features)
+    blocks = grid[list(range(count)), :, list(layer.slices)]  # (S, k, slice_out)
     if blocks.count_nonzero() != grid.count_nonzero():
         raise InputError(f"{what} adapts more than the method.targets; set {hint}")
-    return blocks.transpose(1, 2).reshape(-1, layer.rank)
+    return blocks.transpose(1, 2).flatten(0, 1)
 
 
 def _stack_magnitudes(magnitudes: Tensor, layer: DoRALayer, what: str, hint: str) -> Tensor:
