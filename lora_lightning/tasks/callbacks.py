@@ -46,20 +46,18 @@ def check_callbacks(callbacks: Sequence[pl.Callback], validated: Sequence[str] =
             if isinstance(callback, classes):
                 raise InputError(f"callbacks: {name} cannot work here: {reason}")
         monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor not in validated and not has_own:
+        if not isinstance(monitor, str):
+            continue
+        if monitor not in validated and not has_own:
             raise InputError(
                 f"callbacks: {name}.monitor={monitor}: there is no such metric; allowed is "
                 f"{' | '.join(validated)}"
             )
-        mode = getattr(callback, "mode", None)
-        if (
-            monitor in validated
-            and mode in ("min", "max")
-            and not direction_of(monitor).startswith(mode)
-        ):
+        less, mode = direction_of(monitor) == "minimize", getattr(callback, "mode", None)
+        if monitor in validated and mode == ("max" if less else "min"):
             raise InputError(
                 f"callbacks: {name}.mode={mode}: {monitor} is better the "
-                f"{'less' if mode == 'max' else 'more'} of it there is; give the other mode"
+                f"{'less' if less else 'more'} of it there is; give the other mode"
             )
 
 

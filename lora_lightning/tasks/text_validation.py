@@ -95,7 +95,7 @@ class TextValidation:
         ]
 
 
-def stratified(strata: Sequence[Any], count: int) -> list[int]:
+def stratified(strata: Sequence[Any], count: int | None) -> list[int]:
     """Return the places of `count` items, ascending, each stratum with its share, to one.
 
     Every n-th item is taken of the items in the order of their strata (systematic sampling), so the
@@ -103,10 +103,11 @@ def stratified(strata: Sequence[Any], count: int) -> list[int]:
 
     Args:
         strata: of each item; they can be ordered.
-        count: how many to take; all where there are no more.
+        count: how many to take; all where there are no more, or None.
     """
     ordered = sorted(range(len(strata)), key=lambda place: strata[place])
-    taken, total = min(count, len(ordered)), len(ordered)
+    total = len(ordered)
+    taken = total if count is None else min(count, total)
     return sorted(ordered[(2 * number + 1) * total // (2 * taken)] for number in range(taken))
 
 

@@ -19,7 +19,7 @@ SEARCH = ("generation.num_beams=2", "generation.max_new_tokens=10")
 TRAINING = ("trainer=cpu", "data=sample_e2e", "trainer.max_steps=9", "trainer.val_check_interval=3",
             "trainer.log_every_n_steps=1", "trainer.limit_val_batches=1", "optimizer.lr=1e-2",
             "trainer.validate_first=true", "method.dropout=0.2", *SEARCH)  # fmt: skip
-TEXTS = ("validation=generation", "validation.contexts=99", "best_by=val/bleu")
+TEXTS = ("validation=generation", "validation.contexts=null", "best_by=val/bleu")
 
 
 @pytest.fixture(scope="module")
