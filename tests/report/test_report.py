@@ -1,4 +1,4 @@
-"""`python -m lora_lightning.report`: what it takes, what it refuses, and what stands in the page."""
+"""`python -m lora_lightning.report`: what it takes and refuses, and what stands in the page."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def test_scores_of_other_predictions_and_other_inputs_are_refused(tmp_path):
     other = scored_run(tmp_path / "three", [("name : B", "B .", 0.1), *TEXTS[1:]])
     with pytest.raises(InputError, match=r"scored on other inputs \(63 and 2 inputs\)"):
         report([f"run={run}", f"against={shorter}"])
-    with pytest.raises(InputError, match="input 1 is .*name : Aromi.* here and .*name : B"):
+    with pytest.raises(InputError, match=r"input 1 is .*name : Aromi.* here and .*name : B"):
         report([f"run={run}", f"against={other}"])
     with pytest.raises(InputError, match="is run=… itself"):
         report([f"run={run}", f"against={run}"])
