@@ -29,7 +29,7 @@ def located_mentions(text: str, asked: Sequence[Value] = ()) -> list[tuple[Value
     lowered = text.lower()
     present = [value for value in NAME_VALUES if value.name.lower() in lowered]
     for value in (*present, *OTHER_VALUES, *others):
-        for hit in value.pattern.finditer(text):
+        for hit in value.pattern.finditer(lowered):
             hits[hit.span()].append(value)
     return [
         (next((value for value in values if value in asked), values[0]), span)
