@@ -14,8 +14,12 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 LOSS = "loss"
 SMOOTHED = "smoothed"
+DECODING = "decoding_seconds"  # of the texts of the last validation
+OF_TEXTS = ("val/bleu", "val/nist", "val/ter")
 SHOWN = {
     "val/loss": "val/loss",
+    "val/bleu": "val/bleu",
+    DECODING: "decoding s",
     "tokens/s": "tokens/s",
     "train/lr": "lr",
     "train/tokens_per_second": "tokens/s",
@@ -186,9 +190,14 @@ class PlainLines(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Say what the validation found."""
-        if trainer.is_global_zero and "val/loss" in module.latest:
-            loss = module.latest["val/loss"]
-            log.info("validation    val/loss %.4f after update %d", loss, module.update)
+        if not trainer.is_global_zero or "val/loss" not in module.latest:
+            return
+        latest = module.latest
+        measured = f"val/loss {latest['val/loss']:.4f}"
+        texts = [f"{name} {latest[name]:.4f}" for name in OF_TEXTS if name in latest]
+        if texts:
+            measured = f"{', '.join([measured, *texts])} ({latest[DECODING]:.1f} s to decode)"
+        log.info("validation    %s after update %d", measured, module.update)
 
     def on_predict_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         """Say how far decoding is."""
