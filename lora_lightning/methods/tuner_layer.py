@@ -1,6 +1,6 @@
 """Layers of PEFT's tuners, merged and unmerged as ours are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,16 @@ class TunerLayer:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TunerLayer) and other.module is self.module
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Yield its parameters, the base's too."""
+        parameters: Iterator[nn.Parameter] = self.module.parameters()
+        return parameters
+
+    def buffers(self) -> Iterator[Tensor]:
+        """Yield its buffers."""
+        buffers: Iterator[Tensor] = self.module.buffers()
+        return buffers
 
     @property
     def base(self) -> nn.Module:
