@@ -15,6 +15,7 @@ Keys: resamples=10000, seed=0, output, overwrite=false, paths.output_dir; of fil
 references=<file> or [reference0,…] and protocol=e2e|webnlg|dart. --json: the record as one line.
 """
 
+import json
 import os
 import sys
 from datetime import datetime
@@ -26,24 +27,19 @@ from rich.console import Console
 
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.compare.evaluated import PROTOCOLS
-from lora_lightning.compare.report import (
-    PAGE,
-    RECORD,
-    Report,
-    compare_systems,
-    json_line,
-    tables,
-    write_report,
-)
+from lora_lightning.compare.page import PAGE, write_page
+from lora_lightning.compare.report import Report, compare_systems
 from lora_lightning.compare.systems import Sources, read_systems
+from lora_lightning.compare.table import tables
 from lora_lightning.config.typed import as_given, is_true, parsed, text_of
 from lora_lightning.errors import InputError, ProgramArguments, presentable
-from lora_lightning.files import near_path
+from lora_lightning.files import near_path, write_json
 from lora_lightning.process import workspace
 from lora_lightning.process.program import as_program
 from lora_lightning.process.programs import as_started
 from lora_lightning.runs.latest import outputs_folder
 
+RECORD = "comparison.json"
 KEYS = ("resamples", "seed", "output", "overwrite", "references", "protocol")
 FEWEST, MOST = (
     100,
@@ -76,7 +72,8 @@ def compare(arguments: list[str] | None = None) -> int:
     folder = _output(keys, places)
     sources = Sources(_say, _files(keys.get("references")), protocol, places)
     report = compare_systems(read_systems(names, sources), resamples, seed)
-    write_report(report, folder)
+    write_page(report, folder)
+    write_json(folder / RECORD, report.record())
     _print(report, folder, options.json)
     return 0
 
@@ -145,7 +142,7 @@ def _say(line: str) -> None:
 
 def _print(report: Report, folder: Path, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json_line(report))
+        sys.stdout.write(json.dumps(report.record(), ensure_ascii=False) + "\n")
         return
     knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if knows_width else NO_TERMINAL)

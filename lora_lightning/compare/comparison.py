@@ -78,7 +78,7 @@ def compared(
     for metric, score in scores.items():
         by_system = {
             name: SystemScores(
-                np.array([float(score(r[metric].sum(axis=0), len(r[metric]))) for r in runs]),
+                np.array([_whole(score, run[metric]) for run in runs]),
                 resampled[metric, name],
             )
             for name, runs in systems.items()
@@ -91,6 +91,23 @@ def compared(
             {name: _summary(of.runs) for name, of in by_system.items()}, _with_holm(tests)
         )
     return found
+
+
+def defined(
+    systems: Mapping[str, Sequence[Statistics]], scores: Mapping[str, CorpusScore]
+) -> dict[str, CorpusScore]:
+    """Return the metrics that every run has a score of: empty texts alone have no BLEU or NIST."""
+    runs = [run for of_system in systems.values() for run in of_system]
+    return {
+        metric: score
+        for metric, score in scores.items()
+        if all(np.isfinite(_whole(score, run[metric])) for run in runs)
+    }
+
+
+def _whole(score: CorpusScore, table: Array) -> float:
+    """Return the score of all sentences, each taken once."""
+    return float(_quiet(score, table.sum(axis=0), len(table)))
 
 
 def _summary(runs: Array) -> Summary:

@@ -34,9 +34,10 @@ class Evaluations:
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         return path
 
-    def make(self, name, texts, refs=None, metrics="bleu,nist", protocol="e2e"):
+    def make(self, name, texts, refs=None, metrics="bleu,nist", protocol="e2e", seen=None):
         refs = references(len(texts)) if refs is None else refs
         output = self.folder / name
+        lines = [] if seen is None else [f"protocol.seen_lines={seen}"]
         run_command(
             "evaluate",
             f"protocol={protocol}",
@@ -44,6 +45,7 @@ class Evaluations:
             f"hypotheses={self.write(f'{name}.txt'.replace('/', '_'), texts)}",
             f"references={self.write('references.txt', refs)}",
             f"output_dir={output}",
+            *lines,
         )
         return output
 

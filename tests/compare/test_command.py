@@ -138,7 +138,7 @@ def test_a_sweep_is_a_system_for_each_setting_with_its_seeds_as_runs(
     settings = [
         ([f"method.rank={rank}", f"seed={seed}"], hypotheses(share, seed=seed))
         for rank, share in ((1, 0.6), (4, 0.9))
-        for seed in (1, 2, 3)
+        for seed in (1, 2)
     ]
     failed = (["method.rank=8", "seed=1"], None)
     sweep = sweep_of(evaluations, tmp_path / "s", [*settings, failed], ["method.rank", "seed"])
@@ -148,12 +148,13 @@ def test_a_sweep_is_a_system_for_each_setting_with_its_seeds_as_runs(
     assert list(found["systems"]) == names
     for name in names:
         system = found["systems"][name]
-        assert system["runs"] == len(system["scores"]) == 3
+        assert system["runs"] == len(system["scores"]) == 2
         assert system["std"] > 0
-        assert system["mean"] == pytest.approx(sum(system["scores"]) / 3)
+        assert system["mean"] == pytest.approx(sum(system["scores"]) / 2)
     [pair] = found["pairs"]
     assert (pair["a"], pair["b"]) == tuple(names)
-    assert pair["p_bootstrap"] < 0.05
+    assert pair["difference"] > 0
+    assert pair["interval"][1] - pair["interval"][0] > 0.2  # two seeds show little
     assert "left out" in printed.err
     assert "Few seeds" in printed.out
 
@@ -167,6 +168,22 @@ def test_the_page_shows_text_as_text(evaluations, poor, tmp_path, compared):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "{{ 7 * 7 }}" in page
     assert not re.search(r"(src|href)=", page)
+
+
+def test_seen_and_unseen_sentences_are_compared_apart_too(evaluations, compared):
+    seen = evaluations.write("seen.json", ["[0, 1, 2, 3, 4, 5]"])
+    folders = [
+        evaluations.make(f"webnlg{n}", hypotheses(share), None, "bleu", "webnlg", seen)
+        for n, share in enumerate((0.8, 0.95))
+    ]
+    record, printed = compared(*folders)
+    assert set(record["subsets"]) == {"seen", "unseen"}
+    for folder in folders:
+        subsets = json.loads((folder / "metrics.json").read_text("utf-8"))["subsets"]
+        for name, of_subset in record["subsets"].items():
+            mean = of_subset["bleu"]["systems"][str(folder)]["mean"]
+            assert mean == pytest.approx(subsets[name]["bleu"], rel=1e-9)
+    assert "unseen/bleu" in printed.out
 
 
 def refusal(*arguments):
@@ -198,12 +215,9 @@ def test_a_run_is_not_compared_with_itself(good, tmp_path):
     assert "itself" in refusal(good, f"{good}{os.sep}")
 
 
-def test_one_sentence_is_no_sample(evaluations):
-    one, other = (
-        evaluations.make(name, [text], metrics="bleu")
-        for name, text in (("one", "the blue spice"), ("two", "x y"))
-    )
-    assert "1 sentence" in refusal(one, other)
+def test_one_sentence_is_no_sample(evaluations, tmp_path):
+    one = evaluations.make("one", ["the blue spice"], metrics="bleu")
+    assert "1 sentence" in refusal(one, copy(one, tmp_path / "two"))
 
 
 def test_other_references_are_refused(evaluations, good):
@@ -213,9 +227,7 @@ def test_other_references_are_refused(evaluations, good):
 
 
 def test_scores_of_two_protocols_are_refused(evaluations, good):
-    other = evaluations.make(
-        "webnlg", hypotheses(0.9), metrics="bleu", protocol="webnlg", refs=references()
-    )
+    other = evaluations.make("webnlg", hypotheses(0.9), metrics="bleu", protocol="webnlg")
     assert "is scored as e2e" in refusal(good, other)
 
 
