@@ -14,10 +14,8 @@ SETTINGS = (
 KINDS = {
     "scaled_adamw, pissa": ("optimizer=scaled_adamw", "method.init=pissa"),
     "lora_fa, orthogonal": ("optimizer=lora_fa", "method.init=orthogonal"),
+    "NAdam, prefix_layer": ("optimizer=torch", "optimizer.name=NAdam", "method=prefix_layer"),
     "adapter_h": ("method=adapter_h", "method.bottleneck=4"),
-    "prefix_layer": ("method=prefix_layer", "method.length=3"),
-    "top2": ("method=top2", "method.blocks=1"),
-    "NAdam, olora": ("optimizer=torch", "optimizer.name=NAdam", "method.init=olora"),
 }
 
 
