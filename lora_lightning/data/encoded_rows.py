@@ -1,7 +1,7 @@
 """Token ids of many examples in three tensors, which can lie in a file and be shared from there."""
 
+from array import array
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import overload
 
 import torch
@@ -31,12 +31,16 @@ class EncodedRows(Sequence[EncodedExample]):
     @classmethod
     def join(cls, examples: Iterable[EncodedExample]) -> "EncodedRows":
         """Put examples end to end."""
-        examples = list(examples)
-        return cls(
-            torch.tensor(list(chain(*chain(*examples))), dtype=torch.int32),
-            torch.tensor([len(example.context_ids) for example in examples], dtype=torch.int32),
-            torch.tensor([len(example.completion_ids) for example in examples], dtype=torch.int32),
-        )
+        ids, contexts, completions = (array("i") for _ in range(3))
+        for example in examples:
+            ids.extend(example.context_ids)
+            ids.extend(example.completion_ids)
+            contexts.append(len(example.context_ids))
+            completions.append(len(example.completion_ids))
+        return cls(*(
+            torch.asarray(part, dtype=torch.int32) if part else torch.empty(0, dtype=torch.int32)
+            for part in (ids, contexts, completions)
+        ))  # fmt: skip
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the arguments by name."""

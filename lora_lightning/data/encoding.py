@@ -7,7 +7,7 @@ Everything here is the reference's, except that nothing is padded: the model is 
 stands to the right of a row's end changes nothing in the row.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor
 from lora_lightning.data.example import Example
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.errors import InputError
+
+TOGETHER = 10_000
+"""Rows that are encoded at a time: enough for every core, and a small part of a long file."""
 
 
 class EncodedExample(NamedTuple):
@@ -66,22 +69,24 @@ def encode_example(example: Example, tokenizer: Tokenizer) -> EncodedExample:
     Raises:
         InputError: a given id is outside the vocabulary.
     """
-    return encode_examples([example], tokenizer)[0]
+    return next(encode_examples([example], tokenizer))
 
 
-def encode_examples(examples: list[Example], tokenizer: Tokenizer) -> list[EncodedExample]:
-    """Encode many examples as `encode_example` does, each distinct text once.
+def encode_examples(examples: Sequence[Example], tokenizer: Tokenizer) -> Iterator[EncodedExample]:
+    """Encode many examples as `encode_example` does, each distinct text of some thousands once.
 
     Raises:
         InputError: a given id is outside the vocabulary; the message names the row, from 0.
     """
-    contexts = [example.context for example in examples]
-    completions = [
-        " " + example.completion if isinstance(example.completion, str) else example.completion
-        for example in examples
-    ]
-    pairs = zip(_encode(contexts, tokenizer), _encode(completions, tokenizer), strict=True)
-    return [EncodedExample(*pair) for pair in pairs]
+    for start in range(0, len(examples), TOGETHER):
+        part = examples[start : start + TOGETHER]
+        contexts = [example.context for example in part]
+        completions = [
+            " " + example.completion if isinstance(example.completion, str) else example.completion
+            for example in part
+        ]
+        encoded = (_encode(texts, tokenizer, start) for texts in (contexts, completions))
+        yield from map(EncodedExample, *encoded)
 
 
 def encode_contexts(
@@ -145,7 +150,7 @@ def make_query(context_ids: list[int], max_length: int, max_new_tokens: int) -> 
 
 
 def _encode(
-    parts: list[str] | list[str | tuple[int, ...]], tokenizer: Tokenizer
+    parts: Sequence[str | tuple[int, ...]], tokenizer: Tokenizer, first_row: int = 0
 ) -> list[list[int]]:
     texts = list(dict.fromkeys(part for part in parts if isinstance(part, str)))
     end = tokenizer.end_of_text
@@ -154,7 +159,7 @@ def _encode(
     }
     return [
         ids_of[part] if isinstance(part, str) else _checked(part, row, tokenizer)
-        for row, part in enumerate(parts)
+        for row, part in enumerate(parts, first_row)
     ]
 
 

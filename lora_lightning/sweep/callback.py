@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -26,6 +27,17 @@ class RecordSweep(Callback):
 
     It raises SystemExit because Hydra only warns of an Exception in a callback.
     """
+
+    _ended: JobReturn | None = None
+
+    def on_job_start(self, config: DictConfig, **_: object) -> None:
+        """Drop the configs of the job before, 0.3 MB that Hydra keeps until the sweep ends."""
+        if self._ended is not None:
+            self._ended.cfg = self._ended.hydra_cfg = None
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: object) -> None:
+        """Note what Hydra keeps of the job; callbacks after this one may still want its configs."""
+        self._ended = job_return
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Check, and write sweep.json; a sweep that is resumed has one."""

@@ -119,7 +119,7 @@ def test_a_token_id_outside_the_vocabulary_is_an_error(tokenizer):
     examples = [Example("a", "b"), Example("a", (1, tokenizer.vocab_size))]
     message = rf"row 1 .*token id {tokenizer.vocab_size}, .*model\.tokenizer"
     with pytest.raises(InputError, match=message):
-        encode_examples(examples, tokenizer)
+        list(encode_examples(examples, tokenizer))
 
 
 @settings(max_examples=50, deadline=None)
