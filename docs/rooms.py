@@ -44,7 +44,7 @@ COLUMN_WIDTH = 0.875
 WIDTH = 20 * COLUMN_WIDTH
 # Chosen so that no arrow runs through a box and few cross: the middle of each, in columns from 0.
 COLUMNS = {
-    "__main__": 6,
+    "__main__": 6, "report": 6,
     "doctor": 1, "loaded_run": 3, "export": 5, "demo": 7, "sample": 9, "config_reference": 11,
     "slots": 13, "compare": 15, "analyse": 17, "rerank": 19,
     "cli": 6, "tasks": 3.5, "sweep": 9.75, "checkpoints": 6, "tracking": 8.5,
@@ -60,6 +60,7 @@ COLOURS = (
     "#2f6ea8",
     "#5a56a8",
     "#8a4b93",
+    "#a0527a",
     "#666666",
 )
 

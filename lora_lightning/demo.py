@@ -38,6 +38,7 @@ def main() -> None:
     scores = folder / run / "evaluation" / "test" / "metrics.json"
     print_table(folder / scores_before / "metrics.json", scores)
     sys.stdout.write(f"run folder: {folder / run}\n")
+    show_child("-m", "lora_lightning.report", f"run={run}")
 
 
 def print_table(before: Path, after: Path) -> None:

@@ -20,6 +20,7 @@ from lora_lightning.checkpoints.loop_state import (
 )
 from lora_lightning.checkpoints.signals import SignalWatch
 from lora_lightning.checkpoints.time_limit import is_time_up, wait_for_update
+from lora_lightning.config.study import direction_of
 from lora_lightning.config.typed import as_typed, for_shell
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, Interrupted
@@ -34,7 +35,7 @@ ANSWER = timedelta(seconds=20)  # in which a rank that does not hang says that i
 
 
 class SaveRun(Checkpoint):
-    """Saves `checkpoints/last.ckpt` and `adapter/`, and the best of both by val/loss.
+    """Saves `checkpoints/last.ckpt` and `adapter/`, and the best of both by a metric.
 
     One callback writes both forms, so that `best.ckpt` and `adapter_best/` are always of the same
     update. `last.ckpt` is written between two updates only, when everything due is done: a run that
@@ -47,6 +48,7 @@ class SaveRun(Checkpoint):
         base: the base model's path or hub name, kept in the adapter's description.
         every: updates between two saves of `last.ckpt`; None saves after validations alone.
         described: `_target_` and arguments of the method, see `save_adapter`.
+        best_by: the metric of a validation that decides what is best.
     """
 
     def __init__(
@@ -56,13 +58,15 @@ class SaveRun(Checkpoint):
         base: str,
         every: int | None = None,
         described: Mapping[str, Any] | None = None,
+        best_by: str = "val/loss",
     ) -> None:
         self.folder = folder
         self.method = method
         self.base = base
         self.every = every
         self.described = described
-        self.best_loss = float("inf")
+        self.best_by = best_by
+        self.least = float("inf")  # of the metric, negative where more of it is better
         self.has_ended = False
         self.is_out_of_time = False
         self._started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -106,8 +110,10 @@ class SaveRun(Checkpoint):
         assert isinstance(module, FineTuning)
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        if (loss := module.latest["val/loss"]) < self.best_loss:
-            self.best_loss = loss
+        value = module.latest[self.best_by]
+        value = value if direction_of(self.best_by) == "minimize" else -value
+        if value < self.least:
+            self.least = value
             self._save(trainer, module, "best.ckpt", "adapter_best")
         self._is_due = True
         if not trainer.is_last_batch:
@@ -154,7 +160,7 @@ class SaveRun(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
         return {
-            "best_loss": self.best_loss,
+            "best_loss": self.least,  # as it was called before there were other metrics
             "has_ended": self.has_ended,
             "is_out_of_time": self.is_out_of_time,
             **self.record(),
@@ -164,7 +170,7 @@ class SaveRun(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from an earlier run's state."""
-        self.best_loss = state_dict["best_loss"]
+        self.least = state_dict["best_loss"]
         self._started, self._seconds_before = state_dict["started"], state_dict["seconds"]
         self._resumed_at = [*state_dict["resumed_at"], *self._resumed_at]
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from lora_lightning.errors import InputError
-from lora_lightning.ranges import Seed, Text, Texts
+from lora_lightning.ranges import Count, Seed, Text, Texts
 
 Split = Literal["train", "valid", "test"]
 Checkpoint = Literal["last", "best"]
 VALIDATED = ("val/loss", "val/perplexity", "val/loss_per_token", "val/perplexity_per_token")
-"""What a validation measures."""
+"""What every validation measures."""
 CHAINS: tuple[list[str], ...] = ([], ["generate"], ["generate", "evaluate"])
 
 
@@ -46,14 +46,15 @@ class Train(Command):
         InputError: `then` leaves out a step.
     """
 
-    groups = (*Command.groups, "optimizer", "scheduler", "loss", "trainer", "callbacks",
-              "evaluation")  # fmt: skip
+    groups = (*Command.groups, "optimizer", "scheduler", "loss", "validation", "trainer",
+              "callbacks", "evaluation")  # fmt: skip
 
     adapter: Text | None
     resume: Text | None
     resume_force: bool
     then: Sequence[Literal["generate", "evaluate"]]
     checkpoint: Checkpoint
+    best_by: Text
     optimized_metric: Text
 
     def __post_init__(self) -> None:
@@ -107,6 +108,14 @@ class Base:
     tokenizer: Text
     dtype: Literal["float32", "bfloat16"]
     packed: Literal["auto", True, False]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Keys of `validation`: what is measured beside the training."""
+
+    by: Literal["loss", "generation"]
+    contexts: Count | None = None
 
 
 @dataclass(frozen=True)

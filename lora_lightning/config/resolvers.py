@@ -77,6 +77,7 @@ def register() -> None:
         "sum": lambda *numbers: sum(map(int, numbers)),
         "failure_rate": lambda on_job_failure: 1.0 if on_job_failure == "skip" else 0.0,
         "direction_of": direction_of,
+        "mode_of": lambda metric: direction_of(metric)[:3],
         "sampler_seed": sampler_seed,
     }
     for name, resolver in named.items():

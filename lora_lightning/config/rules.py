@@ -26,6 +26,7 @@ from lora_lightning.config.commands import (
     Paths,
     Programs,
     Train,
+    Validation,
 )
 from lora_lightning.config.keys import flat_keys, unknown_key
 from lora_lightning.config.renamed import current_name
@@ -41,6 +42,7 @@ OWNERS: dict[str, tuple[type | str, ...]] = {
     "model": (Base,),
     "paths": (Paths,),
     "evaluation": (Programs,),
+    "validation": (Validation,),
     "trainer": (TrainerSettings,),
     "generation": (
         "lora_lightning.decoding.settings.SearchSettings",
@@ -86,6 +88,7 @@ def check_config(config: DictConfig) -> None:
     _check_returned(config)
     if command is Train:
         check_optimized(config)
+        _check_best_by(config)
         _check_bias(config)
         _check_optimizer_of_lora(config)
 
@@ -147,7 +150,7 @@ def check_optimized(config: DictConfig) -> None:
     Raises:
         InputError: naming what it will have.
     """
-    known, advice = list(VALIDATED), "; scores such as test/bleu need then=[generate,evaluate]"
+    known, advice = validated(config), "; scores such as test/bleu need then=[generate,evaluate]"
     if "evaluate" in config.then:
         protocol: Any = target_of("protocol", config.protocol)
         metrics = config.protocol.get("metrics") or protocol.metric_names
@@ -157,6 +160,22 @@ def check_optimized(config: DictConfig) -> None:
         raise InputError(
             f"optimized_metric={config.optimized_metric}: the run will have "
             f"{', '.join(known)}{advice}"
+        )
+
+
+def validated(config: DictConfig) -> list[str]:
+    """Return the names of what a validation of a training will measure, `val/…`."""
+    if config.validation.by == "loss":
+        return list(VALIDATED)
+    protocol: Any = target_of("protocol", config.protocol)
+    return [*VALIDATED, *(f"val/{metric}" for metric in protocol.validation_metric_names)]
+
+
+def _check_best_by(config: DictConfig) -> None:
+    if config.best_by not in (known := validated(config)):
+        raise InputError(
+            f"best_by={config.best_by}: a validation measures {', '.join(known)}; scores of texts "
+            "need validation=generation"
         )
 
 

@@ -16,6 +16,7 @@ PROGRAMS = {
     "sweep": ("lora_lightning.sweep", "show, draw or resume a sweep"),
     "paper": ("lora_lightning.paper", "published scores, beside which ours stand"),
     "compare": ("lora_lightning.compare", "whether a difference of systems is more than chance"),
+    "report": ("lora_lightning.report", "one page of a run: scores, curves, every prediction"),
     "analyse": ("lora_lightning.analyse", "take an adapter apart: singular values, subspaces"),
     "export": ("lora_lightning.export", "write a run's adapter in another format"),
     "rerank": ("lora_lightning.rerank", "choose among a run's hypotheses without decoding again"),

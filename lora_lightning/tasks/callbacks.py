@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from lightning.pytorch import callbacks as of_lightning
 
 from lora_lightning.config.commands import VALIDATED
+from lora_lightning.config.study import direction_of
 from lora_lightning.errors import InputError
 
 REFUSED: dict[tuple[type[pl.Callback], ...], str] = {
@@ -26,16 +27,17 @@ REFUSED: dict[tuple[type[pl.Callback], ...], str] = {
 }
 
 
-def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
+def check_callbacks(callbacks: Sequence[pl.Callback], validated: Sequence[str] = VALIDATED) -> None:
     """Check that Lightning's callbacks can do with this loop what they are for.
 
     What the user's own class does, or logs for another to watch, is not judged.
 
     Args:
         callbacks: of the group `callbacks`.
+        validated: the metrics that a validation measures.
 
     Raises:
-        InputError: one cannot, or watches a metric that there is not.
+        InputError: one cannot, or watches a metric that there is not, or watches it the wrong way.
     """
     has_own = any(not type(callback).__module__.startswith("lightning.") for callback in callbacks)
     for callback in callbacks:
@@ -44,24 +46,36 @@ def check_callbacks(callbacks: Sequence[pl.Callback]) -> None:
             if isinstance(callback, classes):
                 raise InputError(f"callbacks: {name} cannot work here: {reason}")
         monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor not in VALIDATED and not has_own:
+        if not isinstance(monitor, str):
+            continue
+        if monitor not in validated and not has_own:
             raise InputError(
                 f"callbacks: {name}.monitor={monitor}: there is no such metric; allowed is "
-                f"{' | '.join(VALIDATED)}"
+                f"{' | '.join(validated)}"
+            )
+        less, mode = direction_of(monitor) == "minimize", getattr(callback, "mode", None)
+        if monitor in validated and mode == ("max" if less else "min"):
+            raise InputError(
+                f"callbacks: {name}.mode={mode}: {monitor} is better the "
+                f"{'less' if less else 'more'} of it there is; give the other mode"
             )
 
 
-def require_no_validation(checkpoint: str, callbacks: Sequence[pl.Callback]) -> None:
+def require_no_validation(
+    checkpoint: str, callbacks: Sequence[pl.Callback], decodes: bool = False
+) -> None:
     """Check that nothing goes by what a run without validation never has.
 
     Args:
         checkpoint: `last` or `best`.
+        decodes: whether a validation is to decode texts.
         callbacks: of the group `callbacks`.
 
     Raises:
         InputError: naming what does.
     """
     waiting = ["checkpoint=best"] if checkpoint == "best" else []
+    waiting += ["validation=generation"] if decodes else []
     for callback in callbacks:
         if (monitor := getattr(callback, "monitor", None)) in VALIDATED:
             waiting.append(f"callbacks: {type(callback).__name__}, which goes by {monitor},")

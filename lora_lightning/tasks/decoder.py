@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -63,6 +64,23 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
     else:
         model = load_model(config.model, build(config.method), tokenizer, adapters)
         merge_adapters(model)
+    return decoder_of(config, model, tokenizer, adapters or [])
+
+
+def decoder_of(
+    config: DictConfig, model: Any, tokenizer: Tokenizer, adapters: Sequence[Path] = ()
+) -> Decoder:
+    """Return what decodes with a model, its adapters merged, as the config's `generation` says.
+
+    Args:
+        config: of the command.
+        model: transformers' GPT-2.
+        tokenizer: its own.
+        adapters: the files that it was made of, for the manifest.
+
+    Raises:
+        InputError: a setting does not fit the model.
+    """
     positions = min(config.data.max_length, model.config.n_positions)
     settings = beam_settings(config, tokenizer, model.config.vocab_size)
     longest = positions - settings.max_new_tokens
@@ -82,7 +100,7 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
         generation.token_log_probabilities,
         longest,
         generation.on_long_context,
-        _checksums(adapters or []),
+        _checksums(adapters),
         {
             "generation": OmegaConf.to_container(generation),
             "seed": config.seed if settings.sampling else None,
@@ -134,7 +152,7 @@ def make_queries(contexts: list[Context], decoder: Decoder) -> tuple[list[list[i
     return queries, len(long)
 
 
-def _checksums(adapters: list[Path]) -> dict[str, str]:
+def _checksums(adapters: Sequence[Path]) -> dict[str, str]:
     """Return the SHA-256 of each weight file of the adapters."""
     files: list[Path] = []
     for path in adapters:

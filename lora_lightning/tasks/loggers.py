@@ -15,8 +15,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lora_lightning.config.build import build, build_each
+from lora_lightning.config.commands import VALIDATED
 from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.resolvers import inputs_label
+from lora_lightning.config.rules import validated
 from lora_lightning.errors import InputError
 from lora_lightning.files import folder_name
 from lora_lightning.runs.folder import LOGGER_IDS, RunFolder, is_job_of_sweep
@@ -50,7 +52,8 @@ def open_loggers(
     """
     loggers = configured_loggers(config.logger, resumed_at)
     if task == "train":
-        loggers = [MetricsFile(folder / "metrics.csv"), *loggers]
+        texts = [name for name in validated(config) if name not in VALIDATED]
+        loggers = [MetricsFile(folder / "metrics.csv", texts), *loggers]
     else:
         loggers = [*run_loggers(loggers)]
     is_recorded = not config.dry_run and getattr(rank_zero_only, "rank", 0) == 0

@@ -24,7 +24,7 @@ from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.evaluation.sentence_metrics import SENTENCE_METRICS, Pair
 from lora_lightning.evaluation.slots.errors import slot_errors
 from lora_lightning.evaluation.slots.meaning import NoMeaning
-from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a
+from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a_lower
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.stored_config import RESOLVED, named_in_errors
 from lora_lightning.tasks.evaluate import require_split, text_rows
@@ -178,11 +178,11 @@ class Candidates:
 
     @cached_property
     def _tokens(self) -> list[list[list[str]]]:
-        return [[_tokens(one.text) for one in context] for context in self.hypotheses]
+        return [[tokenise_13a_lower(one.text) for one in context] for context in self.hypotheses]
 
     @cached_property
     def _reference_tokens(self) -> list[list[list[str]]]:
-        return [[_tokens(text) for text in group.references] for group in self.groups]
+        return [[tokenise_13a_lower(text) for text in group.references] for group in self.groups]
 
     @cached_property
     def _slot_errors(self) -> list[list[int]]:
@@ -215,7 +215,3 @@ def _groups(groups: Sequence[Group], records: Sequence[Record], path: Path) -> l
                 "give the run whose data was decoded"
             )
     return [by_context[record["context"]] for record in records]
-
-
-def _tokens(text: str) -> list[str]:
-    return [token.lower() for token in tokenise_13a(text)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from lora_lightning.config.study import direction_of
 from lora_lightning.files import folder_size, near_path
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.stored_results import Record, read_record, read_scores
@@ -31,6 +32,7 @@ def result_table(run: RunFolder, config: DictConfig) -> str:
     record = read_record(run.path / "run.json")
     lines = [
         *loss_lines(rows, config.trainer.limit_val_batches),
+        *best_line(rows, config.best_by),
         *(score_lines(run.path, config.split) if "evaluate" in config.then else []),
         *effort_lines(record),
         ("adapter", f"{folder_size(run.path / 'adapter') / 1e6:,.2f} MB"),
@@ -61,6 +63,17 @@ def loss_lines(rows: list[Row], limit: float | None) -> Iterator[tuple[str, str]
         smoothed, plain = trained[-1]["train/loss"], unsmoothed(trained[-1])
         note = "" if smoothed == plain else f", without label smoothing {plain:.4f}"
         yield "train/loss", f"last {smoothed:.4f}{note}"
+
+
+def best_line(rows: list[Row], best_by: str) -> Iterator[tuple[str, str]]:
+    """Yield the last and the best value of what decides the best, where that is not `val/loss`."""
+    validated = [row for row in rows if best_by in row]
+    if best_by == "val/loss" or not validated:
+        return
+    choose = min if direction_of(best_by) == "minimize" else max
+    best = choose(validated, key=lambda row: row[best_by])
+    last = validated[-1][best_by]
+    yield best_by, f"last {last:.4f}, best {best[best_by]:.4f} after update {best['step']:.0f}"
 
 
 def score_lines(folder: Path, split: str) -> Iterator[tuple[str, str]]:

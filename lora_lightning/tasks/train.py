@@ -20,6 +20,7 @@ from lora_lightning.checkpoints.time_limit import require_time
 from lora_lightning.config.build import build, build_each, checksum
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
+from lora_lightning.config.rules import validated
 from lora_lightning.config.typed import as_typed, command_line
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
@@ -50,6 +51,7 @@ from lora_lightning.tasks.result import (
 )
 from lora_lightning.tasks.result_table import overfit_verdict, profile_lines, result_table
 from lora_lightning.tasks.setup import build_trainer, start
+from lora_lightning.tasks.text_validation import TextValidation
 from lora_lightning.tasks.then import do_what_follows
 from lora_lightning.tracking.csv_tables import read_losses
 from lora_lightning.tracking.loss_figure import draw_losses
@@ -149,16 +151,16 @@ def build_training(
     data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
     limit = config.trainer.limit_val_batches if data.has_validation else 0
     callbacks = build_each("callbacks", config.callbacks, pl.Callback)
-    check_callbacks(callbacks)
+    check_callbacks(callbacks, validated(config))
+    decodes = config.validation.by == "generation"
     if limit == 0:
-        require_no_validation(config.checkpoint, callbacks)
+        require_no_validation(config.checkpoint, callbacks, decodes)
     loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
     method = build(config.method)
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
     described: Any = OmegaConf.to_container(config.method, resolve=True)
-    saving = SaveRun(
-        folder, method, config.model.path, config.trainer.save_every_n_steps, described
-    )
+    every = config.trainer.save_every_n_steps
+    saving = SaveRun(folder, method, config.model.path, every, described, config.best_by)
     trainer = build_trainer(config.trainer, loggers, [*callbacks, saving], folder, limit)
     require_time(trainer)
     check_share(data, limit, trainer.world_size)
@@ -181,7 +183,10 @@ def build_training(
     peak = None
     if config.trainer.measure_peak and not config.dry_run:
         peak = peak_of(model, config.trainer.precision, device)
-    module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak)
+    texts = None
+    if decodes:
+        texts = TextValidation(config, data, build(config.protocol), trainer)
+    module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak, texts)
     return Training(folder, data, model, method, module, trainer, saving, resumed)
 
 

@@ -29,11 +29,16 @@ class MetricsFile(Logger):
 
     Lightning's CSVLogger rewrites the file and clears the folder of an earlier run, so a run could
     not go on in its own folder.
+
+    Args:
+        path: of metrics.csv.
+        further: its columns behind the usual ones.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, further: Sequence[str] = ()) -> None:
         super().__init__()
         self.path = path
+        self.columns = (*COLUMNS, *further)
 
     @property
     def name(self) -> str:
@@ -55,8 +60,8 @@ class MetricsFile(Logger):
         if "epoch" not in metrics:
             return
         row = {"step": step, **metrics}
-        _append(self.path, COLUMNS, row)
-        others = [key for key in row if key not in COLUMNS]
+        _append(self.path, self.columns, row)
+        others = [key for key in row if key not in self.columns]
         if others:
             path = self.path.with_name("diagnostics.csv")
             _append(path, _header(path) or ("step", "epoch", *others), row)

@@ -14,8 +14,11 @@ from tqdm import tqdm
 log = logging.getLogger(__name__)
 LOSS = "loss"
 SMOOTHED = "smoothed"
+DECODING = "decoding_seconds"  # of the texts of the last validation
 SHOWN = {
     "val/loss": "val/loss",
+    "val/bleu": "val/bleu",
+    DECODING: "decoding s",
     "tokens/s": "tokens/s",
     "train/lr": "lr",
     "train/tokens_per_second": "tokens/s",
@@ -186,9 +189,13 @@ class PlainLines(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Say what the validation found."""
-        if trainer.is_global_zero and "val/loss" in module.latest:
-            loss = module.latest["val/loss"]
-            log.info("validation    val/loss %.4f after update %d", loss, module.update)
+        if not trainer.is_global_zero or "val/loss" not in module.latest:
+            return
+        latest = module.latest
+        measured = f"val/loss {latest['val/loss']:.4f}"
+        if "val/bleu" in latest:
+            measured += f", val/bleu {latest['val/bleu']:.4f} ({latest[DECODING]:.1f} s)"
+        log.info("validation    %s after update %d", measured, module.update)
 
     def on_predict_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         """Say how far decoding is."""

@@ -26,7 +26,13 @@ from lora_lightning.training.loss import LabelledBatch, TrainingLoss, validation
 from lora_lightning.training.plan import TrainingPlan
 from lora_lightning.training.schedules import Schedule, build_schedule
 from lora_lightning.training.throughput import Throughput, Work
-from lora_lightning.training.validation import LABELLED_SHARE, ValidationSums, require_finite
+from lora_lightning.training.validation import (
+    DECODING_SECONDS,
+    LABELLED_SHARE,
+    ValidationSums,
+    is_finite,
+    require_finite,
+)
 
 
 class TokenBatch(PackedRows, LabelledBatch, Protocol):
@@ -60,6 +66,8 @@ class FineTuning(pl.LightningModule):
         plan: length of the run and what happens when.
         execution: how to run the model's blocks.
         peak: operations a second that the device could do; None where nobody measured them.
+        score_texts: called with the model at each validation; returns further metrics, and the
+            seconds that they took. None: a validation measures the loss alone.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class FineTuning(pl.LightningModule):
         plan: TrainingPlan,
         execution: Execution = EAGER,
         peak: float | None = None,
+        score_texts: Callable[[GPT2LMHeadModel], tuple[dict[str, float], float]] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -82,6 +91,7 @@ class FineTuning(pl.LightningModule):
         self.plan = plan
         self.execution = execution
         self.peak = peak
+        self.score_texts = score_texts
         self.micro_step = 0
         self.latest: dict[str, float] = {}  # of the last logged update, for progress displays
         self._throughput = Throughput(torch.device("cpu"))
@@ -175,6 +185,9 @@ class FineTuning(pl.LightningModule):
         sums = ValidationSums(*self._sum_over_ranks([len(each), labelled, *each.sum(0).tolist()]))
         metrics = sums.metrics()
         self.latest[LABELLED_SHARE] = sums.labelled / sums.batches
+        if self.score_texts is not None and is_finite(metrics):
+            texts, self.latest[DECODING_SECONDS] = self.score_texts(self.model)
+            metrics |= texts
         self._log_row(metrics)
         require_finite(metrics, self.update)
         # For callbacks that watch a metric, such as early stopping.

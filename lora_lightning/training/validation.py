@@ -10,6 +10,10 @@ from lora_lightning.training.finite import NotFiniteError
 LABELLED_SHARE = "labelled_share"
 """Share of the last validation's batches that have a label; kept beside its metrics."""
 
+DECODING_SECONDS = "decoding_seconds"
+"""What the texts of the last validation took; kept likewise."""
+AVERAGES = ("val/loss", "val/loss_per_token")
+
 
 @dataclass(frozen=True)
 class ValidationSums:
@@ -68,6 +72,11 @@ def objectives(latest: Mapping[str, float]) -> dict[str, float]:
     return metrics
 
 
+def is_finite(metrics: Mapping[str, float]) -> bool:
+    """Whether the averages of a validation are finite."""
+    return all(math.isfinite(metrics[name]) for name in AVERAGES)
+
+
 def require_finite(metrics: Mapping[str, float], update: int) -> None:
     """Check the averages of a validation; a perplexity may be beyond what a number can be.
 
@@ -78,7 +87,7 @@ def require_finite(metrics: Mapping[str, float], update: int) -> None:
     Raises:
         NotFiniteError: an average is not finite.
     """
-    for name in ("val/loss", "val/loss_per_token"):
+    for name in AVERAGES:
         if not math.isfinite(metrics[name]):
             raise NotFiniteError(
                 f"validation after update {update}: {name} is {metrics[name]}; lower optimizer.lr "

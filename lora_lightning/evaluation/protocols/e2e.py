@@ -33,7 +33,7 @@ from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol
 from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segments
 from lora_lightning.evaluation.signature import signed, versions
 from lora_lightning.evaluation.slots.measurement import measure_slot_errors
-from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a
+from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a_lower
 from lora_lightning.evaluation.tokenizers.ptb import ptb_tokens
 from lora_lightning.tables import is_table
 
@@ -49,6 +49,7 @@ class E2EProtocol(ScoringProtocol):
     name = "e2e"
     metric_names = ("bleu", "nist", "meteor", "rouge_l", "cider")
     further_metric_names = ("slot_error",)
+    validation_metric_names = ("bleu", "nist")
     published_digits: ClassVar = {
         "bleu": (100, 1),
         "nist": (1, 2),
@@ -172,10 +173,7 @@ class E2EScorer:
 
     @cached_property
     def _mteval(self) -> list[Tokenised]:
-        # Lower-cased after tokenising: `&AMP;` is no entity.
-        return tokenise_segments(
-            self.segments, lambda text: [token.lower() for token in tokenise_13a(text)]
-        )
+        return tokenise_segments(self.segments, tokenise_13a_lower)
 
     def _tokenise_ptb(self, java: Java) -> list[Tokenised]:
         hypotheses = [segment.hypothesis for segment in self.segments]

@@ -41,6 +41,8 @@ class ScoringProtocol(ABC):
     metric_names: ClassVar[tuple[str, ...]]
     # Those that no official scorer has; computed where they are named.
     further_metric_names: ClassVar[tuple[str, ...]] = ()
+    # Those that a validation can have, as no Java runs there.
+    validation_metric_names: ClassVar[tuple[str, ...]] = ()
     has_subsets: ClassVar[bool] = False
     # How the paper prints a metric: factor on the official scorer's scale, digits after the point.
     published_digits: ClassVar[dict[str, tuple[int, int]]] = {}

@@ -35,6 +35,7 @@ class WebNLGProtocol(ScoringProtocol):
     name = "webnlg"
     metric_names = ("bleu", "meteor", "ter")
     further_metric_names = ("entity_coverage",)
+    validation_metric_names = ("bleu", "ter")
     has_subsets = True
     published_digits: ClassVar = {
         "bleu": (1, 1),

@@ -18,7 +18,7 @@ class Value(NamedTuple):
     Attributes:
         slot: the slot's name in E2E notation.
         name: the value as the training set writes it.
-        pattern: matches its wordings, in any case, from word boundary to word boundary.
+        pattern: matches its wordings in lower-cased text, from word boundary to word boundary.
     """
 
     slot: str
@@ -31,17 +31,17 @@ class Value(NamedTuple):
 
 def value(slot: str, name: str, *wordings: str) -> Value:
     """Return a value that is said by any of these regular expressions."""
-    return Value(slot, name, re.compile(rf"\b(?:{'|'.join(wordings)})\b", re.IGNORECASE))
+    return Value(slot, name, re.compile(rf"\b(?:{'|'.join(wordings).lower()})\b"))
 
 
 def literal_value(slot: str, name: str) -> Value:
     """Return a value that is said as it is written; white space beside signs may differ."""
-    words = re.findall(r"\w+|[^\w\s]", name)
+    words = re.findall(r"\w+|[^\w\s]", name.lower())
     pattern = re.escape(words[0]) if words else r"(?!)"
     for before, word in pairwise(words):
         are_words = re.match(r"\w", before) and re.match(r"\w", word)
         pattern += (" " if are_words else r"\s*") + re.escape(word)
-    return Value(slot, name, re.compile(rf"(?<!\w){pattern}(?!\w)", re.IGNORECASE))
+    return Value(slot, name, re.compile(rf"(?<!\w){pattern}(?!\w)"))
 
 
 def up_to(count: int) -> str:

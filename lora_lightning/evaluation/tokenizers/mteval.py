@@ -22,6 +22,11 @@ def tokenise_13a(text: str) -> list[str]:
     return _separated(text).split()
 
 
+def tokenise_13a_lower(text: str) -> list[str]:
+    """Return the tokens in lower case; only they are, as `&AMP;` is no entity."""
+    return [token.lower() for token in tokenise_13a(text)]
+
+
 def tokenise_13a_bytes(text: str) -> list[str]:
     """Return the tokens, divided at ASCII white space alone (multi-bleu-detok reads bytes)."""
     return [token for token in _ASCII_SPACE.split(_separated(text)) if token]
