@@ -102,7 +102,10 @@ def rerank(arguments: list[str]) -> list[Path]:
         settings |= {"metric": metric} if choice == "mbr" else {}
         is_of_search = choice == "score" and penalty == own
         written.append(write(candidates, ranking, is_of_search, settings, folder))
-    for line in next_lines(run, values["split"], written, values["output"] is not None):
+    split = [] if values["split"] == "test" else [f"split={values['split']}"]
+    if not candidates.is_whole_split:
+        split.append(f"data.limit_{values['split']}={len(candidates.records)}")
+    for line in next_lines(run, split, written, values["output"] is not None):
         log.info("next          %s", line)
     return written
 
@@ -130,7 +133,12 @@ def say_what_there_is(candidates: "Candidates") -> None:
         "hypotheses    %d of %d contexts, %d to %d each, mean %.1f",
         sum(counts), len(counts), min(counts), max(counts), sum(counts) / len(counts),
     )  # fmt: skip
-    if search.temperature is not None:
+    if max(counts) == 1:
+        log.info(
+            "note          one hypothesis each leaves nothing to choose from; generate.py with "
+            "generation.num_beams=10 generation.num_return=10 finds more"
+        )
+    if search.temperature is not None or max(counts) == 1:
         return
     log.info(
         "note          the search kept what was best by its own length penalty, %s: it may have "
@@ -181,10 +189,10 @@ def write(
 
 
 def next_lines(
-    run: RunFolder, split: str, written: list[Path], is_elsewhere: bool
+    run: RunFolder, split: list[str], written: list[Path], is_elsewhere: bool
 ) -> Iterator[str]:
     """Yield the commands that score what was written."""
-    given = [as_typed("run", str(run.path)), *([] if split == "test" else [f"split={split}"])]
+    given = [as_typed("run", str(run.path)), *split]
     for path in written:
         where = ("predictions", str(path)) if is_elsewhere else ("name", path.parent.name)
         yield command_line("evaluate.py", *given, as_typed(*where))

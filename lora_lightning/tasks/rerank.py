@@ -70,7 +70,9 @@ class Candidates:
             self.protocol: ScoringProtocol = build(config.protocol)
             data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
         rows = text_rows(data.examples(split), config.model)
-        self.groups = _groups(group_rows(rows), self.records, path)  # type: ignore[arg-type]
+        groups = group_rows(rows)  # type: ignore[arg-type]
+        self.groups = _groups(groups, self.records, path)
+        self.is_whole_split = len(self.records) == len(groups)
 
     @property
     def counts(self) -> list[int]:

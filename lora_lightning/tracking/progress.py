@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 LOSS = "loss"
 SMOOTHED = "smoothed"
 DECODING = "decoding_seconds"  # of the texts of the last validation
+OF_TEXTS = ("val/bleu", "val/nist", "val/ter")
 SHOWN = {
     "val/loss": "val/loss",
     "val/bleu": "val/bleu",
@@ -193,8 +194,9 @@ class PlainLines(pl.Callback):
             return
         latest = module.latest
         measured = f"val/loss {latest['val/loss']:.4f}"
-        if "val/bleu" in latest:
-            measured += f", val/bleu {latest['val/bleu']:.4f} ({latest[DECODING]:.1f} s)"
+        texts = [f"{name} {latest[name]:.4f}" for name in OF_TEXTS if name in latest]
+        if texts:
+            measured = f"{', '.join([measured, *texts])} ({latest[DECODING]:.1f} s to decode)"
         log.info("validation    %s after update %d", measured, module.update)
 
     def on_predict_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:

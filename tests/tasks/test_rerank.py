@@ -136,6 +136,17 @@ def test_how_many_hypotheses_there_were_and_what_that_means_is_said(copy_of_run,
     assert "21 of 6 contexts, 1 to 4 each, mean 3.5" in caplog.text
     assert "kept what was best by its own length penalty, 0.8" in caplog.text
     assert "generation.num_return=4" in caplog.text
+    assert "data.limit_test=6" in caplog.text
+
+
+def test_one_hypothesis_each_leaves_nothing_to_choose_from(copy_of_run, caplog):
+    caplog.set_level("INFO")
+    records = searched(copy_of_run)
+    for record in records:
+        del record["hypotheses"][1:]
+    write_rows(copy_of_run / "predictions" / "test" / "predictions.jsonl", records)
+    rerank([f"run={copy_of_run}", "length_penalty=1.5"])
+    assert "one hypothesis each leaves nothing to choose from" in caplog.text
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

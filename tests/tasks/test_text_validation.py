@@ -73,7 +73,7 @@ def test_the_log_says_what_is_decoded_and_what_it_costs(run):
     log = (run / "train.log").read_text(encoding="utf-8")
     assert "decodes 38 of 38 contexts each time" in log
     assert ", val/bleu 0." in log
-    assert " s) after update 9" in log
+    assert " s to decode) after update 9" in log
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_scores(run, folder):
