@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -24,6 +25,7 @@ import numpy as np
 
 from lora_lightning.compare.comparison import Statistics, compared
 from lora_lightning.compare.corpus_scores import CORPUS_SCORES, Array
+from lora_lightning.compare.resampling import bootstrap_weights
 from lora_lightning.evaluation.files import read_hypotheses, write_lines
 from lora_lightning.evaluation.statistics_file import read_statistics
 from lora_lightning.files import atomic_text
@@ -52,9 +54,12 @@ def main() -> None:
         if options.part == "times":
             times(folders)
             return
-        text = "\n".join([*rates_over_sentences(folders, options.trials), "",
-                          *rates_over_seeds(options.trials)]) + "\n"  # fmt: skip
-    print(text)
+        lines = []
+        of_sentences = rates_over_sentences(folders, options.trials)
+        for line in chain(of_sentences, [""], rates_over_seeds(options.trials)):
+            print(line, flush=True)
+            lines.append(line)
+    text = "\n".join(lines) + "\n"
     if options.write:
         before, rest = PAGE.read_text("utf-8").split(MARKS[0])
         after = rest.split(MARKS[1])[1]
@@ -208,8 +213,7 @@ def plain_nested(
 ) -> float:
     """Return p by drawing runs with replacement, then sentences: what is not done, and why."""
     runs = [np.concatenate([run["score"] for run in of], axis=1) for of in (a, b)]
-    drawn = generator.integers(0, SENTENCES, (SAMPLES, SENTENCES))
-    counts = np.stack([np.bincount(row, minlength=SENTENCES) for row in drawn]) / SENTENCES
+    counts = np.concatenate([*bootstrap_weights(SENTENCES, SAMPLES, generator)]) / SENTENCES
     means = []
     for of_system in runs:
         chosen = generator.integers(0, of_system.shape[1], (SAMPLES, of_system.shape[1]))

@@ -1,5 +1,6 @@
 """One evaluated run: its sentences, what its metrics add up, and the config it comes from."""
 
+import errno
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ PROTOCOLS: Mapping[str, type[ScoringProtocol]] = {
 METRICS = "metrics.json"
 AGAIN = "run evaluate.py again"
 Say = Callable[[str], None]
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _AGREEMENT = 1e-6  # relative: of a score in metrics.json and that of its statistics
 
 
@@ -156,10 +158,12 @@ def read_sentences(path: Path) -> list[Sentence]:
     """Return the lines of a sentences.jsonl.
 
     Raises:
-        InputError: it is missing or damaged, or an id occurs twice; the message names the line.
+        InputError: it is missing, empty or damaged, or an id occurs twice.
     """
     records = [record for _, record in read_json_lines(path)]
     sentences = require_kind(records, list[Sentence], f"{path} (lines from 0)", AGAIN)
+    if not sentences:
+        raise InputError(f"{path}: holds no sentence; {AGAIN}")
     lines: dict[int | str, int] = {}
     for line, sentence in enumerate(sentences, start=1):
         if (first := lines.setdefault(sentence.id, line)) != line:
@@ -200,7 +204,9 @@ def _lacking(
 def _store(folder: Path, rows: Mapping[str, Rows], say: Say) -> None:
     try:
         write_statistics(folder, rows)
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
         say(f"{folder}: may not be written to; the statistics are not kept")
 
 
@@ -219,7 +225,8 @@ def _require_agreement(
     folder: Path, metric: str, table: Array, score: CorpusScore, stored: float | None
 ) -> None:
     try:
-        own = float(score(table.sum(axis=0), len(table)))
+        with np.errstate(all="ignore"):
+            own = float(score(table.sum(axis=0), len(table)))
     except (IndexError, ValueError):
         own = math.nan
     if not math.isclose(own, stored or 0.0, rel_tol=_AGREEMENT, abs_tol=1e-12):

@@ -23,11 +23,12 @@ def write_page(report: Report, folder: Path) -> Path:
 def _values(report: Report) -> dict[str, Any]:
     letters = letters_of(report.systems)
     metric = ranking_metric(report.systems)
+    pairs = list(combinations(report.systems, 2))
     differing = [] if metric is None else [
         {"a": letters[a.name], "b": letters[b.name],
          "letters": f"{letters[b.name]} − {letters[a.name]}",
-         "sentences": most_differing(a, b, metric)}
-        for a, b in combinations(report.systems, 2)
+         "sentences": most_differing(a, b, metric, len(pairs))}
+        for a, b in pairs
     ]  # fmt: skip
     return {
         "protocol": report.protocol,

@@ -13,6 +13,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.evaluation.segment import subset_positions
 
 ONE_SEED = "one run alone: nothing is known about other seeds of it"
+FEW_SENTENCES = 30
 FEW_SEEDS = 5  # runs: with fewer, a difference must be several times the spread to show
 
 
@@ -131,6 +132,8 @@ def _notes(systems: Sequence[System]) -> list[str]:
         counts = ", ".join(f"{s.name}: {len(s.runs)}" for s in few)
         notes.append(f"Few seeds ({counts}): only differences of several times their spread show.")
     runs = [run for system in systems for run in system.runs]
+    if (count := len(runs[0].sentences)) < FEW_SENTENCES:
+        notes.append(f"{count} sentences: too few for the bootstrap; go by randomisation.")
     partial = dict.fromkeys(run.partial for run in runs if run.partial)
     notes += [f"Scores of a part alone: {part}." for part in partial]
     for metric in runs[0].signatures:

@@ -1,5 +1,6 @@
 """The sentences in which two systems differ most."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -9,7 +10,7 @@ from lora_lightning.compare.systems import System
 
 # The first that has a score for every sentence. BLEU of one sentence is often 0.
 BY = ("meteor", "rouge_l", "ter", "cider", "bleu")
-SHOWN = 10  # a side
+SHOWN, MOST_SHOWN = 10, 100  # of a pair on each side; of all pairs
 
 
 @dataclass(frozen=True)
@@ -31,20 +32,24 @@ def ranking_metric(systems: Sequence[System]) -> str | None:
     return next((metric for metric in BY if all(_has_all(run, metric) for run in runs)), None)
 
 
-def most_differing(a: System, b: System, metric: str) -> list[Differing]:
+def most_differing(a: System, b: System, metric: str, pairs: int) -> list[Differing]:
     """Return the sentences where `b` is highest above `a`, then those where it is furthest below.
+
+    From ten pairs on there are fewer of each, so that a page of many can be opened.
 
     Args:
         a: a system.
         b: another, on the same sentences in the same order.
         metric: as `ranking_metric`.
+        pairs: how many pairs there are.
     """
+    shown = max(1, min(SHOWN, MOST_SHOWN // pairs))
     ranked = sorted(
         (_sentence(a, b, metric, number) for number in range(len(a.runs[0].sentences))),
         key=lambda sentence: sentence.a_score - sentence.b_score,
     )
-    above = [sentence for sentence in ranked[:SHOWN] if sentence.b_score > sentence.a_score]
-    below = [sentence for sentence in ranked[-SHOWN:] if sentence.b_score < sentence.a_score]
+    above = [sentence for sentence in ranked[:shown] if sentence.b_score > sentence.a_score]
+    below = [sentence for sentence in ranked[-shown:] if sentence.b_score < sentence.a_score]
     return above + below[::-1]
 
 
@@ -66,4 +71,5 @@ def _score(runs: Sequence[Evaluated], metric: str, number: int) -> float:
 
 
 def _has_all(run: Evaluated, metric: str) -> bool:
-    return all(sentence.metrics.get(metric) is not None for sentence in run.sentences)
+    scores = [sentence.metrics.get(metric) for sentence in run.sentences]
+    return all(score is not None and math.isfinite(score) for score in scores)

@@ -235,7 +235,7 @@ def _require_same(first: Evaluated, other: Evaluated) -> None:
 
 
 def _only(run: Evaluated, others: Mapping[int | str, Any]) -> str:
-    ids = [str(sentence.id) for sentence in run.sentences if sentence.id not in others]
+    ids = [repr(sentence.id) for sentence in run.sentences if sentence.id not in others]
     shown = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
     alone = f"ids {shown} are in {run.place} alone" if ids else f"none is in {run.place} alone"
     return f"{alone} ({len(run.sentences)} sentences)"

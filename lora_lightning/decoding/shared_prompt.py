@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from lora_lightning.decoding.cache import SharedPromptCache
 from lora_lightning.gpt2.layout import lay_out, shared_copy
 from lora_lightning.gpt2.packing import Packing
+from lora_lightning.gpt2.prefix import prefix_of
 from lora_lightning.methods.inject import unwrap_merged
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class SharedPromptModel:
 
 
 def shared_prompt_attention(
-    module: nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -124,7 +125,15 @@ def shared_prompt_attention(
         (context, beam, head, dimension), or (1, token, head, dimension); and no weights.
     """
     shares_heads = query.shape[1] != key.shape[1]
+    front = (
+        None
+        if (prefix := prefix_of(module)) is None
+        else prefix.keys_and_values(module, query.dtype)
+    )
     if prompt_lengths is None:
+        if front is not None and attention_mask is not None:
+            key, value = _behind(front, key, value)
+            attention_mask = pad(attention_mask, (front[0].shape[1], 0))  # every beam sees it
         attended = scaled_dot_product_attention(
             query, key, value, attention_mask, scale=scaling, enable_gqa=shares_heads
         )
@@ -137,8 +146,25 @@ def shared_prompt_attention(
             tensor[0, :, begin:end].unflatten(1, (-1, length)).transpose(0, 1)
             for tensor in (query, key, value)
         )
+        visible = None
+        if front is not None:
+            keys, values = _behind(front, keys, values)
+            visible = keys.new_ones(length, keys.shape[2], dtype=torch.bool)
+            visible = visible.tril(keys.shape[2] - length)
         attended = scaled_dot_product_attention(
-            queries, keys, values, is_causal=True, scale=scaling, enable_gqa=shares_heads
+            queries,
+            keys,
+            values,
+            visible,
+            is_causal=visible is None,
+            scale=scaling,
+            enable_gqa=shares_heads,
         )
         parts.append(attended.transpose(1, 2).flatten(0, 1))  # (token, head, dimension)
     return torch.cat(parts).unsqueeze(0), None
+
+
+def _behind(front: tuple[Tensor, Tensor], key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Put keys and values of a prefix, (head, place, dimension), in front of those of each row."""
+    many = [part.expand(len(key), -1, -1, -1) for part in front]
+    return torch.cat([many[0], key], dim=2), torch.cat([many[1], value], dim=2)

@@ -23,6 +23,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.gpt2.attention import packed_attention
 from lora_lightning.gpt2.mlp import mlp
 from lora_lightning.gpt2.precision import compute_dtype, is_plain, mixed_layer_norm
+from lora_lightning.gpt2.prefix import prefix_of, prefixed_attention
 from lora_lightning.gpt2.rows import PackedRows
 
 
@@ -69,6 +70,11 @@ def require_packable(model: GPT2LMHeadModel) -> None:
             )
 
 
+def blocks_of(model: GPT2Model) -> list[GPT2Block]:
+    """Return the blocks of a transformer, from the first."""
+    return list(model.h)  # type: ignore[arg-type]
+
+
 def packed_hidden_states(
     model: GPT2Model, rows: PackedRows, wanted: Tensor, execution: Execution = EAGER
 ) -> Tensor:
@@ -88,7 +94,7 @@ def packed_hidden_states(
     """
     embedded = model.wte(rows.input_ids) + model.wpe(rows.position_ids)  # (tokens, width)
     hidden = embedded.to(compute_dtype(embedded.dtype, embedded.device))
-    blocks: list[GPT2Block] = list(model.h)  # type: ignore[arg-type]
+    blocks = blocks_of(model)
     for block in blocks:
         # Other positions of the last block serve the wanted ones as keys and values only.
         kept = wanted if block is blocks[-1] else None
@@ -100,6 +106,16 @@ def packed_hidden_states(
     return mixed_layer_norm(model.ln_f, hidden)
 
 
+def block_inputs(model: GPT2Model, rows: PackedRows) -> list[Tensor]:
+    """Return the activations before each block, all (tokens, width)."""
+    hidden = model.wte(rows.input_ids) + model.wpe(rows.position_ids)
+    inputs = []
+    for block in blocks_of(model):
+        inputs.append(hidden)
+        hidden = _block(block, hidden, rows, kept=None, compiled=False)
+    return inputs
+
+
 def _block(
     block: GPT2Block, hidden: Tensor, rows: PackedRows, kept: Tensor | None, compiled: bool
 ) -> Tensor:
@@ -108,7 +124,12 @@ def _block(
     if compiled:  # not the attention: the lengths of the rows differ at every step
         before, after = _compiled(before), _compiled(after)
     attention = block.attn
-    attended = packed_attention(before(block, hidden), rows, attention.num_heads, attention.scaling)
+    fused = before(block, hidden)
+    if (prefix := prefix_of(attention)) is None:
+        attended = packed_attention(fused, rows, attention.num_heads, attention.scaling)
+    else:
+        keys_and_values = prefix.keys_and_values(attention, fused.dtype)
+        attended = prefixed_attention(fused, *keys_and_values, rows, attention.scaling)
     if kept is not None:
         hidden, attended = hidden[kept], attended[kept]
     return after(block, hidden, attended)

@@ -4,16 +4,23 @@ import pytest
 
 from tests.checkpoints.interrupted_runs import assert_same_run, crash, interrupted
 from tests.commands import run_command
+from tests.tiny import DECODING
 
 SETTINGS = (
     "trainer=cpu", "trainer.max_steps=4", "data.batch_size=2", "trainer.save_every_n_steps=1",
     "trainer.log_every_n_steps=1", "trainer.limit_val_batches=1", "optimizer.lr=1e-2",
+    "then=[generate]", *DECODING,
 )  # fmt: skip
 KINDS = {
     "scaled_adamw, pissa": ("optimizer=scaled_adamw", "method.init=pissa"),
     "lora_fa, orthogonal": ("optimizer=lora_fa", "method.init=orthogonal"),
-    "NAdam, olora": ("optimizer=torch", "optimizer.name=NAdam", "method.init=olora"),
+    "NAdam, prefix_layer": ("optimizer=torch", "optimizer.name=NAdam", "method=prefix_layer"),
+    "adapter_h": ("method=adapter_h", "method.bottleneck=4"),
 }
+
+
+def predictions(run):
+    return (run / "predictions" / "test" / "predictions.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("overrides", KINDS.values(), ids=KINDS)
@@ -23,3 +30,4 @@ def test_it_goes_on_to_the_same_bits(overrides, tmp_path):
     interrupted(run, (), 3, crash, *overrides, settings=SETTINGS)
     run_command("train", f"resume={run}")
     assert_same_run(run, whole)
+    assert predictions(run) == predictions(whole)

@@ -48,7 +48,7 @@ def test_units_belong_to_keys_that_exist(rows):
 def test_a_default_that_differs_between_options_is_named_with_its_option(rows):
     [alpha] = [row for row in rows if row[0] == "`method.alpha`"]
     assert alpha[1] == "`32` · `rslora`: `16`"
-    assert "not of `full`" in alpha[4]
+    assert "(of `dora`, `lora`, `lora_all_linear`, `rslora`)" in alpha[4]
 
 
 def test_a_page_that_is_not_current_is_an_error(monkeypatch, tmp_path):

@@ -50,6 +50,22 @@ def test_a_grid_has_a_job_for_each_combination_and_all_are_allowed(space, axes, 
     assert len(plan.jobs) == jobs
 
 
+@pytest.mark.parametrize(
+    ("space", "axes", "jobs"),
+    [
+        ("methods", ["method", "seed"], 15),
+        ("table3", ["method", "seed"], 18),
+        ("table18", ["method.rank"], 11),
+        ("ambiguities", ["checkpoint", "generation.length_penalty", "optimizer.lr", "seed"], 36),
+    ],
+)
+def test_a_ready_comparison_runs_with_the_papers_settings(space, axes, jobs):
+    plan = plan_of(f"hparams_search={space}", "experiment=e2e/gpt2_medium")
+    assert plan.axes == axes
+    assert len(plan.jobs) == jobs
+    assert plan.metric == "test/bleu"
+
+
 def test_the_command_line_narrows_a_search_space():
     plan = plan_of("hparams_search=rank_grid", "seed=0", "method.rank=2,4")
     assert plan.axes == ["method.rank"]
