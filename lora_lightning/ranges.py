@@ -51,6 +51,8 @@ DeviceNumbers = Annotated[Sequence[CountOrZero], MinLen(1)]
 
 GIVEN = "given by the command"
 """Marks, in an `Annotated`, an argument that the commands give, and that is no key of a config."""
+DESCRIBED = "described by the config"
+"""Marks an argument whose object a config describes: its class by `_target_`, and its arguments."""
 
 C = TypeVar("C", bound=Callable[..., Any])
 _PLAIN = {int: "a whole number", float: "a number", str: "a text", bool: "true | false"}
@@ -224,6 +226,11 @@ def is_range(annotation: Any) -> bool:
 def is_given(annotation: Any) -> bool:
     """Whether an argument comes from the command, and from no config."""
     return get_origin(annotation) is Annotated and GIVEN in get_args(annotation)
+
+
+def is_described(annotation: Any) -> bool:
+    """Whether an argument is an object that a config describes."""
+    return get_origin(annotation) is Annotated and DESCRIBED in get_args(annotation)
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:

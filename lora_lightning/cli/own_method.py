@@ -7,6 +7,7 @@ from lora_lightning.errors import InputError
 
 TARGET = "method._target_"
 OPTION = "method=own"
+OF_PEFT = ("method.config.", "method.config=")
 BY_DEFAULT = "rank"  # an argument of the method that stands there by default
 
 
@@ -16,6 +17,9 @@ def with_own_method(arguments: list[str]) -> list[str]:
     A class that takes LoRA's arguments takes their defaults, too, as does whatever comes behind an
     option that is given. Any other has those of its arguments that are given.
     """
+    # Which arguments a configuration of PEFT has, no option says.
+    arguments = ["++" + a.lstrip("+") if a.lstrip("+").startswith(OF_PEFT) else a
+                 for a in arguments]  # fmt: skip
     given = {a.partition("=")[0].lstrip("+"): a for a in arguments if "=" in a}
     target = given.get(TARGET, "=").partition("=")[2]
     is_option_given = {"method", "run", "resume"} & set(given)

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from lora_lightning.config.keys import unknown_key
 from lora_lightning.config.renamed import current_name
 from lora_lightning.errors import InputError, first_line
-from lora_lightning.ranges import annotations_of, check, is_given, is_range
+from lora_lightning.ranges import annotations_of, check, is_described, is_given, is_range
 
 PACKAGE = "lora_lightning"
 BUILDING: dict[str, Any] = {
@@ -49,7 +49,7 @@ class Arguments:
         return {
             name: annotation
             for name, annotation in self.annotations.items()
-            if is_range(annotation) and not is_given(annotation)
+            if (is_range(annotation) or is_described(annotation)) and not is_given(annotation)
         }
 
     @property

@@ -18,7 +18,7 @@ from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.files import Key, default_options, description, keys_of, options_of
 from lora_lightning.config.rules import OF_MANY, types_of_group
 from lora_lightning.config.trainer import OURS, REFUSED
-from lora_lightning.ranges import words
+from lora_lightning.ranges import is_described, words
 
 LEFT_OUT = ("hydra", "local")  # Hydra's own documentation has its keys; local is the user's
 COMPUTED = 60  # a longer default with ${…} in it is called computed
@@ -113,10 +113,16 @@ def _group(group: str, options: dict[str, Path]) -> Iterator[str]:
     yield ""
     if group not in PRESETS:
         keys = {option: keys_of(file) for option, file in options.items()}
+        keys = {option: found for option, found in keys.items() if _has_rows(option, found)}
         documented = {option: _argument_docs(found) for option, found in keys.items()}
         yield from _table(f"{group}.", keys, documented, _types(group, keys))
     if group == "trainer":
         yield from _lightning_arguments()
+
+
+def _has_rows(option: str, keys: dict[str, Key]) -> bool:
+    """Whether an option's keys are ours; one of PEFT's presets arguments that its file names."""
+    return option == "peft" or "config._target_" not in keys
 
 
 def _types_of_command(command: str) -> dict[str, Any]:
@@ -164,12 +170,15 @@ def _table(
     """Yield one row for each key that any of the options has."""
     names = list(dict.fromkeys(name for keys in options.values() for name in keys))
     names = [name for name in names if not name.rpartition(".")[2].startswith("_")]
+    names += [name for name, kind in types.items() if is_described(kind)]
     if not names:
         return
     yield "| key | default | unit | allowed | meaning |"
     yield "|---|---|---|---|---|"
     for name in names:
-        having = {option: keys[name] for option, keys in options.items() if name in keys}
+        given = {option: keys.get(name) or keys.get(f"{name}._target_")
+                 for option, keys in options.items()}  # fmt: skip
+        having = {option: found for option, found in given.items() if found is not None}
         key = prefix + name
         meanings = [key.comment for key in having.values() if key.comment]
         meanings += [documented[option].get(name, "") for option in having if option in documented]

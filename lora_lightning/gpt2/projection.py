@@ -98,6 +98,33 @@ def with_own_projections(model: nn.Module) -> nn.Module:
     return model
 
 
+class LinearProjection(nn.Linear):
+    """An `nn.Linear` that computes in the dtype of its input, whatever its weight is kept in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Project `x` (..., in) to (..., out)."""
+        if torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        return nn.functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+def with_linear_projections(model: nn.Module) -> nn.Module:
+    """Put an `nn.Linear` of the same numbers in each `Conv1D`'s place; return `model`."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Conv1D):
+                # Some of PEFT's tuners take no subclass.
+                kind = nn.Linear if child.weight.dtype == torch.float32 else LinearProjection
+                with empty_modules():
+                    linear = kind(child.nx, child.nf)
+                linear.weight = nn.Parameter(
+                    child.weight.detach().T.contiguous(), child.weight.requires_grad
+                )
+                linear.bias = child.bias
+                setattr(parent, name, linear.train(child.training))
+    return model
+
+
 def pack_for_training(model: nn.Module, packing: Packing, device: torch.device) -> None:
     """Pack the frozen projections of `model` where `packing` is true and it trains on a CPU.
 

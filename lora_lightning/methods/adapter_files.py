@@ -3,6 +3,7 @@
 | what                                             | read | written by       |
 |--------------------------------------------------|------|------------------|
 | folder in PEFT's layout, ours or from elsewhere  | yes  | `save_adapter`   |
+| PEFT's own folder of another tuner               | yes  | `save_adapter`   |
 | folder in our layout, where PEFT has none        | yes  | `save_adapter`   |
 | name of such a folder on the Hugging Face hub    | yes  |                  |
 | the reference's `.pt`, adapter or whole model    | yes  | `export_loralib` |
@@ -24,15 +25,17 @@ from lora_lightning.gpt2.hub import adapter_folder, adapter_name, is_same_base
 from lora_lightning.gpt2.tensor_file import copy_tensors, require_finite, require_same_tensors
 from lora_lightning.methods.base import adapter_tensors, base_tensors
 from lora_lightning.methods.biases import Bias, trained_biases
-from lora_lightning.methods.formats import loralib, own, peft, whole_model
+from lora_lightning.methods.formats import loralib, own, peft, peft_tuner, whole_model
 from lora_lightning.methods.formats.expressible import beyond_loralib, beyond_peft
 from lora_lightning.methods.formats.weights import Weights, read_weights
 from lora_lightning.methods.inject import adapters_merged, unmerged_tensors
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.method import Method
+from lora_lightning.methods.tuner_layer import WRAPPED
 
 OF_A_RUN = "adapter"  # in the folder of a training run
 OWN_OPTION = "own"  # of the group `method`, for a class that its keys name
+PEFT_OPTION = "peft"  # for a configuration of PEFT that they name
 FILES_OF_A_FOLDER = (peft.TENSORS, peft.OLD_TENSORS, peft.CONFIG, peft.OWN, own.TENSORS)
 
 
@@ -70,6 +73,8 @@ def load_adapter(model: PreTrainedModel, method: Method, path: Path | str) -> Lo
     with adapters_merged(model, merged=False):
         if own.is_own_folder(folder := locate_adapter(path)):
             return LoadReport(own.load_own(folder, model, method), 0)
+        if peft_tuner.is_tuner_folder(folder):
+            return LoadReport(peft_tuner.load_tuner(folder, model, method), 0)
         weights = _read(model, method, path)
         adapter, base = adapter_tensors(model), base_tensors(model)
         biases = trained_biases(model, method.bias) if isinstance(method, LoRA) else {}
@@ -107,6 +112,8 @@ def save_adapter(
         if beyond_peft(model, method) is None:
             assert isinstance(method, LoRA)
             peft.write_peft(temporary, model, method, base)
+        elif hasattr(model, WRAPPED):
+            peft_tuner.write_tuner(temporary, model, method, base, described)
         elif is_trained_as_a_whole(model):
             whole_model.write_model(temporary, model)
         else:
@@ -127,7 +134,8 @@ def export_peft(
         InputError: PEFT has no place for it.
     """
     reason = beyond_peft(model, method)
-    if reason is not None and not is_trained_as_a_whole(model):
+    is_pefts = reason is None or hasattr(model, WRAPPED)
+    if not is_pefts and not is_trained_as_a_whole(model):
         raise InputError(
             f"{folder}: format=peft has no place for {reason}; use format=merged, or the run's own "
             "adapter folder"
@@ -180,6 +188,8 @@ def describe_adapter(path: Path | str) -> dict[str, Any] | None:
     path = locate_adapter(path)
     if own.is_own_folder(path):
         return own.describe_own(path)
+    if peft_tuner.is_tuner_folder(path):
+        return peft_tuner.describe_tuner(path)
     if peft.is_peft_folder(path):
         settings = peft.describe_peft(path)
         return {key: settings[key] for key in settings if key != "method"}
@@ -198,6 +208,8 @@ def adapter_method(path: Path | str) -> str | None:
     path = locate_adapter(path)
     if own.is_own_folder(path):
         return OWN_OPTION
+    if peft_tuner.is_tuner_folder(path):
+        return PEFT_OPTION
     return peft.describe_peft(path)["method"] if peft.is_peft_folder(path) else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.empty import empty_modules
@@ -29,7 +30,7 @@ def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
 
     These are all parameters and persistent buffers that the base does not have, trained or not.
     """
-    ours = {id(tensor) for tensor in base_tensors(model).values()}
+    ours = {id(parameter) for parameter, _ in _base_parameters(model).values()}
     stored = [*model.named_parameters(), *_persistent_buffers(model)]
     return {name: tensor for name, tensor in stored if id(tensor) not in ours}
 
@@ -37,20 +38,33 @@ def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
 def base_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters of the base, by the names they have in a model without adapters.
 
-    A tied weight appears once, under its first name. The tensors are the model's own.
+    A tied weight appears once, under its first name. The tensors are the model's own; of an
+    `nn.Linear` in the place of a `Conv1D` they are views of that one's layout.
     """
+    return {
+        name: parameter.T if is_turned else parameter
+        for name, (parameter, is_turned) in _base_parameters(model).items()
+    }
+
+
+def _base_parameters(model: nn.Module) -> dict[str, tuple[Tensor, bool]]:
+    """Return the parameters of the base by name, and whether each is kept transposed."""
     assert isinstance(model, PreTrainedModel)
     kind: Any = type(model)
     shapes = _shapes_of_base(kind, model.config.to_json_string())
-    found: dict[str, tuple[int, bool, Tensor]] = {}
+    found: dict[str, tuple[int, bool, Tensor, bool]] = {}
     for path, parameter in model.named_parameters():
         for name, distance in _names_without_wrappers(path):
-            if shapes.get(name) == parameter.shape:
-                candidate = distance, parameter.requires_grad, parameter
+            shape, in_conv1d = shapes.get(name, (None, False))
+            is_turned = in_conv1d and isinstance(
+                model.get_submodule(path.rpartition(".")[0]), nn.Linear
+            )
+            if shape == (parameter.shape[::-1] if is_turned else parameter.shape):
+                candidate = distance, parameter.requires_grad, parameter, is_turned
                 if name not in found or candidate[:2] < found[name][:2]:
                     found[name] = candidate
                 break
-    return {name: found[name][2] for name in shapes if name in found}
+    return {name: found[name][2:] for name in shapes if name in found}
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -76,11 +90,21 @@ def _names_without_wrappers(path: str) -> Iterator[tuple[str, int]]:
 
 
 @cache
-def _shapes_of_base(kind: Any, config: str) -> dict[str, torch.Size]:
-    """Return the shape of each parameter of a model as its class makes it from its config."""
+def _shapes_of_base(kind: Any, config: str) -> dict[str, tuple[torch.Size, bool]]:
+    """Return the shape of each parameter of a model as its class makes it from its config.
+
+    And whether it is the weight of a `Conv1D`.
+    """
     with empty_modules():
         model = kind(kind.config_class.from_dict(json.loads(config)))
-    return {name: parameter.shape for name, parameter in model.named_parameters()}
+    return {
+        name: (parameter.shape, parameter.dim() == 2 and _is_in_conv1d(model, name))
+        for name, parameter in model.named_parameters()
+    }
+
+
+def _is_in_conv1d(model: nn.Module, name: str) -> bool:
+    return isinstance(model.get_submodule(name.rpartition(".")[0]), Conv1D)
 
 
 def _persistent_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

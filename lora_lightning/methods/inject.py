@@ -13,6 +13,7 @@ from lora_lightning.methods.initial import Init, initialise
 from lora_lightning.methods.layer import AdapterLayer
 from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.targets import find_targets
+from lora_lightning.methods.tuner_layer import TunerLayer, tuner_layers
 
 
 def inject_lora(
@@ -69,9 +70,10 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:
     return {name: m for name, m in model.named_modules() if isinstance(m, LoRALayer)}
 
 
-def adapter_layers(model: nn.Module) -> dict[str, AdapterLayer]:
-    """Return the layers that hold adapters, LoRA's and others, by module name."""
-    return {name: m for name, m in model.named_modules() if isinstance(m, AdapterLayer)}
+def adapter_layers(model: nn.Module) -> dict[str, AdapterLayer | TunerLayer]:
+    """Return the layers that hold adapters, ours and PEFT's, by module name."""
+    ours = {name: m for name, m in model.named_modules() if isinstance(m, AdapterLayer)}
+    return {**ours, **tuner_layers(model)}
 
 
 def merge_adapters(model: nn.Module) -> None:

@@ -40,6 +40,14 @@ class Method(Protocol):
         does not have, and those of the base that are trained (`methods.base.trained_tensors`).
     `load(model, tensors: dict[str, Tensor]) -> None`
         takes what `state` gave; without it each tensor is copied into its namesake.
+    `begin(model, updates: int) -> None`
+        is told, before anything slow, how many updates the run will have.
+    `extra_loss(model) -> Tensor`
+        (), float32, is added to what each micro-batch makes small, not to what is logged.
+    `after_step(model, update: int) -> None`
+        follows each update, counted from 1, while its gradients are still there.
+    `training_state(model) -> dict`, `load_training_state(model, state: dict) -> None`
+        what a resumed run needs besides the tensors: plain values and tensors.
 
     What decodes merged are layers that say how, see `layer.py`.
     """
@@ -75,6 +83,12 @@ def state_of(method: Method, model: PreTrainedModel) -> dict[str, Tensor]:
             "let it, or leave it out"
         )
     return state
+
+
+def begin_method(method: Method, model: PreTrainedModel, updates: int) -> None:
+    """Tell a method that asks for it how many updates the run will have."""
+    if (begin := getattr(method, "begin", None)) is not None:
+        begin(model, updates)
 
 
 def check_state(method: Method, model: PreTrainedModel) -> None:

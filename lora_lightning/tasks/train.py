@@ -28,7 +28,12 @@ from lora_lightning.files import atomic_text, write_json
 from lora_lightning.gpt2.forward import Execution, require_packable
 from lora_lightning.gpt2.projection import pack_for_training
 from lora_lightning.methods.adapter_files import locate_adapter
-from lora_lightning.methods.method import Method, check_state, trainable_parameters
+from lora_lightning.methods.method import (
+    Method,
+    begin_method,
+    check_state,
+    trainable_parameters,
+)
 from lora_lightning.runs.folder import (
     TRAINING,
     RunFolder,
@@ -170,6 +175,7 @@ def build_training(
     if isinstance(optimizer, OptimizerMaker):
         optimizer.prepare(model)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
+    begin_method(method, model, plan.updates)
     check_length(data, model.config.n_positions)
     if resumed is not None:
         resumed.check(data, model, trainer.world_size)
@@ -186,7 +192,7 @@ def build_training(
     texts = None
     if decodes:
         texts = TextValidation(config, data, build(config.protocol), trainer)
-    module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak, texts)
+    module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak, texts, method)
     return Training(folder, data, model, method, module, trainer, saving, resumed)
 
 

@@ -18,6 +18,7 @@ from lora_lightning.gpt2.flops import training_flops
 from lora_lightning.gpt2.forward import EAGER, Execution, packed_hidden_states
 from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.methods.base import adapter_tensors
+from lora_lightning.methods.method import Method
 from lora_lightning.training.accumulation import AccumulationGroup, gradient_norm
 from lora_lightning.training.cross_entropy import CrossEntropy
 from lora_lightning.training.diagnostics import diagnostics
@@ -68,6 +69,7 @@ class FineTuning(pl.LightningModule):
         peak: operations a second that the device could do; None where nobody measured them.
         score_texts: called with the model at each validation; returns further metrics, and the
             seconds that they took. None: a validation measures the loss alone.
+        method: what made `model` ready; its hooks are called, see `methods.method.Method`.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class FineTuning(pl.LightningModule):
         execution: Execution = EAGER,
         peak: float | None = None,
         score_texts: Callable[[GPT2LMHeadModel], tuple[dict[str, float], float]] | None = None,
+        method: Method | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -92,6 +95,7 @@ class FineTuning(pl.LightningModule):
         self.execution = execution
         self.peak = peak
         self.score_texts = score_texts
+        self.method = method
         self.micro_step = 0
         self.latest: dict[str, float] = {}  # of the last logged update, for progress displays
         self._throughput = Throughput(torch.device("cpu"))
@@ -135,7 +139,9 @@ class FineTuning(pl.LightningModule):
         is_update = self.plan.is_update(self.micro_step)
         loss, unsmoothed = self.training_loss(batch)
         with self._gradient_exchange(is_update):
-            self.manual_backward(loss / self.plan.accumulate_grad_batches)
+            penalty = self._call_hook("extra_loss")
+            trained = loss if penalty is None else loss + penalty
+            self.manual_backward(trained / self.plan.accumulate_grad_batches)
         self._group.add(loss.detach(), unsmoothed, batch, self._work(batch))
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
@@ -213,6 +219,8 @@ class FineTuning(pl.LightningModule):
         checkpoint["micro_step"] = self.micro_step
         checkpoint |= {"update": self.update, "planned_micro_steps": self.plan.micro_steps}
         checkpoint["latest"] = dict(self.latest)
+        if (of_method := self._call_hook("training_state")) is not None:
+            checkpoint["method"] = of_method
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counts, and refuse a checkpoint of other tensors.
@@ -224,6 +232,8 @@ class FineTuning(pl.LightningModule):
             raise InputError(f"the checkpoint does not fit this model: {sorted(difference)[:3]}")
         self.micro_step = checkpoint["micro_step"]
         self.latest = dict(checkpoint["latest"])
+        if "method" in checkpoint:
+            self._call_hook("load_training_state", checkpoint["method"])
 
     def _kept_tensors(self) -> set[str]:
         """Return the names of the tensors that a checkpoint holds."""
@@ -242,6 +252,11 @@ class FineTuning(pl.LightningModule):
             rates["share_of_peak"] = share / self.trainer.world_size
         return rates
 
+    def _call_hook(self, name: str, *arguments: Any) -> Any:
+        """Call what the method has under a name with the model; None where it has no such hook."""
+        hook = getattr(self.method, name, None)
+        return None if hook is None else hook(self.model, *arguments)
+
     def _gradient_exchange(self, is_update: bool) -> AbstractContextManager[None]:
         """Leave the exchange between ranks to the group's last backward pass."""
         strategy = self.trainer.strategy
@@ -253,6 +268,7 @@ class FineTuning(pl.LightningModule):
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         optimizer.step()
+        self._call_hook("after_step", self.update)
         optimizer.zero_grad()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

@@ -60,3 +60,39 @@ def test_an_export_that_would_lose_tensors_is_refused(given, run, tmp_path):
         export([f"run={run}", "format=peft", f"output={tmp_path / 'peft'}", given[-1]])
     assert "FromScratch" in str(raised.value)
     assert not (tmp_path / "peft").exists()
+
+
+def test_adalora_crashed_and_resumed_has_the_ranks_of_a_run_that_never_crashed(given, tmp_path):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    settings = (*OWN_SETTINGS, "method=adalora", "trainer.max_epochs=1",
+                "trainer.accumulate_grad_batches=1", "trainer.limit_val_batches=1")  # fmt: skip
+    run_command("train", *settings, *given, f"output_dir={whole}")
+    interrupted(resumed, given, 8, crash, settings=settings)
+    run_command("train", f"resume={resumed}", given[-1])
+    assert_same_run(resumed, whole)
+    names = "adapter/adapter_config.json"
+    assert (resumed / names).read_bytes() == (whole / names).read_bytes()
+    assert "lora_E" in (whole / names).read_text()  # ranks were chosen
+    for name, adapter in (("run", f"run={whole}"), ("adapter", f"adapter={whole / 'adapter'}")):
+        run_command("generate", adapter, "data=jsonl", *given, *DECODING, "trainer=cpu",
+                    f"output_dir={tmp_path / name}")  # fmt: skip
+    texts = [(tmp_path / name / "predictions.jsonl").read_bytes() for name in ("run", "adapter")]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("overrides", "named"), [
+    (["method=peft", "method.config={_target_: peft.PrefixTuningConfig}"], "PrefixTuningConfig"),
+    (["method=peft", "method.config={_target_: peft.OFTConfig, target_modules: [c_attn]}"],
+     "method.linear=true"),
+    (["method=vera", "method.config.target_modules=[nothing]"], "nothing"),
+    (["method=adalora", "method.config.tinit=9", "trainer.max_steps=3"], "method.config.tinit=9"),
+    (["method=vera", "method.config.rank=3"], "method.config.rank"),
+    (["method=peft", "method.config._target_=pathlib.PurePath"], "method.config._target_"),
+])  # fmt: skip
+def test_a_tuner_that_does_not_fit_is_one_line_that_names_its_key(
+    overrides, named, given, tmp_path
+):
+    error = error_of("train", "trainer=cpu", "data=jsonl", *given, *overrides,
+                     f"output_dir={tmp_path / 'run'}")  # fmt: skip
+    assert named in error
+    assert "\n" not in error

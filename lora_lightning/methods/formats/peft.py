@@ -67,7 +67,7 @@ def named_base(folder: Path) -> str | None:
     Raises:
         InputError: the folder cannot be read.
     """
-    name = read_config(folder).get("base_model_name_or_path")
+    name = read_json_object(folder / CONFIG).get("base_model_name_or_path")
     return name if isinstance(name, str) and name else None
 
 
