@@ -76,6 +76,8 @@ def truncation(points: Sequence[Point]) -> "Figure":
 
 def similarity(records: Sequence[SliceRecord], beside: str) -> "Figure":
     """Return the subspace similarity of two runs, a grid a slice."""
+    from matplotlib.ticker import MaxNLocator
+
     shown = [record for record in records if record.similarity is not None][:MOST_GRIDS]
     figure, axes = _panels(len(shown), "directions of this run")
     for record, axis in zip(shown, axes, strict=False):
@@ -84,7 +86,9 @@ def similarity(records: Sequence[SliceRecord], beside: str) -> "Figure":
         edges = (0.5, len(grid[0]) + 0.5, 0.5, len(grid) + 0.5)
         image = axis.imshow(grid, vmin=0, vmax=1, origin="lower", aspect="auto", extent=edges)
         axis.set_title(record.name.removeprefix("transformer."), fontsize="small")
+        axis.grid(visible=False)
         axis.set_xlabel(f"directions of {beside}", fontsize="small")
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.colorbar(image, ax=axes, label="similarity  φ(i, j)")
     return figure
 

@@ -1,10 +1,11 @@
 """report.html: a run's scores, curves, settings and every prediction, in one file."""
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 from lora_lightning.compare.configs import config_of, differences
-from lora_lightning.files import atomic_text, read_json_object, read_text
+from lora_lightning.files import atomic_text, near_path, read_json_object, read_text
 from lora_lightning.pages.render import render, script, style
 from lora_lightning.paper.beside import Trained, rows_beside
 from lora_lightning.paper.rows import Scores
@@ -16,6 +17,7 @@ from lora_lightning.runs.stored_config import RESOLVED
 from lora_lightning.tracking.csv_tables import read_losses
 
 METRICS = "metrics.csv"
+ANALYSIS = "analysis"
 GRAPHS = {
     "loss": ("train/loss", "train/loss_unsmoothed", "val/loss"),
     "validation scores": ("val/bleu", "val/nist", "val/meteor", "val/rouge_l", "val/ter"),
@@ -38,7 +40,7 @@ def report_values(scored: ScoredRun, against: ScoredRun | None) -> dict[str, Any
     metrics = list(scored.scores.scores)
     return {
         "name": scored.name,
-        "path": str(run.path),
+        "path": near_path(run.path),
         "split": scored.split,
         "protocol": scored.protocol,
         "sentences": len(scored.sentences),
@@ -55,6 +57,8 @@ def report_values(scored: ScoredRun, against: ScoredRun | None) -> dict[str, Any
         "differences": {} if against is None else differences(
             {each.name: [config_of(each.evaluation)] for each in (scored, against)}
         ),
+        "figures": [(path.stem.replace("_", " "), b64encode(path.read_bytes()).decode())
+                    for path in sorted((run.path / ANALYSIS).glob("*.png"))],
         "has_curves": (run.path / METRICS).is_file(),
         "data": {
             "metrics": [name for name in metrics if _scores_sentences(scored, name)],
