@@ -1,6 +1,7 @@
 """SIGTERM, SIGUSR1 and Ctrl-C end a command in order, from its first moment to its last."""
 
 import atexit
+import logging
 import os
 import signal
 import sys
@@ -80,10 +81,11 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _end_undisturbed() -> None:
-    """Let a signal change nothing any more about a process that ends by itself, but a second one.
+    """Let a process that ends by itself say nothing more, and only a second signal end it sooner.
 
-    What libraries do at the end of a process would print where the signal met it.
+    What libraries do at the end of a process would print where a signal met it, and log statistics.
     """
+    logging.disable()
 
     def wait_for_end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)

@@ -302,9 +302,11 @@ def test_a_command_that_is_still_importing_ends_with_one_line(number, code):
 
 
 AT_THE_END = """
-import atexit, signal
+import atexit, logging, signal
 from lora_lightning.process.signals import ended_by_signals
 
+logging.basicConfig(level=logging.INFO)
+atexit.register(logging.info, "statistics")
 atexit.register(lambda: print("what a library does at the end"))
 with ended_by_signals():
     atexit.register(lambda: signal.raise_signal(signal.SIGINT))
