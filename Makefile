@@ -1,5 +1,6 @@
 # make demo: from a fresh clone to an adapted model · make test: the whole test suite
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
+# make methods-demo: every method on the bundled sample, some updates each, as one table
 # make faults: hundreds of kills and faults of disks at random moments, up to an hour · make lint, types
 # make docs: docs/config.md and docs/rooms.svg · make pictures: the README's, some minutes
 # make doctor: what works here
@@ -15,13 +16,16 @@ FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/
 	tests/tasks/test_run.py
 DECODING_BENCHMARKS := speed reference test_set memory growth
 
-.PHONY: demo sweep-demo test test-lowest lint faults types docs pictures doctor bench growth clean
+.PHONY: demo sweep-demo methods-demo test test-lowest lint faults types docs pictures doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
 
 sweep-demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.sweep.demo
+
+methods-demo: $(INSTALLED)
+	$(PYTHON) -m lora_lightning.methods_demo
 
 # One thread a process: threads of several processes that wait for each other crawl.
 test: $(INSTALLED)

@@ -25,6 +25,7 @@ PROGRAMS = {
     "doctor": ("lora_lightning.doctor", "what does not work on this machine, and the mend"),
     "demo": ("lora_lightning.demo", "scores before and after adaptation, on the bundled sample"),
     "sweep-demo": ("lora_lightning.sweep.demo", "rank x seed on the bundled sample"),
+    "methods-demo": ("lora_lightning.methods_demo", "every method on the bundled sample"),
     "sample": ("lora_lightning.sample", "make the bundled sample and base anew (--output)"),
     "config-reference": ("lora_lightning.config_reference", "write docs/config.md (a checkout's)"),
 }

@@ -1,6 +1,8 @@
 """What a logged update says beside its loss: the size of the gradient, the adapters, the memory."""
 
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -61,3 +63,15 @@ def peak_memory(device: torch.device) -> dict[str, float]:
         return {}
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return {"memory/peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
+
+
+def restart_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` begin anew where the system can: the jobs of a multirun share a process.
+
+    Args:
+        device: on which is trained.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # Linux alone has it, and may forbid it
+        Path("/proc/self/clear_refs").write_text("5")

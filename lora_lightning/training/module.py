@@ -21,7 +21,7 @@ from lora_lightning.methods.base import adapter_tensors
 from lora_lightning.methods.method import Method
 from lora_lightning.training.accumulation import AccumulationGroup, gradient_norm
 from lora_lightning.training.cross_entropy import CrossEntropy
-from lora_lightning.training.diagnostics import diagnostics
+from lora_lightning.training.diagnostics import diagnostics, restart_peak_memory
 from lora_lightning.training.finite import FiniteWatch
 from lora_lightning.training.loss import LabelledBatch, TrainingLoss, validation_statistics
 from lora_lightning.training.plan import TrainingPlan
@@ -130,7 +130,8 @@ class FineTuning(pl.LightningModule):
         return self.loss(hidden, head, batch.targets[positions], share)
 
     def on_train_start(self) -> None:
-        """Start the clock of the first update."""
+        """Start the clock of the first update, and the count of memory."""
+        restart_peak_memory(self.device)
         self._throughput = Throughput(self.device, self.peak)
 
     def training_step(self, batch: TokenBatch, batch_index: int) -> None:
