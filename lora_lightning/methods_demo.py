@@ -3,8 +3,8 @@
     python -m lora_lightning.methods_demo
 
 One process trains them one after another, with the same data, seed and rate, and prints for each:
-trained parameters, validation loss, BLEU, tokens per second and peak memory. So few updates say that
-a method works, not how good it is: python train.py hparams_search=methods compares.
+trained parameters, validation loss, BLEU, tokens per second and peak memory. So few updates say
+that a method works, not how good it is: python train.py hparams_search=methods compares.
 """
 
 from pathlib import Path
