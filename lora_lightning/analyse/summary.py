@@ -5,7 +5,7 @@ from statistics import fmean
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from lora_lightning.analyse.record import SliceRecord
 from lora_lightning.analyse.truncation import Point
@@ -17,7 +17,8 @@ ENOUGH = 0.9  # of the squared norm
 def print_summary(records: Sequence[SliceRecord], points: Sequence[Point]) -> None:
     """Print the means over layers of each kind of slice, and the loss at each rank."""
     console = Console(width=terminal_width())
-    table = Table("slice", "layers", "‖ΔW‖", "‖W‖", "amplification", "effective rank", "similarity")
+    measures = ("layers", "‖ΔW‖", "‖W‖", "amplification", "effective rank", "similarity")
+    table = Table(Column("slice", no_wrap=True), *measures)
     for kind in dict.fromkeys(record.kind for record in records):
         members = [record for record in records if record.kind == kind]
         norms = [record.amplification for record in members]
