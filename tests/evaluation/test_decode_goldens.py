@@ -24,6 +24,7 @@ class Row:
     context: str
     completion: str
     seen: bool | None
+    category: str | None = None
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,8 @@ def test_the_papers_sweep_over_ranks_is_on_the_scorers_scale():
     assert paper_curve("test/ter") == paper_curve("val/perplexity") == []
 
 
-def test_show_prints_a_table_a_data_set_and_model_and_marks_rows_of_one_text(capsys):
+def test_show_prints_a_table_a_data_set_and_model_and_marks_rows_of_one_text(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a narrower terminal folds names
     main(["show", "dataset=e2e", "model=gpt2_medium"])
     shown = capsys.readouterr().out
     for text in ("e2e, gpt2_medium", "LoRA 2021, table 3", "70.4 ± 0.1", "AdaMix 2022°", ONE_TEXT):
