@@ -4,6 +4,7 @@
 # make faults: hundreds of kills and faults of disks at random moments, up to an hour · make lint, types
 # make docs: docs/config.md and docs/rooms.svg · make pictures: the README's, some minutes
 # make doctor: what works here
+# make test-all: besides, the tests that are too long for every time
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
 # make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
@@ -14,9 +15,11 @@ LOWEST := .venv-lowest
 FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/config tests/cli \
 	tests/evaluation/test_metrics.py tests/evaluation/test_metric_objects.py tests/test_ranges.py \
 	tests/tasks/test_run.py
+TEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 \
+	--dist loadfile --no-loadscope-reorder
 DECODING_BENCHMARKS := speed reference test_set memory growth
 
-.PHONY: demo sweep-demo methods-demo test test-lowest lint faults types docs pictures doctor bench growth clean
+.PHONY: demo sweep-demo methods-demo test test-all test-lowest lint faults types docs pictures doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -29,8 +32,10 @@ methods-demo: $(INSTALLED)
 
 # One thread a process: threads of several processes that wait for each other crawl.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile \
-		--no-loadscope-reorder
+	$(TEST)
+
+test-all: $(INSTALLED)
+	$(TEST) -m ''
 
 # In an environment of its own; torch's oldest wheel brings CUDA, some gigabytes.
 test-lowest:

@@ -81,6 +81,7 @@ def test_the_command_lists_every_program_without_importing_torch(installed):
         assert f"  {name:<18}{does}\n" in output
 
 
+@pytest.mark.long
 def test_a_sweep_of_two_processes_a_job_runs_in_the_working_folder_with_its_own_configs(installed):
     work, run = installed
     options = work / "configs" / "optimizer"

@@ -91,6 +91,7 @@ def test_a_group_of_another_option_brings_keys_that_alter(recorded):
     assert "optimizer.lr_ratio absent → 16" in error
 
 
+@pytest.mark.long
 def test_a_recorded_sweep_runs_its_failed_job_again(recorded):
     folder = recorded / "sweep"
     before = (folder / "1" / "metrics.csv").read_bytes()

@@ -279,6 +279,7 @@ def test_a_run_that_another_process_trains_is_left_alone(copy_of_crashed):
         assert "another process" in error_of("train", f"resume={copy_of_crashed}")
 
 
+@pytest.mark.long
 def test_two_ranks_end_together_on_a_signal_to_one_and_go_on_together(data, tmp_path):
     arguments = ["train.py", *SETTINGS, *data, "trainer=ddp_cpu", "trainer.max_epochs=20"]
     whole, run = tmp_path / "whole", tmp_path / "run"

@@ -68,6 +68,7 @@ def test_webnlg_bleu_and_ter_of_all_seen_and_unseen(system):
     check_webnlg(system, ("bleu", "ter"))
 
 
+@pytest.mark.long
 @in_ci
 @pytest.mark.parametrize("system", WEBNLG_SYSTEMS[-1:])
 def test_webnlg_meteor_of_all_seen_and_unseen(system):
@@ -89,6 +90,7 @@ def test_dart_bleu_and_ter():
     check_dart(("bleu", "ter"))
 
 
+@pytest.mark.long
 @in_ci
 def test_dart_meteor():
     check_dart(("meteor",))

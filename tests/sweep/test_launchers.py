@@ -52,6 +52,7 @@ def test_joblib_runs_jobs_beside_each_other(tmp_path):
     assert [config.optimizer.lr for config in check_jobs(sweep)] == [1e-3, 2e-3]
 
 
+@pytest.mark.long
 def test_submitit_runs_jobs_on_this_machine(tmp_path):
     sweep = tmp_path / "sweep"
     run_process("train.py", "-m", *DDP, *RATES, "hydra/launcher=submitit_local",
@@ -66,6 +67,7 @@ def fake_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{slurm.install(programs)}{os.pathsep}{os.environ['PATH']}")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("fake_slurm")
 def test_slurm_runs_a_job_that_starts_its_own_ranks_on_one_node(tmp_path):
     sweep = tmp_path / "sweep"
@@ -74,6 +76,7 @@ def test_slurm_runs_a_job_that_starts_its_own_ranks_on_one_node(tmp_path):
     assert [config.optimizer.lr for config in check_jobs(sweep)] == [1e-3, 2e-3]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("fake_slurm")
 def test_slurm_runs_a_job_over_two_nodes(tmp_path):
     sweep = tmp_path / "sweep"
@@ -83,6 +86,7 @@ def test_slurm_runs_a_job_over_two_nodes(tmp_path):
     check_jobs(sweep, count=1)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("fake_slurm")
 def test_slurm_with_another_number_of_tasks_than_ranks_is_refused(tmp_path):
     said = run_process("train.py", "-m", *DDP, "optimizer.lr=1e-3", "trainer.devices=3",
@@ -92,6 +96,7 @@ def test_slurm_with_another_number_of_tasks_than_ranks_is_refused(tmp_path):
     assert "hydra.launcher.tasks_per_node" in read_table(tmp_path / "sweep")[0]["error"]
 
 
+@pytest.mark.long
 def test_the_values_of_an_optuna_trial_are_those_of_both_ranks(tmp_path):
     import optuna
 
@@ -109,6 +114,7 @@ def test_the_values_of_an_optuna_trial_are_those_of_both_ranks(tmp_path):
         assert trial.value == float(row["objective"])
 
 
+@pytest.mark.long
 def test_torchrun_on_two_nodes_trains_into_one_folder(tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

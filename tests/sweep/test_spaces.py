@@ -202,6 +202,7 @@ def test_a_text_that_looks_like_a_printed_group_stays():
     assert "text='{\\'name\\': 1}'" in prepare_arguments("generate", ["text={'name': 1}"])
 
 
+@pytest.mark.long
 def test_resume_finishes_a_study_that_was_cut_short(tmp_path):
     sweep = tmp_path / "sweep"
     run_study(tmp_path, f"output_dir={sweep}")

@@ -62,6 +62,7 @@ def test_a_multirun_under_torchrun_is_refused(tmp_path):
     assert "multirun under torchrun" in output
 
 
+@pytest.mark.long
 def test_each_job_of_a_multirun_has_ranks_of_its_own(tmp_path):
     sweep = tmp_path / "sweep"
     run_process("train.py", "-m", *TRAINING, "trainer=ddp_cpu", "optimizer.lr=1e-3,2e-3",

@@ -40,6 +40,7 @@ def test_fast_runs_the_whole_chain_over_a_few_rows_and_says_that_its_scores_are_
     assert json.loads(capsys.readouterr().out) == metrics | {"paper": {}, "published": []}
 
 
+@pytest.mark.long
 def test_overfit_brings_the_loss_near_0(tmp_path):
     run = tmp_path / "run"
     run_command("train", "debug=overfit", "trainer=cpu", f"output_dir={run}")

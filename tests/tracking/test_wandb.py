@@ -209,6 +209,7 @@ def test_bad_input_leaves_no_run_behind(tmp_path):
     assert recorded_runs(tmp_path) == []
 
 
+@pytest.mark.long
 def test_two_ranks_make_one_run_that_needs_no_network(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_ERROR_REPORTING")
     run_process("train.py", *TRAINING, *OFFLINE, "trainer=ddp_cpu",
