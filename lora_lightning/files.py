@@ -11,10 +11,11 @@ import shutil
 import sys
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
 from lora_lightning.errors import DISK_FAULTS, InputError
 
@@ -376,14 +377,25 @@ def require_kind(content: Any, kind: type[Kind], place: Path | str, mend: str) -
     Raises:
         InputError: it is not; the message names the place and the key.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+        checked: Kind = _adapter(cast(Hashable, kind)).validate_json(
+            json.dumps(content), strict=True
+        )
+        return checked
     except ValidationError as error:
         first = error.errors()[0]
         key = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
         raise InputError(f"{place}: {key}{first['msg'].lower()}; {mend}") from None
+
+
+@lru_cache
+def _adapter(kind: Hashable) -> Any:
+    """Return what checks values of a kind; to make it takes longer than most checks."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
