@@ -33,6 +33,6 @@ def test_a_job_of_a_sweep_leaves_no_model_behind(tmp_path):
     ModelsOfJobs.left.clear()
     run_command(
         "train", "-m", "method=lora,vera", *TRAINING, *DECODING, "then=[generate]",
-        f"output_dir={tmp_path}", "+hydra.callbacks.left._target_=tests.sweep.test_memory.ModelsOfJobs",
+        f"output_dir={tmp_path}", f"+hydra.callbacks.left._target_={__name__}.ModelsOfJobs",
     )  # fmt: skip
     assert ModelsOfJobs.left == [0, 0]
