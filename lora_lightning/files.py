@@ -11,11 +11,11 @@ import shutil
 import sys
 import unicodedata
 import zlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, cast
+from typing import Any, TextIO, TypeVar
 
 from lora_lightning.errors import DISK_FAULTS, InputError
 
@@ -380,9 +380,8 @@ def require_kind(content: Any, kind: type[Kind], place: Path | str, mend: str) -
     from pydantic import ValidationError
 
     try:
-        checked: Kind = _adapter(cast(Hashable, kind)).validate_json(
-            json.dumps(content), strict=True
-        )
+        adapter = _adapter(kind)  # type: ignore[arg-type]  # of a type variable nothing is known
+        checked: Kind = adapter.validate_json(json.dumps(content), strict=True)
         return checked
     except ValidationError as error:
         first = error.errors()[0]
@@ -391,7 +390,7 @@ def require_kind(content: Any, kind: type[Kind], place: Path | str, mend: str) -
 
 
 @lru_cache
-def _adapter(kind: Hashable) -> Any:
+def _adapter(kind: Any) -> Any:
     """Return what checks values of a kind; to make it takes longer than most checks."""
     from pydantic import TypeAdapter
 
