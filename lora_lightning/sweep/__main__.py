@@ -9,8 +9,8 @@ as the terminal has room for, with --wide all, with --json one line of JSON · p
 one self-contained page, sweep.html · resume: failed, killed and missing jobs again, each in its own
 folder, the others left alone; further arguments are the launcher's (hydra/launcher=…,
 hydra.launcher.…), on_job_failure=skip|raise, or trust=true, which takes classes and programs that
-the folder names whoever wrote it. All take latest, the sweep that began last, and paths.output_dir=…, where it is
-looked for.
+the folder names whoever wrote it. All take latest, the sweep that began last, and
+paths.output_dir=…, where it is looked for.
 """
 
 import sys
