@@ -7,7 +7,6 @@ import copy
 import logging
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from lora_lightning.gpt2.packing import PackedMatrix, Packing, packs

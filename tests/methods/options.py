@@ -1,6 +1,7 @@
 """All that `method=` can be, from the folder of its options, so that none can be forgotten."""
 
 from pathlib import Path
+from zlib import crc32
 
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
@@ -27,8 +28,9 @@ NEEDED = {"C3A": ",block_size:8", "MISS": ",r:4", "PSOFT": ",r:4", "SHIRA": ",r:
 def overrides_of(name: str, user_dir: Path) -> list[str]:
     """Return what the command line needs for an option, or for one of `LINEAR`."""
     if name == "own":
-        folder = user_module(user_dir, "my_lab", Path(own_methods.__file__).read_text())
-        return ["method._target_=my_lab.Scaled", f"paths.user_dir={folder}"]
+        name = f"lab_{crc32(bytes(user_dir))}"  # a process imports a name from one folder only
+        folder = user_module(user_dir, name, Path(own_methods.__file__).read_text())
+        return ["method=own", f"method._target_={name}.FromScratch", f"paths.user_dir={folder}"]
     if name in LINEAR:
         kind = name.removeprefix("linear ")
         config = PEFT_TYPE_TO_CONFIG_MAPPING[kind].__name__

@@ -21,9 +21,12 @@ SETTINGS = (
     "trainer.log_every_n_steps=1", "trainer.limit_val_batches=1", "optimizer.lr=0.1",
     "scheduler=constant", "then=[generate,evaluate]", "protocol.metrics=[bleu]", *DECODING,
 )  # fmt: skip
-NOTHING_TO_MERGE = {"adapter_h", "adapter_l", "full", "prefix_layer", "top2"}
+NOTHING_TO_MERGE = {"adapter_h", "adapter_l", "full", "own", "prefix_layer", "top2"}
 """Options that add nothing to a weight."""
 EVERY = [*OPTIONS, *(pytest.param(name, marks=pytest.mark.long) for name in LINEAR)]
+
+ALONE = [pytest.param(name, marks=() if name == "adalora" else pytest.mark.long)
+         for name in (*OPTIONS, *LINEAR) if name != "full"]  # fmt: skip
 
 
 def predictions(folder):
@@ -67,6 +70,8 @@ def test_it_trains_decodes_scores_and_after_a_kill_goes_on_to_the_same_bits(
     run_command("train", f"resume={killed}", "then=[]", f"paths.user_dir={user_dir}")
     assert json.loads((killed / "run.json").read_text())["resumed_at"] == [2]
     assert_same_run(killed, whole)
+    if name == "adalora":
+        assert "lora_E" in (whole / "adapter" / "adapter_config.json").read_text()  # has pruned
 
     records = predictions(whole / "predictions" / "test")
     assert all(r["tokens"] != base for r, base in zip(records, of_the_base, strict=True))
@@ -80,8 +85,7 @@ def test_it_trains_decodes_scores_and_after_a_kill_goes_on_to_the_same_bits(
     ]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", sorted({*OPTIONS, *LINEAR} - {"full"}))  # whose is a whole model
+@pytest.mark.parametrize("name", ALONE)
 def test_its_adapter_alone_says_how_to_decode_with_it(name, user_dir, tmp_path):
     run, alone = tmp_path / "run", tmp_path / "alone"
     run_command("train", *SETTINGS, *overrides_of(name, user_dir), f"output_dir={run}")
