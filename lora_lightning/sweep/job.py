@@ -4,6 +4,7 @@
 every launcher and sweeper.
 """
 
+import gc
 import logging
 import os
 import re
@@ -107,6 +108,8 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         task = _again(sweep.plan.command, overrides)
     job = Job(name, overrides, "running", datetime.now().astimezone().isoformat())
     job, value = _run(task, config, sweep, folder, job)
+    # Trainer, module and PEFT's model hold each other, and Python may leave them for many jobs.
+    gc.collect()
     if job.status == "failed":
         axes = sweep.plan.axes
         swept = " ".join(o for o in overrides if o.lstrip("+").split("=", 1)[0] in axes)
