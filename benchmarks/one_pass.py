@@ -52,7 +52,9 @@ class Bench:
         with rows.open("w") as file:
             for context, completion in e2e_rows(ROWS * options.updates, None, None):
                 known = ([id % IDS for id in ids] for ids in (context, completion))
-                file.write(json.dumps(dict(zip(("context", "completion"), known))) + "\n")
+                file.write(
+                    json.dumps(dict(zip(("context", "completion"), known, strict=False))) + "\n"
+                )
         write_base(place / "base", options.shape)
         self.settings = (
             f"trainer={trainer}", f"model.path={place}/base", f"model.tokenizer={TOKENIZER}",

@@ -11,8 +11,8 @@ from lora_lightning.methods.base import base_tensors
 class SharedBase:
     """The frozen tensors of the first training, which all later ones of the same content use.
 
-    Compared is the content, not where it came from: what a method or an adapter's file changed stays
-    the training's own.
+    Compared is the content, not where it came from: what a method or an adapter's file changed
+    stays the training's own.
     """
 
     def __init__(self) -> None:
@@ -26,10 +26,8 @@ class SharedBase:
             if tensor.requires_grad or not isinstance(tensor, nn.Parameter):
                 continue
             kept = self._tensors.setdefault(name, tensor.detach().to(device))
-            own = tensor.detach()
-            if own.shape == kept.shape and own.dtype == kept.dtype:
-                if own.data_ptr() == kept.data_ptr() or torch.equal(own.to(device), kept):
-                    tensor.data = kept
+            if tensor.dtype == kept.dtype and torch.equal(tensor.detach().to(device), kept):
+                tensor.data = kept
         for module in model.modules():
             if isinstance(module, GPT2Projection) and module.packed is not None:
                 packed = self._packed.setdefault(module.weight.data_ptr(), module.packed)

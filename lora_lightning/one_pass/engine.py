@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -134,7 +135,7 @@ class Pass(Generic[Result]):
     def _begin_jobs(self) -> None:
         while self._waiting and len(self._living) < self._at_once and self._ending is None:
             number, run = self._waiting.popleft()
-            job = _Job(number, Turns(lambda run=run: self._seated(run)))
+            job = _Job(number, Turns(partial(self._seated, run)))
             self._living.append(job)
             self._turn(job, job.turns.begin)
         if self._ending is not None:
@@ -215,19 +216,22 @@ class Pass(Generic[Result]):
     def _answer(
         self, group: list[_Job[Result]], compute: Callable[[list[_Job[Result]]], Sequence[object]]
     ) -> None:
+        random = [job.turns.state.of_torch for job in group]
         try:
             answers = compute(group)
         except Exception as error:
             if len(group) > 1 and compute == self._hidden_states:  # whose fault is it?
+                for job, numbers in zip(group, random, strict=True):
+                    job.turns.state.of_torch = numbers
                 for job in group:
                     self._answer([job], compute)
                 return
             for job in group:
-                self._turn(job, lambda job=job: job.turns.fail(error))  # type: ignore[misc]
+                self._turn(job, partial(job.turns.fail, error))
             return
         for job, answer in zip(group, answers, strict=True):
             if job in self._living:
-                self._turn(job, lambda job=job, answer=answer: job.turns.answer(answer))  # type: ignore[misc]
+                self._turn(job, partial(job.turns.answer, answer))
 
     def _hidden_states(self, group: list[_Job[Result]]) -> Sequence[Tensor]:
         requests: list[Forward] = [job.request for job in group]  # type: ignore[misc]

@@ -57,9 +57,7 @@ class JointTransformer:
         transformers = [member.model.transformer for member in members]
         self.wte = self._place([t.wte for t in transformers])
         self.wpe = self._place([t.wpe for t in transformers])
-        self.h = [
-            self._block(blocks) for blocks in zip(*map(blocks_of, transformers), strict=True)
-        ]
+        self.h = [self._block(blocks) for blocks in zip(*map(blocks_of, transformers), strict=True)]
         self.ln_f = self._place([t.ln_f for t in transformers], mixed_layer_norm)
 
     def _block(self, blocks: Sequence[Any]) -> SimpleNamespace:
@@ -147,9 +145,7 @@ class _Divided(nn.Module):
                 yield self.call(module, part)
 
 
-def _shared(
-    x: Tensor, pairs: Sequence[tuple[nn.Module, Member]], counts: Sequence[int]
-) -> Tensor:
+def _shared(x: Tensor, pairs: Sequence[tuple[nn.Module, Member]], counts: Sequence[int]) -> Tensor:
     """Multiply with the projection that modules share, and add the updates of those that adapt."""
     base = _projection(pairs[0][0])
     assert base is not None

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra.core.utils import (
@@ -61,11 +62,8 @@ def launch(
     for group in groups:
         for number in group:
             log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
-        runs = [lambda job=jobs[number]: _run(context, task, job) for number in group]
-        if len(group) == 1:
-            results = [runs[0]()]
-        else:
-            results = Pass(runs, max_jobs_at_once).run()
+        runs = [partial(_run, context, task, jobs[number]) for number in group]
+        results = [runs[0]()] if len(group) == 1 else Pass(runs, max_jobs_at_once).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]
@@ -84,7 +82,7 @@ def say_what_is_shared(
     for number in alone:
         found = obstacle(jobs[number])
         if found is None and len(jobs) > 1:
-            found = "no other job has its base, data, device and precision"
+            found = "no other job has its base, device and precision"
         if found is not None:
             reasons.setdefault(found, []).append(first + number)
     said = "; ".join(f"{_listed(numbers)}: {reason}" for reason, numbers in reasons.items())

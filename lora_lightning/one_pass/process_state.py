@@ -18,12 +18,17 @@ from torch import Tensor
 
 
 class ProcessState:
-    """The state of the process as it is now."""
+    """The state of the process as it is now.
+
+    Attributes:
+        of_torch: torch's random numbers, of the CPU and the GPU.
+        handlers: of the root logger.
+    """
 
     def __init__(self) -> None:
         self._python: Any = random.getstate()
         self._numpy: Any = np.random.get_state()
-        self._torch = _torch_states()
+        self.of_torch = _torch_states()
         self._environment = dict(os.environ)
         self._folder = os.getcwd()
         self._hydra = HydraConfig.instance().cfg
@@ -35,7 +40,7 @@ class ProcessState:
         """Put the process into this state."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)
-        _set_torch_states(self._torch)
+        _set_torch_states(self.of_torch)
         if os.environ != self._environment:
             os.environ.clear()
             os.environ.update(self._environment)
@@ -50,11 +55,11 @@ class ProcessState:
     def random_numbers(self) -> Iterator[None]:
         """Context in which torch draws this state's random numbers, which go on from there."""
         earlier = _torch_states()
-        _set_torch_states(self._torch)
+        _set_torch_states(self.of_torch)
         try:
             yield
         finally:
-            self._torch = _torch_states()
+            self.of_torch = _torch_states()
             _set_torch_states(earlier)
 
 

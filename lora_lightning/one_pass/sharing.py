@@ -11,11 +11,6 @@ from lora_lightning.config.renamed import current_name
 from lora_lightning.config.trainer import processes
 from lora_lightning.methods.lora_method import LoRA
 
-DATA = (
-    "batch_size", "valid_batch_size", "batch_tokens", "bucket_by_length", "shuffle", "round_up",
-    "limit_train", "limit_valid", "limit_test",
-)  # fmt: skip
-"""Keys of `data` in which jobs may differ."""
 TRAINER = (
     "max_steps", "max_epochs", "accumulate_grad_batches", "gradient_clip_val",
     "val_check_interval", "limit_val_batches", "validate_first", "measure_peak",
@@ -66,9 +61,9 @@ def groups_of(configs: Sequence[DictConfig]) -> list[list[int]]:
 
 
 def what_is_shared(config: DictConfig) -> dict[str, Any]:
-    """Return what jobs of one pass have in common: base, data, device, precision."""
+    """Return what jobs of one pass have in common: base, device, precision."""
     shared: dict[str, Any] = {}
-    for group, free in (("model", ()), ("data", DATA), ("trainer", TRAINER)):
+    for group, free in (("model", ()), ("trainer", TRAINER)):
         node: Any = OmegaConf.to_container(config[group], resolve=True)
         shared[group] = {key: value for key, value in node.items() if key not in free}
     return shared

@@ -47,8 +47,9 @@ def updated_product(x: Tensor, base: GPT2Projection, updates: Sequence[Update]) 
 
 
 class _UpdatedProduct(torch.autograd.Function):
-    """With L = A x̃ᵀ and a job's rows of the gradient G: dx = G Wᵀ + mask ∘ Mᵀ A, M = s·E Gᵀ,
-    dA = M x̃, dE = s·L G.
+    """As `_AdaptedProduct`, on a job's rows: with L = A x̃ᵀ, gradient G and M = s·E Gᵀ,.
+
+    dx = G Wᵀ + mask ∘ Mᵀ A, dA = M x̃, dE = s·L G.
     """
 
     @staticmethod
@@ -65,7 +66,8 @@ class _UpdatedProduct(torch.autograd.Function):
             product[update.rows].addmm_(low.T, up, alpha=update.scale)
             kept += [dropped, low]
         ctx.save_for_backward(*trained, *kept)
-        ctx.base, ctx.updates = base, [update._replace(down=None, up=None) for update in updates]
+        ctx.base = base
+        ctx.updates = [(update.rows, update.mask, update.scale) for update in updates]
         return product
 
     @staticmethod
@@ -76,16 +78,15 @@ class _UpdatedProduct(torch.autograd.Function):
         trained, kept = saved[:count], saved[count:]
         x_grad = ctx.base.product_back(gradient) if ctx.needs_input_grad[0] else None
         grads: list[Tensor] = []
-        for number, update in enumerate(ctx.updates):
+        for number, (rows, mask, scale) in enumerate(ctx.updates):
             down, up = trained[2 * number : 2 * number + 2]
             dropped, low = kept[2 * number : 2 * number + 2]
-            own = gradient[update.rows]
-            low_grad = (up.to(low.dtype) @ own.T).mul_(update.scale)  # (rank, its tokens)
-            if x_grad is not None and update.mask is None:
-                x_grad[update.rows].addmm_(low_grad.T, down.to(low.dtype))
+            own = gradient[rows]
+            low_grad = (up.to(low.dtype) @ own.T).mul_(scale)  # (rank, its tokens)
+            if x_grad is not None and mask is None:
+                x_grad[rows].addmm_(low_grad.T, down.to(low.dtype))
             elif x_grad is not None:
-                back = low_grad.T @ down.to(low.dtype)
-                x_grad[update.rows].addcmul_(back, update.mask)
-            grads += [(low_grad @ dropped).to(down.dtype),
-                      (low @ own).to(up.dtype).mul_(update.scale)]  # fmt: skip
+                x_grad[rows].addcmul_(low_grad.T @ down.to(low.dtype), mask)
+            grads.append((low_grad @ dropped).to(down.dtype))
+            grads.append((low @ own).to(up.dtype).mul_(scale))
         return x_grad, None, None, *grads
