@@ -152,9 +152,9 @@ def bound(arguments: argparse.Namespace) -> None:
 
 
 def packed(arguments: argparse.Namespace) -> None:
-    """Weights laid out for the CPU's products, which `model.packed=true` asks for."""
+    """Weights laid out for the CPU's products, and not: `model.packed=true`, `false`."""
     print("\n   packed weights, 8 rows a step")
-    names = ["ours, packed", "ours"]
+    names = ["ours, packed", "ours, not packed"]
     measured = compare(names, rows_for(8, arguments), arguments, arguments.rounds)
     ours, plain = measured.values()
     line(ours, f"packed: {paired_ratio(plain, ours):.2f}x")
