@@ -6,6 +6,7 @@ WORKDIR /app
 COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY docker docker
 COPY lora_lightning lora_lightning
+COPY hydra_plugins hydra_plugins
 RUN sh docker/install.sh
 COPY . .
 

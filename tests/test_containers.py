@@ -15,7 +15,7 @@ from tests.goldens import ROOT
 
 DOCKERFILES = ("Dockerfile", "Dockerfile.cpu")
 COPIED = ("pyproject.toml", "hatch_build.py", "constraints.txt", "README.md", "LICENSE", "docker",
-          "lora_lightning", "train.py", "configs")  # fmt: skip
+          "lora_lightning", "hydra_plugins", "train.py", "configs")  # fmt: skip
 PRERELEASE = "2.7.0a0+7c8ec84dab.nv25.3"  # as NVIDIA's image names its torch
 
 

@@ -68,7 +68,10 @@ def test_the_wheel_holds_what_the_commands_read_and_nothing_of_this_machine(whee
     read = {name for name in read if not name.startswith("configs/local/")}
     bundled = {name for name in wheel[1] if name.startswith(BUNDLED)}
     assert {name.removeprefix(BUNDLED) for name in bundled} == read
-    assert all(name.startswith(("lora_lightning/", "lora_lightning-")) for name in wheel[1])
+    ours = ("lora_lightning/", "lora_lightning-", "hydra_plugins/")
+    assert all(name.startswith(ours) for name in wheel[1])
+    # Other packages have plugins of theirs in the same namespace.
+    assert "hydra_plugins/__init__.py" not in wheel[1]
 
 
 def test_the_command_lists_every_program_without_importing_torch(installed):

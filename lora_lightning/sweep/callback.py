@@ -19,7 +19,7 @@ from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import CONTINUES
-from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
+from lora_lightning.sweep.record import ERROR, JOB, PLAN, TABLE, Plan, SweepFolder
 
 
 class RecordSweep(Callback):
@@ -100,7 +100,8 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
     if overwrite or plan.command != "train":
         for record in [*sweep.path.glob(f"**/{JOB}"), *sweep.path.glob(f"**/{ERROR}")]:
             record.unlink()
-        (sweep.path / PLAN).unlink(missing_ok=True)
+        for name in (PLAN, TABLE):
+            (sweep.path / name).unlink(missing_ok=True)
     else:
         for job in plan.jobs or map(str, range(plan.trials or 0)):
             if (sweep.path / job).exists():

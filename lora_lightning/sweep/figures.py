@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from lora_lightning.files import atomic_path, folder_name
-from lora_lightning.sweep.published import LABEL, is_the_papers, paper_curve
+from lora_lightning.sweep.published import LABEL, RANK, is_the_papers, kinds_of, paper_curve
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.table import Row, score_columns
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 Points = list[tuple[Any, float]]
 SIZE = "trainable_parameters"
-RANK = "method.rank"
+MOST_TICKS = 16  # labels that have room below a figure
 WIDE_RANGE = 8  # largest over smallest value from which an axis is logarithmic
 
 
 def draw_figures(plan: Plan, rows: list[Row], folder: Path) -> list[Path]:
     """Draw every figure that the finished jobs give into `folder`, and return the PNG files."""
     rows = [row for row in rows if row["status"] == "finished"]
-    beside_paper = is_the_papers(rows)
+    beside_paper = is_the_papers([*kinds_of(plan, rows).values()])
     files = []
     for axis in plan.axes:
         if points := points_of(rows, axis, "objective"):
@@ -85,7 +85,8 @@ def figure(points: Points, x_label: str, y_label: str, reference: Points) -> "Fi
     axes = canvas.subplots()
     numbers = [] if x_label == "seed" else as_numbers(x for x, _ in points)
     names = list(dict.fromkeys(str(x) for x, _ in points))
-    places = numbers or [names.index(str(x)) for x, _ in points]
+    place_of = {name: place for place, name in enumerate(names)}
+    places = numbers or [place_of[str(x)] for x, _ in points]
     scores = [y for _, y in points]
     groups: dict[float, list[float]] = {}
     for place, score in sorted(zip(places, scores, strict=True)):
@@ -102,11 +103,15 @@ def figure(points: Points, x_label: str, y_label: str, reference: Points) -> "Fi
         axes.plot(*zip(*reference, strict=True), ".--", color="0.5", label=LABEL)
         numbers = [*numbers, *(x for x, _ in reference)]
     if not numbers:
-        axes.set_xticks(range(len(names)), names, rotation=0 if x_label == "seed" else 20)
+        every = -(-len(names) // MOST_TICKS)
+        labels = names[::every]
+        axes.set_xticks(
+            range(0, len(names), every), labels, rotation=0 if x_label == "seed" else 20
+        )
     elif min(numbers) > 0 and max(numbers) >= WIDE_RANGE * min(numbers):
         axes.set_xscale("log", base=2 if x_label == RANK else 10)
-    if x_label == RANK and numbers:
-        ranks = sorted(set(numbers))
+    ranks = sorted(set(numbers))
+    if x_label == RANK and 0 < len(ranks) <= MOST_TICKS:
         axes.set_xticks(ranks, [f"{rank:g}" for rank in ranks])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -38,33 +38,48 @@ class TextTable:
         return sum(max(map(len, cells)) + GAP for cells in zip(*lines, strict=True))
 
 
-def tables(sweep: SweepFolder, rows: list[Row], width: int | None = None) -> list[TextTable]:
+def tables(
+    sweep: SweepFolder, rows: list[Row], width: int | None = None, most: int | None = None
+) -> list[TextTable]:
     """Return the table of jobs and, where seeds were swept, that of means over them.
 
     Args:
         sweep: the folder.
         rows: its jobs.
         width: columns of the terminal; None shows every column.
+        most: rows of a table at most, the best; None shows every row.
     """
     plan = sweep.plan
-    made = [jobs_table(presentable(sweep.path.name), plan, rows, width)]
+    made = [jobs_table(presentable(sweep.path.name), plan, rows, width, most)]
     if "seed" in plan.axes and any(row["status"] == "finished" for row in rows):
-        made.append(seeds_table(plan, rows, width))
+        made.append(seeds_table(plan, rows, width, most))
     return made
 
 
-def jobs_table(title: str, plan: Plan, rows: list[Row], width: int | None) -> TextTable:
+def jobs_table(
+    title: str, plan: Plan, rows: list[Row], width: int | None, most: int | None = None
+) -> TextTable:
     """Return one row a job: axes, objective, the scores beside it, time and status."""
     last = ["seconds", "status"] if width else ["trainable_parameters", "seconds", "status"]
-    ordered = best_first(plan, rows)
+    title, ordered = _best(title, best_first(plan, rows), most)
     return fitting(title, ["job"], plan.axes, last, plan, ordered, width)
 
 
-def seeds_table(plan: Plan, rows: list[Row], width: int | None) -> TextTable:
+def seeds_table(
+    plan: Plan, rows: list[Row], width: int | None, most: int | None = None
+) -> TextTable:
     """Return mean ± std for each setting of the axes other than the seed."""
     others = [axis for axis in plan.axes if axis != "seed"]
-    means = best_first(plan, mean_over_seeds(plan, rows))
-    return fitting("mean ± std over seeds", [], others, ["seeds"], plan, means, width)
+    ordered = best_first(plan, mean_over_seeds(plan, rows))
+    title, means = _best("mean ± std over seeds", ordered, most)
+    return fitting(title, [], others, ["seeds"], plan, means, width)
+
+
+def _best(title: str, rows: list[Row], most: int | None) -> tuple[str, list[Row]]:
+    """Return the first rows, and a title that says how many there are."""
+    if most is None or len(rows) <= most:
+        return title, rows
+    return f"{title}, the best {most} of {len(rows)}", rows[:most]
 
 
 def fitting(
