@@ -3,8 +3,8 @@
     python benchmarks/training.py [points …] [--dtype float32|bfloat16] [--shape gpt2_small]
         [--rounds 5] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
 
-Points: reference peft bound packed command growth startup gpu; default all but gpu. Contenders run in
-processes of their own and step in turn, so that whatever else the machine does hits all alike.
+Points: reference peft bound packed command growth startup gpu; default all but gpu. Contenders run
+in processes of their own and step in turn, so that whatever else the machine does hits all alike.
 Needs the peers: pip install -e '.[bench]'.
 """
 
