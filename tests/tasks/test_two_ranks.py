@@ -44,3 +44,10 @@ def test_two_ranks_equal_one_with_their_micro_batches(name, tmp_path):
         torch.testing.assert_close(found, expected, **tolerance)
     for path in (one / "adapter").glob("adapter_config.json"):  # AdaLoRA's ranks
         assert (two / "adapter" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_tuner_of_linear_layers_is_built_in_a_process_that_has_imported_no_more_than_it_needs(
+    tmp_path,
+):
+    settings = overrides_of("linear BOFT", tmp_path / "user")
+    run_process("train.py", *settings, "trainer=cpu", "dry_run=true")
