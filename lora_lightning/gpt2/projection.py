@@ -74,6 +74,10 @@ class GPT2Projection(Conv1D):
         weight = self.weight.detach().to(dtype)
         self.packed = PackedCopies(PackedMatrix(weight.T), PackedMatrix(weight), self._state())
 
+    def keep_packed(self, packed: PackedCopies) -> None:
+        """Take the packed copies of an equal weight."""
+        self.packed = packed._replace(state=self._state())
+
     def _packed_for(self, x: Tensor) -> PackedCopies | None:
         """Return the packed copies if they are of x's dtype and of W as it is now.
 
