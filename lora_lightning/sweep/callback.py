@@ -19,6 +19,7 @@ from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import CONTINUES
+from lora_lightning.runs.jobs import install_loader
 from lora_lightning.sweep.record import ERROR, JOB, PLAN, TABLE, Plan, SweepFolder
 
 
@@ -41,6 +42,7 @@ class RecordSweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Check, and write sweep.json; a sweep that is resumed has one."""
+        install_loader()
         sweep = SweepFolder(Path(config.hydra.sweep.dir).resolve())
         if os.environ.get(CONTINUES) == str(sweep.path) or process_rank() > 0:
             return
