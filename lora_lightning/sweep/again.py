@@ -4,6 +4,7 @@ A training that goes on so ends bit for bit, on the CPU, as one that was never k
 keeps the texts that it has.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from lora_lightning.files import require_within
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.isolation import run_isolated
 from lora_lightning.runs.jobs import Jobs
-from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import ERROR, JOB, SweepFolder
 
 OF_A_START = ("output_dir", "overwrite")  # keys which resume= does not go with
@@ -26,6 +26,18 @@ def has_checkpoint(folder: Path) -> bool:
     """Whether a training has saved something to go on from."""
     is_begun = all((folder / name).is_file() for name in (".hydra/config.yaml", "config.yaml"))
     return is_begun and RunFolder(folder).last_checkpoint.is_file()
+
+
+def clear_job(sweep: SweepFolder, job: str) -> None:
+    """Remove what a job left, so that it can run again in its own folder.
+
+    Raises:
+        InputError: that is not a folder in the sweep's.
+    """
+    folder = sweep.path / job
+    require_within(folder, sweep.path, f"job {job!r}")
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
 
 
 def make_ready(sweep: SweepFolder, job: str, command: str) -> None:

@@ -21,7 +21,7 @@ from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a
 from lora_lightning.sweep.record import Plan
 
 # Launchers whose jobs find the devices that are here; elsewhere there may be others.
-ON_THIS_MACHINE = ("basic", "joblib", "submitit_local")
+ON_THIS_MACHINE = ("basic", "one_pass", "joblib", "submitit_local")
 
 
 def make_plan(config: DictConfig) -> Plan:
