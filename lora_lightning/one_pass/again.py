@@ -21,8 +21,8 @@ NOT_AGAIN = ("output_dir", "overwrite")  # keys that do not go with resume=
 def own_overrides(config: DictConfig, given: Sequence[str]) -> list[str]:
     """Return the overrides with which a job runs in this process.
 
-    `sweep resume` names a job of before by `+sweep_job=`: it runs with its own overrides, and goes on
-    where it has a checkpoint.
+    `sweep resume` names a job of before by `+sweep_job=`: it runs with its own overrides, and goes
+    on where it has a checkpoint.
 
     Args:
         config: of the sweep.

@@ -64,7 +64,9 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("at", "happens"), [(8, crash), (6, terminate)])
+@pytest.mark.parametrize(
+    ("at", "happens"), [pytest.param(8, crash, marks=pytest.mark.long), (6, terminate)]
+)
 def test_a_pass_cut_short_ends_bit_for_bit_as_one_that_was_not(at, happens, whole, tmp_path):
     cut_short(tmp_path / "sweep", at, happens)
     go_on(tmp_path / "sweep", LONG)
