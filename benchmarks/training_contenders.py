@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.training_rows import VOCAB, RowIds
+from lora_lightning.gpt2.packing import Packing
 
 SHAPES = {
     "gpt2_small": {"n_embd": 768, "n_layer": 12, "n_head": 12},
@@ -64,14 +65,15 @@ class Contender(ABC):
 
 
 class Ours(Contender):
-    """The engine that train.py uses."""
+    """The engine that train.py uses, with its defaults."""
 
     targets = ("c_attn",)
+    packing: Packing = "auto"
     label_smoothing = 0.0
 
     def build(self, base: GPT2LMHeadModel) -> None:
         """Put in our LoRA layers."""
-        from lora_lightning.gpt2.projection import with_own_projections
+        from lora_lightning.gpt2.projection import pack_for_training, with_own_projections
         from lora_lightning.methods.lora_method import LoRA
         from lora_lightning.training.allocator import keep_freed_memory
         from lora_lightning.training.loss import CompletionLoss
@@ -79,6 +81,7 @@ class Ours(Contender):
         keep_freed_memory()
         with_own_projections(base)
         LoRA(RANK, ALPHA, DROPOUT, list(self.targets)).apply(base)
+        pack_for_training(base, self.packing, self.device)
         self.model = base
         self.criterion = CompletionLoss(self.label_smoothing)
 
@@ -104,12 +107,13 @@ class Ours(Contender):
 class OursPacked(Ours):
     """The same with packed weights."""
 
-    def build(self, base: GPT2LMHeadModel) -> None:
-        """Pack the frozen weights."""
-        from lora_lightning.gpt2.projection import pack_for_training
+    packing: Packing = True
 
-        super().build(base)
-        pack_for_training(base, True, self.device)
+
+class OursNotPacked(Ours):
+    """The same with weights as they are."""
+
+    packing: Packing = False
 
 
 class OursLikeTheReference(Ours):
@@ -124,18 +128,9 @@ class PeftPadded(Contender):
 
     def build(self, base: GPT2LMHeadModel) -> None:
         """Let PEFT put in its layers."""
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        self.model = get_peft_model(
-            base,
-            LoraConfig(
-                r=RANK,
-                lora_alpha=ALPHA,
-                lora_dropout=DROPOUT,
-                target_modules=["c_attn"],
-                fan_in_fan_out=True,
-            ),
-        )
+        self.model = get_peft_model(base, lora_config())
 
     def batch(self, rows: list[RowIds]) -> Any:
         """Pad on the right, with an attention mask."""
@@ -165,14 +160,7 @@ class PeftFlattened(PeftPadded):
         """Join the rows end to end."""
         from transformers import DataCollatorWithFlattening
 
-        features = [
-            {
-                "input_ids": context + completion,
-                "labels": [NOT_A_LABEL] * len(context) + completion,
-            }
-            for context, completion in rows
-        ]
-        batch = DataCollatorWithFlattening(return_tensors="pt")(features)
+        batch = DataCollatorWithFlattening(return_tensors="pt")(labelled(rows))
         return {key: tensor.to(self.device) for key, tensor in batch.items()}
 
 
@@ -196,3 +184,68 @@ class PeftTrainer(PeftPadded):
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss
+
+
+class TrlFlattened(PeftPadded):
+    """PEFT under TRL's SFT trainer: padding-free rows, its chunked loss, its training step."""
+
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Put the base into a trainer, which needs a tokenizer and rows to begin with."""
+        from datasets import Dataset
+        from tokenizers import Tokenizer, models
+        from transformers import PreTrainedTokenizerFast
+        from trl import SFTConfig, SFTTrainer
+
+        words = Tokenizer(models.WordLevel({"<end>": 0}, unk_token="<end>"))
+        self.trainer = SFTTrainer(
+            base,
+            SFTConfig(
+                output_dir="unused",
+                use_cpu=self.device.type == "cpu",
+                bf16=False,  # the base has the dtype that is asked for, and nothing is converted
+                report_to=[],
+                disable_tqdm=True,
+                padding_free=True,
+                max_length=None,
+                gradient_checkpointing=False,
+            ),
+            train_dataset=Dataset.from_list(labelled([([0], [0])])),
+            processing_class=PreTrainedTokenizerFast(
+                tokenizer_object=words, eos_token="<end>", pad_token="<end>"
+            ),
+            peft_config=lora_config(),
+        )
+        self.trainer.current_gradient_accumulation_steps = 1  # which Trainer.train would set
+        self.model = self.trainer.model
+
+    def batch(self, rows: list[RowIds]) -> Any:
+        """Let TRL join the rows."""
+        return self.trainer.data_collator(labelled(rows))
+
+    def step(self, batch: Any) -> Tensor:
+        """Let TRL compute the gradient."""
+        loss = self.trainer.training_step(self.model, batch)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
+
+
+def labelled(rows: list[RowIds]) -> list[dict[str, list[int]]]:
+    """Return rows as transformers' and TRL's collators take them, completions alone trained."""
+    return [
+        {"input_ids": context + completion, "labels": [NOT_A_LABEL] * len(context) + completion}
+        for context, completion in rows
+    ]
+
+
+def lora_config() -> Any:
+    """Return PEFT's configuration of the same LoRA."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=RANK,
+        lora_alpha=ALPHA,
+        lora_dropout=DROPOUT,
+        target_modules=["c_attn"],
+        fan_in_fan_out=True,
+    )

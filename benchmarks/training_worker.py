@@ -25,11 +25,13 @@ PRODUCT_RUNS = 30
 CONTENDERS = {
     "ours": ("benchmarks.training_contenders", "Ours"),
     "ours, packed": ("benchmarks.training_contenders", "OursPacked"),
+    "ours, not packed": ("benchmarks.training_contenders", "OursNotPacked"),
     "ours, q and v": ("benchmarks.training_contenders", "OursLikeTheReference"),
     "reference": ("benchmarks.training_reference", "ReferenceArithmetic"),
     "peft padded": ("benchmarks.training_contenders", "PeftPadded"),
     "peft flattened": ("benchmarks.training_contenders", "PeftFlattened"),
     "peft trainer": ("benchmarks.training_contenders", "PeftTrainer"),
+    "trl padding-free": ("benchmarks.training_contenders", "TrlFlattened"),
 }
 
 
