@@ -17,6 +17,7 @@ from lora_lightning.config.search_path import CONFIGS, without_config_dir
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
 from lora_lightning.sweep.record import Plan
+from lora_lightning.sweep.space import SEARCHES, Space
 
 # Launchers whose jobs find the devices that are here; elsewhere there may be others.
 ON_THIS_MACHINE = ("basic", "joblib", "submitit_local")
@@ -39,13 +40,16 @@ def make_plan(config: DictConfig) -> Plan:
         check_key(config, override)
     check_options(overrides)
     command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
-    is_grid = choices["hydra/sweeper"] == "basic"
+    is_search = choices["hydra/sweeper"] in SEARCHES
+    space = Space.of(config, overrides) if is_search else None
+    is_grid = choices["hydra/sweeper"] == "basic" if space is None else space.sampler is None
     is_numbered = config.hydra.sweep._get_node("subdir")._value() == NUMBERED
     jobs = grid(overrides) if is_grid else []
     if choices["hydra/launcher"] in ON_THIS_MACHINE:
         check_jobs(config, jobs or one_axis_at_a_time(overrides))
     if not is_numbered or command != "train":
         jobs = []
+    metric: Any = config.get("optimized_metric")
     return Plan(
         command=command,
         arguments=without_config_dir(sys.argv[1:])[0],
@@ -53,8 +57,8 @@ def make_plan(config: DictConfig) -> Plan:
         launcher=choices["hydra/launcher"],
         sweeper=choices["hydra/sweeper"],
         axes=list(dict.fromkeys(override.key_or_group for override in swept)),
-        metric=config.get("optimized_metric"),
-        trials=None if is_grid else config.hydra.sweeper.get("n_trials"),
+        metric=OmegaConf.to_container(metric) if OmegaConf.is_list(metric) else metric,
+        trials=None if is_grid else space.trials if space else config.hydra.sweeper.get("n_trials"),
         storage=config.hydra.sweeper.get("storage"),
         study=config.hydra.sweeper.get("study_name"),
         jobs={str(number): job for number, job in enumerate(jobs)},

@@ -16,7 +16,7 @@ from lora_lightning.config.commands import COMMANDS
 from lora_lightning.config.search_path import config_dir_switch
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
-from lora_lightning.config.study import sqlite_file
+from lora_lightning.config.study import storage_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
 from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError
@@ -46,7 +46,7 @@ class Plan:
         launcher: option of `hydra/launcher`.
         sweeper: option of `hydra/sweeper`.
         axes: the swept keys, in the order given.
-        metric: what the sweep optimizes, None where the command has no such thing.
+        metric: what the sweep optimizes, one or several; None where the command has no such thing.
         trials: how many jobs a sampling sweeper will draw; None where `jobs` lists them all.
         storage: the storage of an Optuna study, if any.
         study: the name of that study.
@@ -59,7 +59,7 @@ class Plan:
     launcher: str
     sweeper: str
     axes: list[str]
-    metric: str | None
+    metric: str | list[str] | None
     trials: int | None
     storage: str | None
     study: str | None
@@ -75,7 +75,7 @@ class Job:
     status: str = "missing"
     started: str | None = None
     seconds: float | None = None
-    objective: float | None = None
+    objective: float | list[float] | None = None
     error: str | None = None
     host: str = field(default_factory=socket.gethostname)
     process: int = field(default_factory=os.getpid)
@@ -155,10 +155,10 @@ class SweepFolder:
         if trust.everything:
             return
         require_links_within(self.path, SWITCH)
-        study = None if plan.storage is None else sqlite_file(plan.storage)
+        study = None if plan.storage is None else storage_file(plan.storage)
         if plan.storage is not None and (study is None or not study.is_file()):
             raise InputError(
-                f"{self.path / PLAN}: storage={plan.storage} is no file of SQLite that exists; "
+                f"{self.path / PLAN}: storage={plan.storage} is no file of a study that exists; "
                 f"{trust.otherwise}"
             )
 

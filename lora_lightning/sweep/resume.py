@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.study import storage_in, study_name
 from lora_lightning.config.trust import trust_of, trusted_no_longer, without_trust
 from lora_lightning.errors import InputError
 from lora_lightning.process import REPOSITORY
@@ -14,6 +15,7 @@ from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.runs.stored_config import RESOLVED, read_resolved
 from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
+from lora_lightning.sweep.space import SEARCHES
 from lora_lightning.sweep.study import tell_finished
 
 BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
@@ -113,8 +115,10 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
     own = [
         f"hydra.sweeper.n_trials={trials}",
         f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
-        f"hydra.sweeper.storage={plain_override(plan.storage, keep_interpolations=False)}",
     ]
+    if plan.storage is not None:
+        storage = plain_override(plan.storage, keep_interpolations=False)
+        own.append(f"hydra.sweeper.storage={storage}")
     base = base_of_before(sweep, arguments)
     return launch(sweep, plan, base + with_launcher(arguments, extra) + own)
 
@@ -138,5 +142,6 @@ def with_launcher(arguments: list[str], extra: list[str]) -> list[str]:
 
 def tell_study(sweep: SweepFolder, plan: Plan) -> None:
     """Tell the Optuna study what jobs gave that it has not heard of."""
-    if plan.sweeper == "optuna" and plan.storage is not None and plan.study is not None:
-        tell_finished(plan.storage, plan.study, sweep.jobs())
+    if plan.sweeper in SEARCHES and any(job.status != "missing" for job in sweep.jobs()):
+        storage = plan.storage or storage_in(sweep.path)
+        tell_finished(storage, study_name(plan.study), sweep.jobs())
