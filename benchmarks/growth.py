@@ -10,7 +10,6 @@ limit.
 """
 
 import argparse
-import gc
 import gzip
 import os
 import runpy
@@ -68,7 +67,6 @@ class Growth(Callback):
 
     def on_job_end(self, **_: object) -> None:
         """Note memory in MB, open files, threads and processes."""
-        gc.collect()
         process = psutil.Process()
         row = {
             "memory": process.memory_info().rss / 1e6,

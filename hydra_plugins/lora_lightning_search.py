@@ -1,4 +1,4 @@
-"""`hydra/sweeper=search`: a study of Optuna's; the work is done in `lora_lightning/sweep/search.py`."""
+"""`hydra/sweeper=search`: a study of Optuna's, see `lora_lightning/sweep/search.py`."""
 
 from typing import Any
 
@@ -27,4 +27,6 @@ class SearchSweeper(Sweeper):
         """Run the search; the overrides stand in the config."""
         from lora_lightning.sweep.search import search
 
+        assert self.config is not None
+        assert self.launcher is not None
         search(self.config, self.launcher.launch)

@@ -22,7 +22,7 @@ from lora_lightning.config.build import build
 from lora_lightning.config.typed import is_true, text_of
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.hub import base_folder
-from lora_lightning.methods.adapter_files import export_loralib, export_merged, export_peft
+from lora_lightning.methods.exports import export_loralib, export_merged, export_peft
 from lora_lightning.process import workspace
 from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import RunFolder

@@ -13,6 +13,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -376,14 +377,24 @@ def require_kind(content: Any, kind: type[Kind], place: Path | str, mend: str) -
     Raises:
         InputError: it is not; the message names the place and the key.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+        adapter = _adapter(kind)  # type: ignore[arg-type]  # of a type variable nothing is known
+        checked: Kind = adapter.validate_json(json.dumps(content), strict=True)
+        return checked
     except ValidationError as error:
         first = error.errors()[0]
         key = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
         raise InputError(f"{place}: {key}{first['msg'].lower()}; {mend}") from None
+
+
+@lru_cache
+def _adapter(kind: Any) -> Any:
+    """Return what checks values of a kind; to make it takes longer than most checks."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

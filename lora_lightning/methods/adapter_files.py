@@ -1,4 +1,4 @@
-"""Adapters in files: saving, loading into a model, exporting, and asking what one holds.
+"""Adapters in files: saving, loading into a model, and asking what one holds.
 
 | what                                             | read | written by       |
 |--------------------------------------------------|------|------------------|
@@ -6,10 +6,10 @@
 | PEFT's own folder of another tuner               | yes  | `save_adapter`   |
 | folder in our layout, where PEFT has none        | yes  | `save_adapter`   |
 | name of such a folder on the Hugging Face hub    | yes  |                  |
-| the reference's `.pt`, adapter or whole model    | yes  | `export_loralib` |
+| the reference's `.pt`, adapter or whole model    | yes  | `exports`        |
 | safetensors with the reference's tensor names    | yes  |                  |
 | Hugging Face folder of a fully trained model     | yes  | `save_adapter`   |
-| Hugging Face folder of a merged model            |      | `export_merged`  |
+| Hugging Face folder of a merged model            |      | `exports`        |
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from lora_lightning.files import atomic_folder
 from lora_lightning.gpt2.hub import adapter_folder, adapter_name, is_same_base
 from lora_lightning.gpt2.tensor_file import copy_tensors, require_finite, require_same_tensors
 from lora_lightning.methods.base import adapter_tensors, base_tensors
-from lora_lightning.methods.biases import Bias, trained_biases
+from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.formats import loralib, own, peft, peft_tuner, whole_model
-from lora_lightning.methods.formats.expressible import beyond_loralib, beyond_peft
+from lora_lightning.methods.formats.expressible import beyond_peft, is_trained_as_a_whole
 from lora_lightning.methods.formats.weights import Weights, read_weights
-from lora_lightning.methods.inject import adapters_merged, unmerged_tensors
+from lora_lightning.methods.inject import adapters_merged
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.method import Method
 from lora_lightning.methods.tuner_layer import WRAPPED
@@ -118,60 +118,6 @@ def save_adapter(
             whole_model.write_model(temporary, model)
         else:
             own.write_own(temporary, model, method, base, described)
-
-
-def is_trained_as_a_whole(model: PreTrainedModel) -> bool:
-    """Whether a method trains every tensor of the base, and nothing else."""
-    return not adapter_tensors(model) and all(p.requires_grad for p in base_tensors(model).values())
-
-
-def export_peft(
-    model: PreTrainedModel, method: Method, folder: Path | str, base: str | None = None
-) -> None:
-    """Write the adapter in PEFT's layout, a model that is trained as a whole as `save_adapter`.
-
-    Raises:
-        InputError: PEFT has no place for it.
-    """
-    reason = beyond_peft(model, method)
-    is_pefts = reason is None or hasattr(model, WRAPPED)
-    if not is_pefts and not is_trained_as_a_whole(model):
-        raise InputError(
-            f"{folder}: format=peft has no place for {reason}; use format=merged, or the run's own "
-            "adapter folder"
-        )
-    save_adapter(model, method, folder, base)
-
-
-def export_loralib(model: PreTrainedModel, path: Path | str, bias: Bias = "none") -> None:
-    """Write the adapter as the reference's `.pt`, atomically; the file does not say alpha.
-
-    Args:
-        model: its adapters may be merged or not.
-        path: the file.
-        bias: which biases were trained with it.
-
-    Raises:
-        InputError: the model has no adapter, or one that the format has no place for.
-    """
-    if (reason := beyond_loralib(model, bias)) is not None:
-        raise InputError(f"{path}: {reason}")
-    loralib.write_loralib(Path(path), model, bias)
-
-
-def export_merged(model: PreTrainedModel, folder: Path | str) -> None:
-    """Write a Hugging Face folder of the model with its adapters merged, atomically.
-
-    Raises:
-        InputError: the model has an adapter that cannot be merged.
-    """
-    with adapters_merged(model, merged=True), atomic_folder(Path(folder)) as temporary:
-        if left := unmerged_tensors(model):
-            raise InputError(
-                f"{folder}: format=merged has no place for {left[0]}, which is in no weight of the "
-                "base; this method decodes from the run's own adapter folder alone"
-            )
-        whole_model.write_model(temporary, model)
 
 
 def describe_adapter(path: Path | str) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The trial of a study that a job is: what it reports while it trains, and whether it goes on.
 
 A job knows its trial by its own config, or where it is a process of its own by its environment, so
-that jobs may lie in one process, in several, or on several machines: the study's storage joins them.
+jobs may lie in one process, in several, or on several machines: the study's storage joins them.
 """
 
 import json
@@ -21,7 +21,7 @@ TRIAL = "LORA_LIGHTNING_TRIAL"
 
 
 class PrunedError(Exception):
-    """A job ended early, because its trial promised less than the others; all that it has is saved."""
+    """A job ended early, as its trial promised less than the others; all that it has is saved."""
 
 
 @dataclass(frozen=True)

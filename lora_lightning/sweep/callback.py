@@ -20,7 +20,7 @@ from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import CONTINUES
-from lora_lightning.sweep.record import ERROR, JOB, PLAN, Plan, SweepFolder
+from lora_lightning.sweep.record import ERROR, JOB, PLAN, TABLE, Plan, SweepFolder
 
 
 class RecordSweep(Callback):
@@ -105,7 +105,7 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
     if overwrite or plan.command != "train":
         for record in [*sweep.path.glob(f"**/{JOB}"), *sweep.path.glob(f"**/{ERROR}")]:
             record.unlink()
-        for name in (PLAN, IN_SWEEP_FOLDER):
+        for name in (PLAN, TABLE, IN_SWEEP_FOLDER):
             (sweep.path / name).unlink(missing_ok=True)
     else:
         for job in plan.jobs or map(str, range(plan.trials or 0)):

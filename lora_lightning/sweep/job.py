@@ -4,6 +4,7 @@
 every launcher and sweeper.
 """
 
+import gc
 import logging
 import os
 import re
@@ -41,7 +42,7 @@ from lora_lightning.runs.going_on import how_to_go_on
 from lora_lightning.runs.isolation import own_overrides, run_isolated
 from lora_lightning.runs.trial import PrunedError, current_trial
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
-from lora_lightning.sweep.table import write_table
+from lora_lightning.sweep.table_file import first_failed, update_table
 
 log = logging.getLogger(__name__)
 ENDS_WELL = (None, 0, 3)  # exit codes; 3: an evaluation in which a score could not be computed
@@ -101,8 +102,8 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
             sys.exit(interruption.exit_code)
     name = str(folder.relative_to(sweep.path))
     stops = config.on_job_failure == "raise"
-    if stops and (failed := [job.job for job in sweep.jobs() if job.status == "failed"]):
-        raise InputError(f"job {name} was not started, because job {failed[0]} failed")
+    if stops and (failed := first_failed(sweep)):
+        raise InputError(f"job {name} was not started, because job {failed} failed")
     if (folder / JOB).exists():
         raise InputError(f"{folder}: another job of this sweep has the same folder")
     rerun = config.get("sweep_job")
@@ -116,6 +117,8 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         from lora_lightning.sweep.study import tell_trial
 
         tell_trial(trial, job)
+    # Trainer, module and PEFT's model hold each other, and Python may leave them for many jobs.
+    gc.collect()
     if job.status == "failed":
         axes = sweep.plan.axes
         swept = " ".join(o for o in overrides if o.lstrip("+").split("=", 1)[0] in axes)
@@ -139,7 +142,7 @@ def _run(
     job: Job,
 ) -> tuple[Job, Any]:
     write_job(folder, job)
-    write_table(sweep)
+    update_table(sweep, job, folder)
     started = time.monotonic()
     value: Any = None
     status, error = "killed", "interrupted"  # where nothing below says otherwise
@@ -167,7 +170,7 @@ def _run(
         job = replace(job, status=status, error=error or None, objective=objective,
                       seconds=round(time.monotonic() - started, 3))  # fmt: skip
         write_job(folder, job)
-        write_table(sweep)
+        update_table(sweep, job, folder)
     return job, value
 
 
@@ -213,8 +216,8 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
     """
     from lora_lightning.sweep.show import show_sweep
 
-    jobs = sweep.jobs()
     show_sweep(sweep)
+    jobs = sweep.jobs()
     show = command_line("-m", "lora_lightning.sweep", "show", str(sweep.path))
     log.info("sweep         %s: %s", sweep.path / "sweep.csv", show)
     if failed := [job for job in jobs if job.is_unfinished]:

@@ -9,8 +9,10 @@ from lora_lightning.sweep.figures import draw_figures
 from lora_lightning.sweep.published import published_beside
 from lora_lightning.sweep.record import SweepFolder
 from lora_lightning.sweep.show import errors
-from lora_lightning.sweep.table import write_table
+from lora_lightning.sweep.table_file import write_table
 from lora_lightning.sweep.text import PARTIAL, tables
+
+MOST_ROWS = 1000  # of a table; sweep.csv beside the page has all
 
 
 def write_page(sweep: SweepFolder) -> Path:
@@ -20,9 +22,9 @@ def write_page(sweep: SweepFolder) -> Path:
     values = {
         "name": sweep.path.name,
         "command": f"python {plan.command}.py {' '.join(plan.arguments)}",
-        "tables": tables(sweep, rows),
+        "tables": tables(sweep, rows, most=MOST_ROWS),
         "partial": PARTIAL if any(row.get("partial") for row in rows) else None,
-        "errors": errors(rows),
+        "errors": errors(rows, MOST_ROWS),
         "published": published_beside(plan, rows),
         "figures": [
             {"name": figure.stem.replace("_", " "), "png": b64encode(figure.read_bytes()).decode()}

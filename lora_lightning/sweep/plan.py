@@ -49,7 +49,7 @@ def make_plan(config: DictConfig) -> Plan:
         check_jobs(config, jobs or one_axis_at_a_time(overrides))
     if not is_numbered or command != "train":
         jobs = []
-    metric: Any = config.get("optimized_metric")
+    metric = config.get("optimized_metric")
     return Plan(
         command=command,
         arguments=without_config_dir(sys.argv[1:])[0],
@@ -57,7 +57,7 @@ def make_plan(config: DictConfig) -> Plan:
         launcher=choices["hydra/launcher"],
         sweeper=choices["hydra/sweeper"],
         axes=list(dict.fromkeys(override.key_or_group for override in swept)),
-        metric=OmegaConf.to_container(metric) if OmegaConf.is_list(metric) else metric,
+        metric=metric if metric is None or isinstance(metric, str) else list(metric),
         trials=None if is_grid else space.trials if space else config.hydra.sweeper.get("n_trials"),
         storage=config.hydra.sweeper.get("storage"),
         study=config.hydra.sweeper.get("study_name"),

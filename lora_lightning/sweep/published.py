@@ -7,6 +7,7 @@ neither how its validation loss is averaged nor which alpha it used.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.protocols.dart import DARTProtocol
@@ -24,6 +25,7 @@ PROTOCOLS: dict[str, type[ScoringProtocol]] = {
     protocol.name: protocol for protocol in (E2EProtocol, WebNLGProtocol, DARTProtocol)
 }
 LABEL = "paper: E2E, GPT-2 Medium"
+RANK = "method.rank"
 SETTING = {"data": "e2e", "model": "gpt2_medium", "method": "lora"}  # of its sweep over the rank
 PARAMETERS_PER_RANK = 98_304  # q and v in 24 layers, 1,024 wide: 24 · 2 · (1,024 + 1,024)
 TEST = "test/"
@@ -46,7 +48,9 @@ class Beside:
 
 def published_beside(plan: Plan, rows: list[Row]) -> list[Beside]:
     """Return the published rows of what the finished jobs trained, a table a data set and model."""
-    trained = {row["job"]: settings for row in rows if (settings := trained_in(row)) is not None}
+    of_kind = {kind: trained_in(row) for kind, row in kinds_of(plan, rows).items()}
+    kinds = {row["job"]: of_kind.get(kind_of(plan, row)) for row in rows}
+    trained = {job: settings for job, settings in kinds.items() if settings is not None}
     found = []
     for dataset, model in dict.fromkeys((one.dataset, one.model) for one in trained.values()):
         jobs = {job for job, one in trained.items() if (one.dataset, one.model) == (dataset, model)}
@@ -58,6 +62,18 @@ def published_beside(plan: Plan, rows: list[Row]) -> list[Beside]:
             title = f"published: {dataset}, {model}"
             found.append(Beside(title, beside, table_of(beside, ours)))
     return found
+
+
+def kind_of(plan: Plan, row: Row) -> tuple[Any, ...]:
+    """Return all of what makes jobs of one sweep differ that their published rows depend on."""
+    options = [axis for axis in plan.axes if axis != "seed" and ("." not in axis or axis == RANK)]
+    values = [row.get(axis) or row["job"] for axis in options]  # one that is unknown is its own
+    return (row["status"], row.get("trainable_parameters"), *values)
+
+
+def kinds_of(plan: Plan, rows: list[Row]) -> dict[tuple[Any, ...], Row]:
+    """Return a job of each kind; to look into the folders of all would take a minute a thousand."""
+    return {kind_of(plan, row): row for row in rows if row["status"] == "finished"}
 
 
 def trained_in(row: Row) -> Trained | None:

@@ -6,9 +6,10 @@ it is right whoever looks, whenever.
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from os.path import expanduser
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from lora_lightning.process.parent import is_running
 from lora_lightning.runs.latest import LATEST, latest_holding, outputs_folder
 
 PLAN = "sweep.json"
+TABLE = "sweep.csv"
 JOB = "job.json"
 ERROR = "error.txt"
 
@@ -64,6 +66,18 @@ class Plan:
     storage: str | None
     study: str | None
     jobs: dict[str, list[str]]
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the sweep optimizes: nothing, one metric or several."""
+        if self.metric is None:
+            return []
+        return [self.metric] if isinstance(self.metric, str) else self.metric
+
+    @property
+    def objective(self) -> str | None:
+        """The one metric that orders its jobs, None where there is none, or several."""
+        return self.metric if isinstance(self.metric, str) else None
 
 
 @dataclass(frozen=True)
@@ -131,15 +145,10 @@ class SweepFolder:
             InputError: sweep.json is damaged, or names another command or a job elsewhere.
         """
         file = self.path / PLAN
-        plan = require_kind(read_json(file), Plan, file, "put it back, or begin a new sweep")
-        if plan.command not in COMMANDS:
-            raise InputError(f"{file}: {plan.command!r} is no command; allowed is train | generate "
-                             "| evaluate")  # fmt: skip
-        for group in ("launcher", "sweeper"):
-            check_choice(f"hydra/{group}", getattr(plan, group), str(file))
-        for name in plan.jobs:
-            require_within(self.path / name, self.path, f"{file}: job {name!r}")
-        return plan
+        state = file.stat() if file.is_file() else None
+        return _plan(
+            file, None if state is None else (state.st_mtime_ns, state.st_size, state.st_ino)
+        )
 
     def check(self, trust: Trust) -> None:
         """Check that what others may have written here decides nothing that it must not.
@@ -179,14 +188,42 @@ class SweepFolder:
     def jobs(self) -> list[Job]:
         """Return every job that began or is planned, in order."""
         planned = {name: Job(name, overrides) for name, overrides in self.plan.jobs.items()}
-        begun = [self._begun(path.parent) for path in self.path.glob(f"**/{JOB}")]
+        begun = [self._begun(folder) for folder in self._begun_folders()]
         jobs = planned | {job.job: job for job in begun}
-        return sorted(jobs.values(), key=lambda job: _numeric(job.job))
+        return sorted(jobs.values(), key=lambda job: place_of(job.job))
+
+    def _begun_folders(self) -> Iterator[Path]:
+        """Yield the folder of each job that began; what a job wrote below it is not looked at."""
+        for folder, names, files in os.walk(self.path):
+            if JOB in files and Path(folder) != self.path:
+                names.clear()
+                yield Path(folder)
 
     def _begun(self, folder: Path) -> Job:
         """Return the job in `folder`, which is its name whatever the file says."""
-        require_within(folder, self.path, str(folder))
         return replace(read_job(folder), job=folder.relative_to(self.path).as_posix())
+
+
+@lru_cache(maxsize=2)
+def _plan(file: Path, state: object) -> Plan:
+    """Return what a sweep.json says; jobs of one process ask for it again and again.
+
+    Args:
+        file: the sweep.json.
+        state: tells one content of the file from another.
+    """
+    plan = require_kind(read_json(file), Plan, file, "put it back, or begin a new sweep")
+    if plan.command not in COMMANDS:
+        raise InputError(f"{file}: {plan.command!r} is no command; allowed is train | generate "
+                         "| evaluate")  # fmt: skip
+    for group in ("launcher", "sweeper"):
+        check_choice(f"hydra/{group}", getattr(plan, group), str(file))
+    folder = str(file.parent)
+    for name in plan.jobs:
+        path = os.path.join(folder, name)
+        if not name.isdigit() or os.path.islink(path):  # the quick look, for thousands of jobs
+            require_within(Path(path), file.parent, f"{file}: job {name!r}")
+    return plan
 
 
 def read_job(folder: Path) -> Job:
@@ -216,5 +253,6 @@ def _is_dead(job: Job) -> bool:
     return not is_running(job.process, started)
 
 
-def _numeric(name: str) -> tuple[int, str]:
+def place_of(name: str) -> tuple[int, str]:
+    """Return what jobs are sorted by: numbers first, in their order."""
     return (int(name), "") if name.isdigit() else (1 << 30, name)

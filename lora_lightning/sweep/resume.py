@@ -17,6 +17,7 @@ from lora_lightning.sweep.callback import clear_job
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.space import SEARCHES
 from lora_lightning.sweep.study import tell_finished
+from lora_lightning.sweep.table_file import write_table
 
 BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
@@ -75,6 +76,7 @@ def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str
     sweep.write_plan(replace(plan, jobs=known))
     for job in unfinished:
         clear_job(sweep, job.job)
+    write_table(sweep)
     names = [job.job for job in unfinished]
     # Quoted one by one: a name may hold characters of Hydra's grammar.
     arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]

@@ -14,10 +14,14 @@ from lora_lightning.config.study import direction_of
 from lora_lightning.errors import presentable
 from lora_lightning.paper import table as paper_table
 from lora_lightning.process.terminal import NO_TERMINAL, terminal_width
+from lora_lightning.sweep.front import on_front
 from lora_lightning.sweep.published import published_beside
-from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.sweep.table import Row, mean_over_seeds, write_table
+from lora_lightning.sweep.record import TABLE, Plan, SweepFolder
+from lora_lightning.sweep.table import Row, mean_over_seeds
+from lora_lightning.sweep.table_file import write_table
 from lora_lightning.sweep.text import PARTIAL, TextTable, tables
+
+MOST_ROWS = 100  # of a table on a terminal
 
 
 def show_sweep(sweep: SweepFolder, wide: bool = False) -> None:
@@ -25,15 +29,18 @@ def show_sweep(sweep: SweepFolder, wide: bool = False) -> None:
 
     Args:
         sweep: the folder.
-        wide: show every column, however broad the table gets.
+        wide: show every column and every job, however broad and long the table gets.
     """
     rows = write_table(sweep)
     console = Console(width=NO_TERMINAL if wide else terminal_width())
-    for table in tables(sweep, rows, None if wide else console.width):
+    most = len(rows) if wide else MOST_ROWS
+    for table in tables(sweep, rows, None if wide else console.width, most):
         console.print(rendered(table))
     for beside in published_beside(sweep.plan, rows):
         console.print(paper_table.rendered(beside.title, beside.table.fitting(console.width)))
-    for line in [*([PARTIAL] if any(row.get("partial") for row in rows) else []), *errors(rows)]:
+    lines = [PARTIAL] if any(row.get("partial") for row in rows) else []
+    lines += [f"all {len(rows)} jobs: --wide, or {TABLE}"] if len(rows) > most else []
+    for line in [*lines, *errors(rows, most)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -62,7 +69,8 @@ def print_json(sweep: SweepFolder) -> None:
     record = {
         "folder": str(sweep.path),
         "metric": plan.metric,
-        "direction": None if plan.metric is None else direction_of(plan.metric),
+        "direction": directions_of(plan),
+        "front": front_of(plan, rows),
         "axes": plan.axes,
         "jobs": rows,
         "means_over_seeds": means if "seed" in plan.axes else [],
@@ -73,9 +81,27 @@ def print_json(sweep: SweepFolder) -> None:
     sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def errors(rows: list[Row]) -> list[str]:
-    """Return a line for each job that failed."""
-    return [presentable(f"job {row['job']}: {row['error']}") for row in rows if row.get("error")]
+def directions_of(plan: Plan) -> str | list[str] | None:
+    """Return which way each objective is better."""
+    directions = [direction_of(metric) for metric in plan.metrics]
+    if len(directions) > 1:
+        return directions
+    return directions[0] if directions else None
+
+
+def front_of(plan: Plan, rows: list[Row]) -> list[str]:
+    """Return the jobs on the Pareto front, where there are several objectives."""
+    if len(plan.metrics) < 2:
+        return []
+    is_on = on_front(rows, plan.metrics)
+    return [row["job"] for row, on in zip(rows, is_on, strict=True) if on]
+
+
+def errors(rows: list[Row], most: int | None = None) -> list[str]:
+    """Return a line for each job that failed, for the first `most` where it is given."""
+    lines = [presentable(f"job {row['job']}: {row['error']}") for row in rows if row.get("error")]
+    further = [] if most is None else lines[most:]
+    return lines[:most] + ([f"and {len(further)} more jobs with errors"] if further else [])
 
 
 def _plain(value: Any) -> Any:

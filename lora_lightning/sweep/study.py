@@ -77,6 +77,7 @@ def open_study(config: DictConfig, space: Space) -> "optuna.Study":
         Exception: of many kinds, where the storage cannot be written; see `readable`.
     """
     import optuna
+    from optuna.study import StudyDirection
 
     storage: Any = None
     if not config.dry_run:
@@ -89,7 +90,7 @@ def open_study(config: DictConfig, space: Space) -> "optuna.Study":
         storage=storage,
         sampler=space.make_sampler(config.seed),
         pruner=build_pruner(config),
-        directions=space.directions,
+        directions=[StudyDirection[direction.upper()] for direction in space.directions],
         load_if_exists=True,
     )
     if _is_free(study):
@@ -112,17 +113,17 @@ def build_pruner(config: DictConfig) -> "optuna.pruners.BasePruner":
 
 
 def check_pruner(config: DictConfig, has_study: bool) -> None:
-    """Check that a sweep's pruner has what it needs, before the first job.
+    """Check that a sweep's pruner has what it needs.
 
     Raises:
-        InputError: there is no study, there are several objectives, or no validation has the metric.
+        InputError: there is no study, or no metric, that it could go by.
     """
     if "_target_" not in (config.get("pruner") or {}):
         return
     if not has_study:
         raise InputError(
-            f"pruner={config.hydra.runtime.choices.pruner}: needs hydra/sweeper=search, which keeps "
-            "what jobs are compared by"
+            f"pruner={config.hydra.runtime.choices.pruner}: needs hydra/sweeper=search, which "
+            "keeps what jobs are compared by"
         )
     pruned_by(config)
     build_pruner(config)
@@ -253,7 +254,10 @@ def tell_finished(storage: str, name: str, jobs: Iterable[Job]) -> None:
             if trial.state == TrialState.RUNNING:
                 study.tell(trial.number, values)
             elif trial.state in (TrialState.FAIL, TrialState.PRUNED):
-                drawn = {"params": trial.params, "distributions": trial.distributions}
+                drawn: dict[str, Any] = {
+                    "params": trial.params,
+                    "distributions": trial.distributions,
+                }
                 study.add_trial(
                     create_trial(**drawn, values=values, user_attrs={OVERRIDES: job.overrides})
                 )

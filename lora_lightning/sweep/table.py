@@ -1,46 +1,33 @@
-"""sweep.csv: one row a job, read anew from the job's folders each time.
+"""A sweep's table as its jobs' folders have it: one row a job.
 
-A score that is computed later, by `evaluate.py run=<job's folder>`, therefore joins the table.
+A score that is computed later, by `evaluate.py run=<job's folder>`, is in it the next time.
 """
 
-import csv
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from lora_lightning.config.study import direction_of
-from lora_lightning.files import atomic_text
-from lora_lightning.runs.claim import in_turn
 from lora_lightning.runs.stored_results import read_record, read_scores
+from lora_lightning.sweep.front import front_first
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
-from lora_lightning.tracking.csv_tables import read_metrics
+from lora_lightning.tracking.csv_tables import last_with
 
-TABLE = "sweep.csv"
 FIRST = ("job", "status")
 LAST = ("trainable_parameters", "seconds", "not_computed", "partial", "error", "overrides",
         "folder")  # fmt: skip
 Row = dict[str, Any]
 
 
-def write_table(sweep: SweepFolder) -> list[Row]:
-    """Write sweep.csv, and return its rows; jobs that end at the same time wait for each other."""
-    with in_turn(sweep.path):
-        rows = read_rows(sweep)
-        with atomic_text(sweep.path / TABLE) as file:
-            writer = csv.DictWriter(file, columns(sweep.plan, rows), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    return rows
-
-
 def read_rows(sweep: SweepFolder) -> list[Row]:
     """Return a row a job: axes, objective, scores, status and folder; what is unknown is absent."""
     plan = sweep.plan
-    return [_row(sweep.path / job.job, job, plan) for job in sweep.jobs()]
+    return [row_of(sweep.path / job.job, job, plan) for job in sweep.jobs()]
 
 
-def columns(plan: Plan, rows: list[Row]) -> list[str]:
+def columns(plan: Plan, rows: Iterable[Iterable[str]]) -> list[str]:
     """Return the table's columns: axes and objective first, then every score that a job has."""
     scores = {name: None for row in rows for name in row if "/" in name or name in _PLAIN}
     named = (*FIRST, *plan.axes, "objective", *sorted(scores, key=_validation_first), *LAST)
@@ -48,14 +35,19 @@ def columns(plan: Plan, rows: list[Row]) -> list[str]:
 
 
 def best_first(plan: Plan, rows: list[Row]) -> list[Row]:
-    """Return rows from the best objective on; those without one follow in their order."""
+    """Return rows from the best objective on; those without one follow in their order.
+
+    Of several objectives those on the Pareto front come first.
+    """
+    if len(plan.metrics) > 1:
+        return front_first(plan, rows)
 
     def place(row: Row) -> tuple[bool, float]:
         value = row.get("objective")
         value = value[0] if isinstance(value, tuple) else value
-        if value is None or plan.metric is None or value != value:
+        if value is None or plan.objective is None or value != value:
             return True, 0.0
-        return False, value if direction_of(plan.metric) == "minimize" else -value
+        return False, value if direction_of(plan.objective) == "minimize" else -value
 
     return sorted(rows, key=place)
 
@@ -96,13 +88,26 @@ def axis_value(overrides: list[str], axis: str) -> str | None:
     return None if value is None else value.strip("'\"")
 
 
-def _row(folder: Path, job: Job, plan: Plan) -> Row:
+def row_of(folder: Path, job: Job, plan: Plan) -> Row:
+    """Return a job's row.
+
+    Args:
+        folder: of the job.
+        job: what its record says.
+        plan: of the sweep.
+    """
     row: Row = {"job": job.job, "status": job.status}
     row |= {axis: axis_value(job.overrides, axis) for axis in plan.axes}
-    row |= {"objective": _finite(job.objective), "seconds": job.seconds, "error": job.error}
+    row |= {"objective": None, "seconds": job.seconds, "error": job.error}
     row |= {"overrides": " ".join(job.overrides), "folder": str(folder)}
     if job.status == "finished":
-        row |= _validation(folder) | _scores(folder)
+        row |= _scores(folder)
+    if job.status in ("finished", "pruned"):
+        row |= _validation(folder)
+    if isinstance(job.objective, list):
+        row |= zip(plan.metrics, map(_finite, job.objective), strict=False)
+    else:
+        row["objective"] = _finite(job.objective)
     if (folder / "run.json").is_file():
         row["trainable_parameters"] = read_record(folder / "run.json").parameters.trainable
     return row
@@ -111,10 +116,7 @@ def _row(folder: Path, job: Job, plan: Plan) -> Row:
 def _validation(folder: Path) -> Row:
     """Return the metrics of the last validation."""
     path = folder / "metrics.csv"
-    if not path.is_file():
-        return {}
-    validations = [row for row in read_metrics(path) if "val/loss" in row]
-    last = validations[-1] if validations else {}
+    last = last_with(path, "val/loss") if path.is_file() else {}
     return {name: _finite(value) for name, value in last.items() if name.startswith("val/")}
 
 

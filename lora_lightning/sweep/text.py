@@ -7,6 +7,7 @@ from typing import Any
 
 from lora_lightning.config.study import direction_of
 from lora_lightning.errors import presentable
+from lora_lightning.sweep.front import on_front
 from lora_lightning.sweep.record import Plan, SweepFolder
 from lora_lightning.sweep.table import (
     Row,
@@ -38,33 +39,48 @@ class TextTable:
         return sum(max(map(len, cells)) + GAP for cells in zip(*lines, strict=True))
 
 
-def tables(sweep: SweepFolder, rows: list[Row], width: int | None = None) -> list[TextTable]:
+def tables(
+    sweep: SweepFolder, rows: list[Row], width: int | None = None, most: int | None = None
+) -> list[TextTable]:
     """Return the table of jobs and, where seeds were swept, that of means over them.
 
     Args:
         sweep: the folder.
         rows: its jobs.
         width: columns of the terminal; None shows every column.
+        most: rows of a table at most, the best; None shows every row.
     """
     plan = sweep.plan
-    made = [jobs_table(presentable(sweep.path.name), plan, rows, width)]
+    made = [jobs_table(presentable(sweep.path.name), plan, rows, width, most)]
     if "seed" in plan.axes and any(row["status"] == "finished" for row in rows):
-        made.append(seeds_table(plan, rows, width))
+        made.append(seeds_table(plan, rows, width, most))
     return made
 
 
-def jobs_table(title: str, plan: Plan, rows: list[Row], width: int | None) -> TextTable:
+def jobs_table(
+    title: str, plan: Plan, rows: list[Row], width: int | None, most: int | None = None
+) -> TextTable:
     """Return one row a job: axes, objective, the scores beside it, time and status."""
     last = ["seconds", "status"] if width else ["trainable_parameters", "seconds", "status"]
-    ordered = best_first(plan, rows)
+    title, ordered = _best(title, best_first(plan, rows), most)
     return fitting(title, ["job"], plan.axes, last, plan, ordered, width)
 
 
-def seeds_table(plan: Plan, rows: list[Row], width: int | None) -> TextTable:
+def seeds_table(
+    plan: Plan, rows: list[Row], width: int | None, most: int | None = None
+) -> TextTable:
     """Return mean ± std for each setting of the axes other than the seed."""
     others = [axis for axis in plan.axes if axis != "seed"]
-    means = best_first(plan, mean_over_seeds(plan, rows))
-    return fitting("mean ± std over seeds", [], others, ["seeds"], plan, means, width)
+    ordered = best_first(plan, mean_over_seeds(plan, rows))
+    title, means = _best("mean ± std over seeds", ordered, most)
+    return fitting(title, [], others, ["seeds"], plan, means, width)
+
+
+def _best(title: str, rows: list[Row], most: int | None) -> tuple[str, list[Row]]:
+    """Return the first rows, and a title that says how many there are."""
+    if most is None or len(rows) <= most:
+        return title, rows
+    return f"{title}, the best {most} of {len(rows)}", rows[:most]
 
 
 def fitting(
@@ -84,8 +100,8 @@ def fitting(
         rows: in their order.
         width: columns of the terminal; None shows every score.
     """
-    objective = ["objective"] if plan.metric else []
-    scores = [name for name in score_columns(plan, rows) if name != plan.metric]
+    objective = ["objective"] if plan.objective else plan.metrics
+    scores = [name for name in score_columns(plan, rows) if name not in plan.metrics]
     if width is not None:
         scores = main_scores(scores)
 
@@ -93,9 +109,11 @@ def fitting(
         names = [*first, *axes, *objective, *scores[:count], *last]
         heads = [_head(name, plan, name_of) for name in names]
         cells = [[cell(row, name, plan) for name in names] for row in rows]
-        is_ordered = bool(rows) and rows[0].get("objective") is not None
+        best = best_rows(plan, rows)
+        is_ordered = any(best)
         if is_ordered:
-            heads, cells = ["", *heads], [["★" if n == 0 else "", *c] for n, c in enumerate(cells)]
+            heads = ["", *heads]
+            cells = [["★" if is_best else "", *c] for is_best, c in zip(best, cells, strict=True)]
         return TextTable(title, heads, cells, is_ordered)
 
     short = _last_parts(axes)
@@ -105,6 +123,13 @@ def fitting(
             break
         table = made(count, lambda name: short.get(name, name))
     return table
+
+
+def best_rows(plan: Plan, rows: list[Row]) -> list[bool]:
+    """Return which rows get a star: the first, or of several objectives the whole front."""
+    if len(plan.metrics) > 1:
+        return on_front(rows, plan.metrics)
+    return [n == 0 and row.get("objective") is not None for n, row in enumerate(rows)]
 
 
 def main_scores(names: list[str]) -> list[str]:
@@ -119,7 +144,7 @@ def main_scores(names: list[str]) -> list[str]:
 def cell(row: Row, name: str, plan: Plan) -> str:
     """Return a cell's text; a score of a part of the split has a star behind it."""
     value = row.get(name)
-    score = plan.metric if name == "objective" else name
+    score = plan.objective if name == "objective" else name
     partial = row.get("partial", "").split()
     mark = "*" if value is not None and score in partial else ""
     return value_text(name, value) + mark
@@ -138,8 +163,9 @@ def value_text(name: str, value: Any) -> str:
 
 
 def _head(name: str, plan: Plan, name_of: Callable[[str], str]) -> str:
-    if name == "objective" and plan.metric is not None:
-        return presentable(f"{plan.metric} {ARROWS[direction_of(plan.metric)]}")
+    metric = plan.objective if name == "objective" else name
+    if metric in plan.metrics:
+        return presentable(f"{metric} {ARROWS[direction_of(metric)]}")
     if name == "seconds":
         return "time"
     return presentable(name_of(name))

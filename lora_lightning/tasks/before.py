@@ -11,6 +11,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.gpt2.flops import measured_peak
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.precision import compute_dtype
+from lora_lightning.methods.exports import refused_by_peft
 from lora_lightning.methods.method import Method, trainable_parameters
 from lora_lightning.training.memory import MemoryEstimate, estimate_memory
 from lora_lightning.training.plan import TrainingPlan
@@ -36,6 +37,8 @@ def report(
     """Say what will be trained, on what, for how long, before anything slow starts."""
     cut, rows = data.cut_rows("train")
     log.info("%s", parameter_table(model, method))
+    if (reason := refused_by_peft(model, method)) is not None:
+        log.info("export        %s", reason)
     log.info(
         "training      %d rows, %d micro-batches, an update every %d: %d updates",
         rows,

@@ -9,6 +9,7 @@ from lora_lightning.files import atomic_text, decoded, read_bytes
 
 Row = dict[str, float]
 UNSMOOTHED = "train/loss_unsmoothed"
+TAIL_BYTES = 1 << 16
 
 
 def read_metrics(path: Path) -> list[Row]:
@@ -20,6 +21,31 @@ def read_metrics(path: Path) -> list[Row]:
         InputError: the file is missing, is not UTF-8, or has a line that is no row of numbers.
     """
     return _rows(path, read_bytes(path))
+
+
+def last_with(path: Path, column: str) -> Row:
+    """Return the last row of such a file that has a column; empty where none has.
+
+    Mostly a short part at the file's end is read.
+
+    Raises:
+        InputError: as `read_metrics`.
+    """
+    with path.open("rb") as file:
+        header = file.readline()
+        file.seek(max(len(header), file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        is_whole = file.tell() == len(header)
+        tail = file.read()
+    if not is_whole:
+        tail = tail[tail.find(b"\n") + 1 :]
+        try:
+            rows = _rows(path, header + tail)
+        except InputError:  # whose line is not the file's
+            rows = []
+        if found := [row for row in rows if column in row]:
+            return found[-1]
+    found = [row for row in read_metrics(path) if column in row]
+    return found[-1] if found else {}
 
 
 def read_losses(folder: Path) -> list[Row]:

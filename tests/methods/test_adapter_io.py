@@ -13,14 +13,13 @@ from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_files import (
     adapter_method,
     describe_adapter,
-    export_loralib,
-    export_merged,
     is_whole_model,
     load_adapter,
     save_adapter,
 )
 from lora_lightning.methods.base import adapter_tensors, base_tensors
 from lora_lightning.methods.biases import trained_biases
+from lora_lightning.methods.exports import export_loralib, export_merged
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.inject import lora_layers, merge_adapters
 from lora_lightning.methods.lora_method import LoRA

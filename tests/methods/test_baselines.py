@@ -8,15 +8,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.empty import empty_modules
 from lora_lightning.gpt2.forward import block_inputs, packed_hidden_states, require_packable
-from lora_lightning.methods.adapter_files import (
-    export_merged,
-    export_peft,
-    load_adapter,
-    save_adapter,
-)
+from lora_lightning.methods.adapter_files import load_adapter, save_adapter
 from lora_lightning.methods.adapter_h import AdapterH
 from lora_lightning.methods.adapter_l import AdapterL
 from lora_lightning.methods.base import adapter_tensors, base_tensors, trained_tensors
+from lora_lightning.methods.exports import export_merged, export_peft
 from lora_lightning.methods.prefix_layer import OneRow, PrefixLayer
 from lora_lightning.methods.top2 import TopBlocks
 from tests.goldens import shared

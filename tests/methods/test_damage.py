@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_files import (
     describe_adapter,
-    export_loralib,
     load_adapter,
     save_adapter,
 )
 from lora_lightning.methods.base import adapter_tensors
+from lora_lightning.methods.exports import export_loralib
 from lora_lightning.methods.full import Full
 from tests.methods.models import QV, adapted, fresh, same
 

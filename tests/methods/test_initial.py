@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from lora_lightning.errors import InputError
-from lora_lightning.methods.adapter_files import export_loralib, load_adapter, save_adapter
+from lora_lightning.methods.adapter_files import load_adapter, save_adapter
 from lora_lightning.methods.base import adapter_tensors, base_tensors
 from lora_lightning.methods.dora import DoRA
+from lora_lightning.methods.exports import export_loralib
 from lora_lightning.methods.initial import STARTED, initialise
 from lora_lightning.methods.inject import adapters_merged, lora_layers
 from lora_lightning.methods.lora_method import LoRA

@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_files import (
     describe_adapter,
-    export_loralib,
     is_whole_model,
     load_adapter,
 )
 from lora_lightning.methods.base import adapter_tensors, base_tensors
+from lora_lightning.methods.exports import export_loralib
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.inject import lora_layers
 from lora_lightning.methods.lora_method import LoRA

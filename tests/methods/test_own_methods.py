@@ -12,15 +12,18 @@ from lora_lightning.gpt2.forward import require_packable
 from lora_lightning.methods.adapter_files import (
     adapter_method,
     describe_adapter,
-    export_loralib,
-    export_merged,
-    export_peft,
     is_whole_model,
     load_adapter,
     other_base,
     save_adapter,
 )
 from lora_lightning.methods.base import adapter_tensors, base_tensors, trained_tensors
+from lora_lightning.methods.exports import (
+    export_loralib,
+    export_merged,
+    export_peft,
+    refused_by_peft,
+)
 from lora_lightning.methods.inject import lora_layers, merge_adapters, unwrap_merged
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.method import check_state
@@ -144,6 +147,9 @@ def test_formats_without_a_place_for_a_tensor_are_refused_by_its_name(tmp_path):
             export()
     with pytest.raises(InputError, match="Layer"):
         export_peft(trained(VARIANTS["Counted"]), VARIANTS["Counted"], tmp_path / "peft")
+    assert "Layer of Counted" in str(
+        refused_by_peft(fresh(VARIANTS["Counted"]), VARIANTS["Counted"])
+    )
     with pytest.raises(InputError, match="lora_A"):
         export_merged(trained(VARIANTS["Gated"]), tmp_path / "merged")
     assert not list(tmp_path.iterdir())

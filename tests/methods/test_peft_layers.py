@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 from lora_lightning.errors import InputError
 from lora_lightning.methods.adapter_files import (
     describe_adapter,
-    export_loralib,
     load_adapter,
     locate_adapter,
     other_base,
     save_adapter,
 )
+from lora_lightning.methods.exports import export_loralib
 from lora_lightning.methods.lora_method import LoRA
 from tests.methods.models import METHODS, QV, adapted, fresh, logits, refusal, same
 from tests.methods.test_peft import as_peft, described_method, peft_folder

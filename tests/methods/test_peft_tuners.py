@@ -19,12 +19,11 @@ from lora_lightning.gpt2.projection import with_linear_projections
 from lora_lightning.methods.adapter_files import (
     adapter_method,
     describe_adapter,
-    export_merged,
-    export_peft,
     load_adapter,
     save_adapter,
 )
 from lora_lightning.methods.base import adapter_tensors, base_tensors, trained_tensors
+from lora_lightning.methods.exports import export_merged, export_peft
 from lora_lightning.methods.formats.peft_tuner import LINEAR_ONLY
 from lora_lightning.methods.inject import (
     adapter_layers,

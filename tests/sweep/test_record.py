@@ -11,7 +11,8 @@ import pytest
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from lora_lightning.sweep.record import SweepFolder
-from lora_lightning.sweep.table import mean_over_seeds, read_rows, write_table
+from lora_lightning.sweep.table import mean_over_seeds, read_rows
+from lora_lightning.sweep.table_file import write_table
 from tests.commands import error_of, run_command
 from tests.tiny import DECODING, TRAINING
 

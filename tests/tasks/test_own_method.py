@@ -62,6 +62,19 @@ def test_an_export_that_would_lose_tensors_is_refused(given, run, tmp_path):
     assert not (tmp_path / "peft").exists()
 
 
+@pytest.mark.parametrize(("method", "said"), [
+    (MINE, "format=peft has no place for what FromScratch trains"),
+    (("method=adapter_l",), "format=peft has no place for what AdapterL trains"),
+    (("method=dora",), None),
+])  # fmt: skip
+def test_what_pefts_layout_cannot_hold_is_said_before_training(
+    given, method, said, tmp_path, capsys, caplog
+):
+    run_command("train", *OWN_SETTINGS, *method, *given, "dry_run=true", f"output_dir={tmp_path}")
+    printed = caplog.text + capsys.readouterr().out
+    assert "format=peft" not in printed if said is None else printed.count(said) == 1
+
+
 def test_adalora_crashed_and_resumed_has_the_ranks_of_a_run_that_never_crashed(given, tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     settings = (*OWN_SETTINGS, "method=adalora", "trainer.max_epochs=1",

@@ -33,6 +33,11 @@ def beyond_peft(model: PreTrainedModel, method: Method) -> str | None:
     return None
 
 
+def is_trained_as_a_whole(model: PreTrainedModel) -> bool:
+    """Whether a method trains every tensor of the base, and nothing else."""
+    return not adapter_tensors(model) and all(p.requires_grad for p in base_tensors(model).values())
+
+
 def beyond_loralib(model: PreTrainedModel, bias: Bias) -> str | None:
     """Return why loralib's layout does not do for a trained model; None where it does."""
     layers = lora_layers(model)
