@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from lora_lightning.config.commands import TRAINABLE
 from lora_lightning.files import atomic_path, folder_name
 from lora_lightning.sweep.front import on_front
 from lora_lightning.sweep.published import LABEL, RANK, is_the_papers, kinds_of, paper_curve
@@ -87,7 +88,9 @@ def size_axis(plan: Plan, rows: list[Row]) -> str:
 
 def drawn_scores(plan: Plan, rows: list[Row]) -> list[str]:
     """Return the scores that have a figure of their own."""
-    scores = [name for name in score_columns(plan, rows) if not name.startswith("val/")]
+    scores = [
+        name for name in score_columns(plan, rows) if not name.startswith(("val/", TRAINABLE))
+    ]
     if "val/loss" in score_columns(plan, rows):
         scores = ["val/loss", *scores]
     is_drawn_already = any(_stands_for(rows, axis, size_axis(plan, rows)) for axis in plan.axes)

@@ -14,12 +14,14 @@ from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.runs.stored_config import RESOLVED, read_resolved
 from lora_lightning.sweep.callback import clear_job
+from lora_lightning.sweep.promote import promoted
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.space import SEARCHES
 from lora_lightning.sweep.study import tell_finished
 from lora_lightning.sweep.table_file import write_table
 
 BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
+PROMOTE = "promote="
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
 
 
@@ -31,32 +33,35 @@ def resume_sweep(sweep: SweepFolder, settings: list[str]) -> int:
 
     Args:
         sweep: the folder.
-        settings: of the launcher, and `trust=`.
+        settings: of the launcher, `promote=`, and `trust=`.
 
     Raises:
         InputError: `settings` holds more than that, a job is still running, or the folder, which
             others may have written, names what is not allowed.
     """
     extra, everything = without_trust(settings)
+    chosen = [argument for argument in extra if argument.startswith(PROMOTE)]
+    extra = [argument for argument in extra if argument not in chosen]
     for argument in extra:
         if not argument.startswith(MAY_CHANGE):
             raise InputError(
                 f"{argument}: a resumed sweep keeps its settings; only hydra/launcher=…, "
-                "hydra.launcher.…, on_job_failure=… and trust=… may be given"
+                "hydra.launcher.…, on_job_failure=…, promote=… and trust=… may be given"
             )
     with trusted_no_longer():
         sweep.check(trust_of(everything))
-        return _resume(sweep, extra)
+        further = [job for one in chosen for job in promoted(sweep, one.removeprefix(PROMOTE))]
+        return _resume(sweep, extra, further)
 
 
-def _resume(sweep: SweepFolder, extra: list[str]) -> int:
+def _resume(sweep: SweepFolder, extra: list[str], further: list[Job]) -> int:
     plan, jobs = sweep.plan, sweep.jobs()
     if running := [job for job in jobs if job.status == "running"]:
         raise InputError(
             f"job {running[0].job} is still running (process {running[0].process} on "
             f"{running[0].host}); wait for it, or end it and remove {running[0].job}/job.json"
         )
-    unfinished = [job for job in jobs if job.is_unfinished]
+    unfinished = [*(job for job in jobs if job.is_unfinished), *further]
     missing = max(0, (plan.trials or 0) - len(jobs))
     if not unfinished and not missing:
         sys.stdout.write("every job finished; nothing to do\n")

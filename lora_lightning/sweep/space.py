@@ -1,6 +1,7 @@
 """The space that a search draws from: its keys, their values, and by which sampler."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,7 @@ class Space:
             InputError: it cannot do with the number of objectives, or with its arguments.
         """
         import optuna
+        from optuna.exceptions import ExperimentalWarning
 
         if self.sampler is None:
             return optuna.samplers.RandomSampler(seed)  # is asked nothing
@@ -127,7 +129,8 @@ class Space:
         check_node(KEY, node)
         if target is optuna.samplers.CmaEsSampler and len(self.directions) > 1:
             raise InputError(f"{KEY}=cmaes: takes one objective; use tpe, gp, qmc, grid or random")
-        made: optuna.samplers.BaseSampler = instantiate(node, _convert_="all")
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            made: optuna.samplers.BaseSampler = instantiate(node, _convert_="all")
         return made
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from lora_lightning.config.commands import TRAINABLE
 from lora_lightning.config.study import direction_of
 from lora_lightning.errors import presentable
 from lora_lightning.sweep.front import on_front
@@ -159,6 +160,8 @@ def value_text(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         average, deviation = value
         return f"{average:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
+    if name == TRAINABLE:
+        return f"{value:.0f}"
     return f"{value:.4f}" if isinstance(value, float) else presentable(str(value))
 
 

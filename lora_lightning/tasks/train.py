@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from transformers import GPT2LMHeadModel
 
+from lora_lightning.checkpoints.pruning import PruneRun
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.checkpoints.time_limit import require_time
@@ -51,7 +52,6 @@ from lora_lightning.tasks.before import largest_step, peak_of, report, report_un
 from lora_lightning.tasks.callbacks import check_callbacks, require_no_validation
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
-from lora_lightning.tasks.pruning import PruneRun
 from lora_lightning.tasks.result import (
     FINISHED_WITH_A_HOLE,
     failure_recorded,

@@ -8,6 +8,12 @@ from lora_lightning.runs.trial import Trial
 from lora_lightning.training.module import FineTuning
 
 
+def is_pruned(trainer: pl.Trainer) -> bool:
+    """Whether a run ended because its sweep's pruner said so; it may go on some day."""
+    runs = (callback for callback in trainer.callbacks if isinstance(callback, PruneRun))  # type: ignore[attr-defined]
+    return any(callback.update is not None for callback in runs)
+
+
 class PruneRun(pl.Callback):
     """Reports each validation to the study, and ends the run where its pruner says so.
 
