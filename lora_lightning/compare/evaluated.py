@@ -24,6 +24,7 @@ from lora_lightning.evaluation.statistics_file import (
     write_statistics,
 )
 from lora_lightning.files import read_json_lines, require_kind
+from lora_lightning.process import cache_folder
 from lora_lightning.runs.stored_results import Scores, read_scores
 
 PROTOCOLS: Mapping[str, type[ScoringProtocol]] = {
@@ -142,6 +143,7 @@ def score_segments(
         say: is called with a line on what takes a while.
     """
     say(f"{place}: scoring it by {', '.join(protocol.metrics)}")
+    protocol.cache = protocol.cache or cache_folder()
     made = evaluate(protocol, segments)
     tables = {m: np.array(rows, dtype=np.float64) for m, rows in made.statistics.items()}
     return Evaluated(

@@ -72,18 +72,32 @@ def evaluate(
         notes=protocol.input_notes(segments),
     )
     report = progress or (lambda label, done, total: None)
-    with closing(protocol.scorer(segments, java)) as scorer:
-        for done, metric in enumerate(protocol.metrics):
-            report(metric, done, len(protocol.metrics))
-            try:
-                _enter(evaluation, metric, scorer.measure(metric), subsets)
-            except NotComputable as error:
-                evaluation.not_computed[metric] = str(error)
-                for scores in (evaluation.scores, *evaluation.subsets.values()):
-                    scores[metric] = None
-    report("done", len(protocol.metrics), len(protocol.metrics))
+    for metric, measured in _measured(protocol, segments, report, java).items():
+        if isinstance(measured, Measurement):
+            _enter(evaluation, metric, measured, subsets)
+            continue
+        evaluation.not_computed[metric] = measured
+        for scores in (evaluation.scores, *evaluation.subsets.values()):
+            scores[metric] = None
     evaluation.published_form = _published_form(protocol, evaluation)
     return evaluation
+
+
+def _measured(
+    protocol: ScoringProtocol, segments: Sequence[Segment], report: Progress, java: str | None
+) -> dict[str, Measurement | str]:
+    """Return each metric's measurement, or why it has none, in the protocol's order."""
+    found: dict[str, Measurement | str] = {}
+    in_background = set(protocol.background_metric_names)
+    with closing(protocol.scorer(segments, java)) as scorer:
+        for done, metric in enumerate(sorted(protocol.metrics, key=in_background.__contains__)):
+            report(metric, done, len(protocol.metrics))
+            try:
+                found[metric] = scorer.measure(metric)
+            except NotComputable as error:
+                found[metric] = str(error)
+    report("done", len(protocol.metrics), len(protocol.metrics))
+    return {metric: found[metric] for metric in protocol.metrics}
 
 
 def _counts(

@@ -41,6 +41,8 @@ _START_SECONDS = 30  # for `java -version`; a machine under load needs a few
 _UNSET = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH")
 _ENCODING = ("-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8")
 _LOCALE = ("-Duser.language=en", "-Duser.country=US")
+MANY_TEXTS = 100_000
+_ONE_COMPILER = ("-XX:TieredStopAtLevel=1",)
 _OPTIONS = ("-Xmx1000M", "-XX:+UseSerialGC", "-Djava.awt.headless=true", *_ENCODING, *_LOCALE)
 
 Result = TypeVar("Result")
@@ -94,7 +96,9 @@ def _start(path: str | None) -> Java:
     words = text.split('"')
     if len(words) < 3:
         raise NotComputable(f"{program} is no Java: -version says {text[:80]!r}; {_MEND}")
-    return Java(program, f"{words[0].removesuffix(' version ').strip()} {words[1]}")
+    return Java(
+        os.path.abspath(program), f"{words[0].removesuffix(' version ').strip()} {words[1]}"
+    )
 
 
 @cache
@@ -124,9 +128,14 @@ def jar(name: str) -> Path:
 
 
 def run_java(
-    java: Java, arguments: list[str], stdin: Path | None, stdout: Path, timeout: float
+    java: Java,
+    arguments: list[str],
+    stdin: Path | None,
+    stdout: Path,
+    timeout: float,
+    texts: int = MANY_TEXTS,
 ) -> None:
-    """Run one Java process to its end, reading and writing files alone.
+    """Run one Java process to its end, in the folder of `stdout`, reading and writing files alone.
 
     Args:
         java: the runtime.
@@ -134,11 +143,13 @@ def run_java(
         stdin: the file it reads, if any.
         stdout: the file it writes.
         timeout: seconds after which it is killed.
+        texts: how many it has to do; few do not repay what the JVM's second compiler takes.
 
     Raises:
         NotComputable: it failed or was killed; the message holds the end of its error output.
     """
-    _run([java.program, *_OPTIONS, *arguments], stdin, stdout, timeout, java.stop)
+    compilers = () if texts >= MANY_TEXTS else _ONE_COMPILER
+    _run([java.program, *_OPTIONS, *compilers, *arguments], stdin, stdout, timeout, java.stop)
 
 
 class BackgroundJava:
@@ -188,6 +199,7 @@ def _run(command: list[str], stdin: Path | None, stdout: Path, timeout: float, s
                 stdin=source,
                 stdout=target,
                 stderr=error_target,
+                cwd=stdout.parent,
                 env=environment,
                 start_new_session=True,  # so that its children die with it
                 preexec_fn=until_this_process_ends(),

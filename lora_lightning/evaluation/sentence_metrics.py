@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from lora_lightning.evaluation.java import find_java
 from lora_lightning.evaluation.metrics import bleu, meteor, rouge_l, ter
+from lora_lightning.process import cache_folder
 
 Words = Sequence[str]
 
@@ -69,7 +70,7 @@ def sentence_meteor(pairs: Sequence[Pair]) -> list[float]:
     """
     hypotheses = [_without_bars(pair.hypothesis) for pair in pairs]
     references = [[_without_bars(text) for text in pair.references] for pair in pairs]
-    statistics = meteor.statistics(hypotheses, references, find_java())
+    statistics = meteor.statistics(hypotheses, references, find_java(), cache_folder())
     return [meteor.meteor([one]) for one in statistics]
 
 

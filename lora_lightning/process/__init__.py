@@ -19,6 +19,11 @@ def workspace() -> Path:
     return Path.cwd() if IS_INSTALLED else REPOSITORY
 
 
+def cache_folder() -> Path:
+    """Return where what can be made again is kept, where no config says otherwise."""
+    return workspace() / ".cache"
+
+
 def process_rank() -> int:
     """Return this process's rank as its launcher says, 0 before any launch."""
     of_slurm = os.environ.get("SLURM_PROCID") if slurm_tasks() > 1 else None

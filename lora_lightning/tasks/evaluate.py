@@ -126,6 +126,7 @@ def build_scoring(config: DictConfig, choices: Mapping[str, Any], run: RunFolder
         run: whose predictions are scored; None: files from elsewhere, or no run's.
     """
     protocol: ScoringProtocol = build(config.protocol)
+    protocol.cache = None if config.paths.cache_dir is None else Path(config.paths.cache_dir)
     trained = Trained(protocol.name, "gpt2_medium", "lora", rank=4)
     if run is not None:
         trained = trained_by(run, protocol.name, choices, config.method.get("rank"))

@@ -9,6 +9,7 @@ import pytest
 from lora_lightning.evaluation.protocols.dart import DARTProtocol
 from lora_lightning.evaluation.protocols.e2e import E2EProtocol
 from lora_lightning.evaluation.protocols.webnlg import WebNLGProtocol
+from lora_lightning.process import cache_folder
 from tests.goldens import golden
 
 EDGE_CASES = Path(__file__).parent / "fixtures" / "edge_cases"
@@ -21,11 +22,17 @@ def close(value):
     return value if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
 
 
+def with_cache(protocol):
+    """The protocol as the commands have it: METEOR's paraphrases are indexed once."""
+    protocol.cache = cache_folder()
+    return protocol
+
+
 def e2e_set(system, metrics=None):
     """Protocol, segments, official corpus scores and official segments of an E2E system."""
     folder = golden("scores", "e2e")
     kind = "test" if system == "lora_gpt2_medium" else "challenge"
-    protocol = E2EProtocol(metrics)
+    protocol = with_cache(E2EProtocol(metrics))
     segments = protocol.read(
         folder / f"{system}.hypotheses.txt", folder / f"references_{kind}.txt.gz"
     )
@@ -48,7 +55,7 @@ def e2e_reference_tokens(system, segments):
 def webnlg_set(system, metrics=None):
     """Protocol, segments, official scores by subset, official segments of a WebNLG system."""
     folder = golden("scores", "webnlg")
-    protocol = WebNLGProtocol(metrics, seen_lines=folder / "seen.json")
+    protocol = with_cache(WebNLGProtocol(metrics, seen_lines=folder / "seen.json"))
     references = [folder / f"reference{i}.all.txt.gz" for i in range(6)]
     segments = protocol.read(folder / f"{system}.all.hypotheses.txt.gz", references)
     subsets = read_json(folder / "scores.json")[system]
@@ -59,7 +66,7 @@ def webnlg_set(system, metrics=None):
 def dart_set(metrics=None):
     """Protocol, segments, official scores and official segments of BART-large on DART."""
     folder = golden("scores", "dart")
-    protocol = DARTProtocol(metrics)
+    protocol = with_cache(DARTProtocol(metrics))
     references = [folder / f"reference{i}.txt.gz" for i in range(6)]
     segments = protocol.read(folder / "bart_large.hypotheses.txt.gz", references)
     scores = read_json(folder / "scores.json")["bart_large"]["scores"]
@@ -69,11 +76,11 @@ def dart_set(metrics=None):
 def edge_case_set(kind, metrics=None):
     """Protocol, segments, official scores and official segments of the edge cases of a kind."""
     if kind == "e2e":
-        protocol = E2EProtocol(metrics)
+        protocol = with_cache(E2EProtocol(metrics))
         paths = EDGE_CASES / "e2e_hypotheses.txt", EDGE_CASES / "e2e_references.txt"
         segments = protocol.read(*paths)
     else:
-        protocol = WebNLGProtocol(metrics)
+        protocol = with_cache(WebNLGProtocol(metrics))
         references = [EDGE_CASES / kind / f"reference{i}.txt" for i in range(6)]
         segments = protocol.read(EDGE_CASES / kind / "hypotheses.txt", references)
     scores = read_json(EDGE_CASES / "scores.json")[kind]["scores"]

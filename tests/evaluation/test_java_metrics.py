@@ -6,6 +6,8 @@ All texts of one kind go through one Java process: starting METEOR takes seconds
 import ast
 import stat
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ from lora_lightning.evaluation.protocols.webnlg import WebNLGProtocol
 from lora_lightning.evaluation.segment import Segment
 from lora_lightning.evaluation.tokenizers import ptb
 from lora_lightning.evaluation.tokenizers.treebank import treebank_tokens
+from lora_lightning.process import cache_folder
 from tests.evaluation.golden_sets import (
     E2E_SYSTEMS,
     EDGE_CASES,
@@ -91,29 +94,30 @@ def meteor_of_all(ptb_of_all):
         sets["systems"] = hypotheses, references
     hypotheses = [text for part, _ in sets.values() for text in part]
     references = [group for _, part in sets.values() for group in part]
-    statistics = iter(meteor.statistics(hypotheses, references, find_java()))
+    statistics = iter(meteor.statistics(hypotheses, references, find_java(), cache_folder()))
     return {name: [next(statistics) for _ in part] for name, (part, _) in sets.items()}
 
 
 def some_segments_of_every_system():
-    """Tokens of hypotheses and references, and the official METEOR of each segment."""
+    """Tokens of hypotheses and references, and the official numbers of METEOR of each segment."""
     found = []
     for system in E2E_SYSTEMS:
         _, segments, _, records = e2e_set(system)
         groups = e2e_reference_tokens(system, segments)
         for record, group in list(zip(records, groups, strict=True))[::EVERY]:
-            found.append((record["hyp_ptb"], group, record["meteor"]))
+            found.append((record["hyp_ptb"], group, record))
     for _, segments, _, records in [*map(webnlg_set, WEBNLG_SYSTEMS), dart_set()]:
         for segment, record in list(zip(segments, records, strict=True))[::EVERY]:
             texts = [" ".join(treebank_tokens(text)) for text in segment.texts]
-            found.append((texts[0], texts[1:], record["meteor"]))
+            found.append((texts[0], texts[1:], record))
     return zip(*found, strict=True)
 
 
 def test_meteor_of_some_segments_of_every_system(meteor_of_all):
     golden("scores")
     _, _, official = some_segments_of_every_system()
-    assert [meteor.meteor([s]) for s in meteor_of_all["systems"]] == close(list(official))
+    found = meteor_of_all["systems"]
+    assert [meteor.meteor([s]) for s in found] == close([record["meteor"] for record in official])
 
 
 @pytest.mark.parametrize("kind", GENERATION_EVAL)
@@ -238,7 +242,11 @@ def test_the_jars_are_found_below_a_folder_of_any_name(tmp_path, monkeypatch):
     folder.symlink_to(package, target_is_directory=True)
     for module in (ptb, meteor):
         monkeypatch.setattr(module, "jar", lambda name: folder / name)
-    evaluation = evaluate(E2EProtocol(["meteor", "rouge_l"]), TWO)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "Größe 日本, für jetzt"))
+    Path(tempfile.tempdir).mkdir()
+    protocol = E2EProtocol(["meteor", "rouge_l"])
+    protocol.cache = cache_folder()
+    evaluation = evaluate(protocol, TWO)
     assert evaluation.not_computed == {}
 
 

@@ -113,7 +113,8 @@ def test_generation_eval_bleu_of_empty_hypotheses_is_undefined():
 
 
 def test_nist_information_is_counted_over_all_references():
-    worth = nist.information([[list("ab"), list("ac")], [list("ab")]])
+    references = [[list("ab"), list("ac")], [list("ab")]]
+    worth = nist.information(references, [("a",), ("a", "b")])
     assert worth[("a",)] == 1.0  # 3 of 6 tokens
     assert worth[("a", "b")] == pytest.approx(math.log2(3 / 2))
 

@@ -21,7 +21,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from lora_lightning.evaluation.measurement import NotComputable
-from lora_lightning.evaluation.metrics.ngrams import NGram, maximum_counts, ngram_counts
+from lora_lightning.evaluation.metrics.ngrams import NGram, ngram_counts
 
 ORDER = 4
 SMALLEST_HITS = 1e-15
@@ -96,9 +96,11 @@ def clipped_hits(
 ) -> list[tuple[NGram, int]]:
     """Return (n-gram, count clipped at the highest count in one reference), n = 1 … `order`."""
     counts = ngram_counts(hypothesis, order)
-    limits = maximum_counts(
-        ngram_counts(reference, order) for reference in dict.fromkeys(map(tuple, references))
-    )
+    limits: dict[NGram, int] = {}
+    for reference in dict.fromkeys(map(tuple, references)):
+        found = ngram_counts(reference, order)
+        for ngram in counts.keys() & found.keys():
+            limits[ngram] = max(limits.get(ngram, 0), found[ngram])
     return [
         (ngram, min(count, limits[ngram])) for ngram, count in counts.items() if ngram in limits
     ]

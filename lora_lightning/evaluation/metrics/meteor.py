@@ -11,6 +11,9 @@ content and function words weighted δ and 1 - δ:
 α = .85, β = .2, γ = .6, δ = .75. A segment that matches wholly in one chunk has no penalty. The
 corpus score comes from the **summed** numbers, to which such a segment adds no chunk; it is not
 the mean of the segments' scores, which is far higher.
+
+The jar gets its table of paraphrases cut down to those that the texts can hold, which changes none
+of its numbers and spares it ten seconds of loading (`paraphrases/index.py`).
 """
 
 import tempfile
@@ -18,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_lightning.evaluation.java import METEOR_JAR, PARAPHRASES, Java, jar, run_java
+from lora_lightning.evaluation.java import METEOR_JAR, PARAPHRASES, SHA256, Java, jar, run_java
 from lora_lightning.evaluation.measurement import NotComputable
 from lora_lightning.evaluation.segment import one_line
 
@@ -30,6 +33,7 @@ _SECONDS_PER_TEXT = 0.02
 
 NAME = "METEOR 1.5 (-l en -norm), corpus score from summed statistics"
 BAR = "|||"  # divides fields on the jar's input lines
+_ESCAPE = "DOTMULTI"  # what the jar writes for dots, so that in a text its letters are lost
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ Statistics = tuple[float, ...]
 
 
 def statistics(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Java
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    java: Java,
+    cache: Path | None = None,
 ) -> list[Statistics]:
     """Return the jar's 23 numbers for each segment, a perfect segment's chunks set to 0.
 
@@ -67,27 +74,31 @@ def statistics(
         references: the texts it is compared with. A `|||` in any text divides it in two: the
             caller decides what to do with it.
         java: the runtime.
+        cache: where the index of the paraphrases is kept; None: the jar loads all of them.
 
     Raises:
         NotComputable: Java failed, or its output does not fit the segments.
     """
+    lines = [
+        one_line(f" {BAR} ".join(["SCORE", *dict.fromkeys(group), hypothesis]))
+        for hypothesis, group in zip(hypotheses, references, strict=True)
+    ]
     with tempfile.TemporaryDirectory() as name:
         source, target = Path(name, "segments"), Path(name, "statistics")
         with source.open("w", encoding="utf-8", newline="\n") as file:
-            for hypothesis, group in zip(hypotheses, references, strict=True):
-                fields = ["SCORE", *dict.fromkeys(group), hypothesis]
-                file.write(one_line(f" {BAR} ".join(fields)) + "\n")
+            file.writelines(f"{line}\n" for line in lines)
+        paraphrases = _paraphrases(lines, cache, Path(name, "paraphrases.gz"))
         # In this mode the jar answers each line with the numbers of the best reference, so one
         # process serves the corpus, its subsets and the segments.
         # Its own way to the paraphrases, from its jar's address, fails below a folder with a space.
         arguments = ["-jar", str(jar(METEOR_JAR)), "-", "-", "-stdio", "-l", "en", "-norm",
-                     "-a", str(jar(PARAPHRASES))]  # fmt: skip
+                     "-a", str(paraphrases)]  # fmt: skip
         texts = sum(map(len, references))
-        run_java(java, arguments, source, target, _SECONDS + _SECONDS_PER_TEXT * texts)
-        lines = target.read_text("utf-8", "replace").splitlines()
-    if len(lines) != len(hypotheses):
-        raise NotComputable(f"METEOR answered {len(lines)} of {len(hypotheses)} segments")
-    return [_parse(line) for line in lines]
+        run_java(java, arguments, source, target, _SECONDS + _SECONDS_PER_TEXT * texts, texts)
+        answers = target.read_text("utf-8", "replace").splitlines()
+    if len(answers) != len(hypotheses):
+        raise NotComputable(f"METEOR answered {len(answers)} of {len(hypotheses)} segments")
+    return [_parse(answer) for answer in answers]
 
 
 def meteor(statistics: Sequence[Statistics]) -> float:
@@ -100,6 +111,21 @@ def meteor(statistics: Sequence[Statistics]) -> float:
     f_mean = precision * recall / (ALPHA * precision + (1 - ALPHA) * recall)
     fragmentation = chunks / ((hypothesis.matched + reference.matched) / 2)
     return f_mean * (1 - GAMMA * fragmentation**BETA)
+
+
+def _paraphrases(lines: Sequence[str], cache: Path | None, cut: Path) -> Path:
+    """Return the table for lines: what of the official one they can hold, written to `cut`."""
+    if cache is None or any(_ESCAPE in line for line in lines):
+        return jar(PARAPHRASES)
+    # Here, as these import numpy, and there is METEOR.
+    from lora_lightning.evaluation.paraphrases.index import paraphrase_index
+    from lora_lightning.evaluation.paraphrases.letters import keys_within
+
+    index = paraphrase_index(lambda: jar(PARAPHRASES), SHA256[PARAPHRASES], cache)
+    if index is None:
+        return jar(PARAPHRASES)
+    index.cut(keys_within(lines), cut)
+    return cut
 
 
 def _parse(line: str) -> Statistics:

@@ -15,12 +15,12 @@ ignored and an empty text is one empty token.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lora_lightning.evaluation.measurement import NotComputable
 from lora_lightning.evaluation.metrics.bleu import Tokens, clipped_hits
-from lora_lightning.evaluation.metrics.ngrams import NGram, ngram_counts
+from lora_lightning.evaluation.metrics.ngrams import NGram, ngrams
 
 ORDER = 5
 BETA = math.log(0.5) / math.log(1.5) ** 2
@@ -41,27 +41,39 @@ class NistStatistics:
     reference_length: float
 
 
-def information(references: Sequence[Sequence[Tokens]]) -> dict[NGram, float]:
-    """Return the information of every n-gram of all references of all segments, in bits."""
+def information(
+    references: Sequence[Sequence[Tokens]], asked: Iterable[NGram]
+) -> dict[NGram, float]:
+    """Return the information of n-grams of the references, counted over all of them, in bits.
+
+    Args:
+        references: tokens of each segment's references.
+        asked: whose information; each occurs in a reference.
+    """
     counts: Counter[NGram] = Counter()
+    tokens = 0
     for group in references:
         for reference in group:
-            counts.update(ngram_counts(reference or [""], ORDER))
-    counts[()] = sum(count for ngram, count in counts.items() if len(ngram) == 1)
-    return {
-        ngram: math.log2(counts[ngram[:-1]] / count) for ngram, count in counts.items() if ngram
-    }
+            counts.update(ngrams(reference or [""], ORDER))
+            tokens += len(reference or [""])
+    counts[()] = tokens
+    return {ngram: math.log2(counts[ngram[:-1]] / counts[ngram]) for ngram in asked}
 
 
 def statistics(
     hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
 ) -> list[NistStatistics]:
     """Return the statistics of each segment, tokens lower-cased by the caller."""
-    worth = information(references)
-    return [
-        _segment_statistics(hypothesis or [""], [reference or [""] for reference in group], worth)
+    hits = [
+        clipped_hits(hypothesis or [""], [reference or [""] for reference in group], ORDER)
         for hypothesis, group in zip(hypotheses, references, strict=True)
     ]
+    worth = information(references, {ngram for found in hits for ngram, _ in found})
+    return [
+        _segment_statistics(hypothesis or [""], [reference or [""] for reference in group],
+                            found, worth)
+        for hypothesis, group, found in zip(hypotheses, references, hits, strict=True)
+    ]  # fmt: skip
 
 
 def nist(statistics: Sequence[NistStatistics]) -> float:
@@ -90,10 +102,13 @@ def nist_of_one(hypothesis: Tokens, references: Sequence[Tokens]) -> float | Non
 
 
 def _segment_statistics(
-    hypothesis: Tokens, references: Sequence[Tokens], worth: dict[NGram, float]
+    hypothesis: Tokens,
+    references: Sequence[Tokens],
+    hits: Sequence[tuple[NGram, int]],
+    worth: dict[NGram, float],
 ) -> NistStatistics:
     gained = [0.0] * ORDER
-    for ngram, count in clipped_hits(hypothesis, references, ORDER):
+    for ngram, count in hits:
         gained[len(ngram) - 1] += worth[ngram] * count
     totals = tuple(len(hypothesis) - n for n in range(ORDER))
     mean_length = sum(len(reference) for reference in references) / len(references)

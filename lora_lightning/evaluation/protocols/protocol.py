@@ -33,16 +33,22 @@ class ScoringProtocol(ABC):
     Args:
         metrics: which of the protocol's metrics to compute; None = the official scorer's.
 
+    Attributes:
+        cache: the folder for an index of METEOR's paraphrases; None: METEOR loads all of them.
+
     Raises:
         InputError: a metric that the protocol does not have, none, or one twice.
     """
 
+    cache: Path | None = None
     name: ClassVar[str]
     metric_names: ClassVar[tuple[str, ...]]
     # Those that no official scorer has; computed where they are named.
     further_metric_names: ClassVar[tuple[str, ...]] = ()
     # Those that a validation can have, as no Java runs there.
     validation_metric_names: ClassVar[tuple[str, ...]] = ()
+    # Those that run beside the others, and are waited for at last.
+    background_metric_names: ClassVar[tuple[str, ...]] = ("meteor",)
     has_subsets: ClassVar[bool] = False
     # How the paper prints a metric: factor on the official scorer's scale, digits after the point.
     published_digits: ClassVar[dict[str, tuple[int, int]]] = {}

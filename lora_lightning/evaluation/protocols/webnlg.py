@@ -105,7 +105,7 @@ class WebNLGProtocol(ScoringProtocol):
     def scorer(self, segments: Sequence[Segment], java: str | None) -> Scorer:
         """Return GenerationEval for these segments."""
         scored = [replace(s, references=self.scored_references(s)) for s in segments]
-        return GenerationEvalScorer(scored, self.metrics, java)
+        return GenerationEvalScorer(scored, self.metrics, java, self.cache)
 
     def scored_references(self, segment: Segment) -> tuple[str, ...]:
         """Return at most six references, without the copies of the first that fill up files.

@@ -39,11 +39,14 @@ def ptb_tokens(files: Sequence[Sequence[str]], java: Java) -> list[list[list[str
         for texts, (source, _) in zip(files, pairs, strict=True):
             source.write_text("\n".join(map(one_line, texts)), "utf-8", newline="\n")
         listing = folder / "files.tsv"
-        listing.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), "utf-8")
-        options = ["-preserveLines", "-lowerCase", "-ioFileList", str(listing)]
+        # Names alone, as a space in the folder's would divide them.
+        names = (f"{source.name}\t{target.name}\n" for source, target in pairs)
+        listing.write_text("".join(names), "utf-8")
+        options = ["-preserveLines", "-lowerCase", "-ioFileList", listing.name]
         program = ["-cp", str(jar(CORENLP_JAR)), "edu.stanford.nlp.process.PTBTokenizer"]
-        timeout = _SECONDS + _SECONDS_PER_TEXT * sum(map(len, files))
-        run_java(java, [*program, *options], None, folder / "output", timeout)
+        count = sum(map(len, files))
+        timeout = _SECONDS + _SECONDS_PER_TEXT * count
+        run_java(java, [*program, *options], None, folder / "output", timeout, count)
         return [
             _read_tokens(target, len(texts))
             for texts, (_, target) in zip(files, pairs, strict=True)
