@@ -7,10 +7,10 @@
 show: the table, the best job first, and mean ± std over seeds: 100 rows at most and as many columns
 as the terminal has room for, with --wide all, with --json one line of JSON · plot: PNG files and
 one self-contained page, sweep.html · resume: failed, killed and missing jobs again, each in its own
-folder, the others left alone; promote=<job>,…|best|all lets pruned jobs go on to their end; further
+folder, the others left alone; with promote=<job>,…|best|all pruned jobs go on to their end; further
 arguments are the launcher's (hydra/launcher=…, hydra.launcher.…), on_job_failure=skip|raise, or
-trust=true, which takes classes and programs that the folder names whoever wrote it. All take latest, the sweep that began last, and
-paths.output_dir=…, where it is looked for.
+trust=true, which takes classes and programs that the folder names whoever wrote it. All take
+latest, the sweep that began last, and paths.output_dir=…, where it is looked for.
 """
 
 import sys

@@ -101,6 +101,7 @@ def test_a_job_that_was_not_pruned_cannot_be_promoted(sweep):
         sweep_command(["resume", str(sweep), "promote=0"])
 
 
+@pytest.mark.long
 def test_a_promoted_job_ends_as_if_it_had_never_been_pruned(sweep, tmp_path):
     import shutil
 
