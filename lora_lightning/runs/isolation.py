@@ -9,6 +9,7 @@ left to start, and the tasks train together as they are.
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -53,12 +54,15 @@ def own_overrides() -> list[str]:
     return list(overrides)
 
 
-def run_isolated(command: str, overrides: list[str] | None = None) -> Objective:
+def run_isolated(
+    command: str, overrides: list[str] | None = None, results: Path | None = None
+) -> Objective:
     """Run a job as `python <command>.py` with its own overrides in this job's folder.
 
     Args:
         command: `train`, `generate` or `evaluate`.
         overrides: the job's overrides; this job's own where None.
+        results: folder of the results, where that is not this job's.
 
     Returns:
         The value in the job's result.json, if it writes one.
@@ -76,7 +80,7 @@ def run_isolated(command: str, overrides: list[str] | None = None) -> Objective:
         if key not in RANK_VARIABLES and not key.startswith("SLURM_")
     }
     # A search space would make the process a multirun again.
-    arguments = [*own, f"hydra.run.dir={quote(str(folder))}", "hydra.mode=RUN"]
+    arguments = [*own, f"hydra.run.dir={quote(str(results or folder))}", "hydra.mode=RUN"]
     script = str(REPOSITORY / f"{command}.py")
     environment[ISOLATED_JOB] = str(folder)
     environment |= trial.environment() if (trial := current_trial()) else {}
