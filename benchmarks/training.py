@@ -3,8 +3,8 @@
     python benchmarks/training.py [points …] [--dtype float32|bfloat16] [--shape gpt2_small]
         [--rounds 5] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
 
-Points: reference peft bound packed growth startup gpu; default all but gpu. Contenders run in
-processes of their own and step in turn, so that whatever else the machine does hits all alike.
+Points: reference peft bound packed command growth startup gpu; default all but gpu. Contenders run
+in processes of their own and step in turn, so that whatever else the machine does hits all alike.
 Needs the peers: pip install -e '.[bench]'.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,12 +21,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.training_report import Measurement, line, machine, paired_ratio  # noqa: E402
 from benchmarks.training_rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
 
+COMMAND_UPDATES = 40
 PEERS = ("peft padded", "peft flattened", "peft trainer")
 
 
@@ -152,13 +156,76 @@ def bound(arguments: argparse.Namespace) -> None:
 
 
 def packed(arguments: argparse.Namespace) -> None:
-    """Weights laid out for the CPU's products, which `model.packed=true` asks for."""
+    """Weights laid out for the CPU's products, and not: `model.packed=true`, `false`."""
     print("\n   packed weights, 8 rows a step")
-    names = ["ours, packed", "ours"]
+    names = ["ours, packed", "ours, not packed"]
     measured = compare(names, rows_for(8, arguments), arguments, arguments.rounds)
     ours, plain = measured.values()
     line(ours, f"packed: {paired_ratio(plain, ours):.2f}x")
     line(plain)
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """train.py as a user runs it, against the bare step on the same rows."""
+    print("\n   train.py against the bare step, the same 8 rows a step (target: 0.97 of its speed)")
+    rows = rows_for(8, arguments)
+    tokens = sum(len(context) + len(completion) for context, completion in rows)
+    shares = []
+    with tempfile.TemporaryDirectory() as name, Worker("ours", arguments, arguments.dtype) as bare:
+        folder = Path(name)
+        vocabulary = save_base(folder / "base", arguments)
+        known = [[[id % vocabulary for id in part] for part in row] for row in rows]
+        lines = [{"context": context, "completion": completion} for context, completion in known]
+        repeated = [json.dumps(row) + "\n" for row in lines] * COMMAND_UPDATES
+        (folder / "train.jsonl").write_text("".join(repeated))
+        bare.ask(rows=rows)
+        bare.ask(steps=2)
+        for number in range(arguments.rounds):
+            own = tokens / statistics.median(bare.ask(steps=10)["seconds"])
+            whole = command_rate(folder, folder / str(number), arguments.dtype)
+            shares.append(whole / own)
+            print(
+                f"  bare step {own:.0f} tokens/s, train.py {whole:.0f} tokens/s, "
+                f"share {shares[-1]:.2f}",
+                flush=True,
+            )
+    print(f"  median share {statistics.median(shares):.2f}")
+
+
+def save_base(folder: Path, arguments: argparse.Namespace) -> int:
+    """Write the contenders' base as a folder that the commands load; return its tokenizer's size.
+
+    Without GPT-2's the bundled tokenizer serves: what the ids are changes nothing of the time.
+    """
+    from benchmarks.training_contenders import random_base
+    from lora_lightning.data.tokenizer import load_tokenizer
+
+    random_base(arguments.shape, getattr(torch, arguments.dtype)).save_pretrained(folder)
+    tokenizer = arguments.tokenizer or ROOT / "data/sample/base/gpt2_tiny"
+    for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+        if (tokenizer / name).is_file():
+            shutil.copy(tokenizer / name, folder)
+    return load_tokenizer(folder).vocab_size
+
+
+def command_rate(folder: Path, run: Path, dtype: str) -> float:
+    """Train by command on `folder`'s base and rows, and return its tokens a second."""
+    given = {
+        "output_dir": run,
+        "data": "jsonl",
+        "data.train": folder / "train.jsonl",
+        "data.shuffle": "false",
+        "model.path": folder / "base",
+        "model.dtype": dtype,
+        "method.targets": "[c_attn]",
+        "loss.label_smoothing": 0,
+        "trainer.max_steps": COMMAND_UPDATES,
+        "trainer.limit_val_batches": 0,
+    }
+    line = [sys.executable, "train.py", *(f"{key}={value}" for key, value in given.items())]
+    subprocess.run(line, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    rate: float = json.loads((run / "run.json").read_text())["throughput"]["tokens_per_second"]
+    return rate
 
 
 def growth(arguments: argparse.Namespace) -> None:
@@ -231,8 +298,6 @@ def padded_rows(rows: list[RowIds]) -> list[RowIds]:
 
 def nominal_flops(rows: list[RowIds], shape: str, whole: bool = False) -> float:
     """Return the operations of a step on rows, LoRA on q and v, or on all of `c_attn`."""
-    import torch
-
     from benchmarks.training_contenders import random_base
     from lora_lightning.gpt2.flops import training_flops
     from lora_lightning.methods.lora_method import LoRA
@@ -249,6 +314,7 @@ POINTS = {
     "peft": peft,
     "bound": bound,
     "packed": packed,
+    "command": command,
     "growth": growth,
     "startup": startup,
     "gpu": gpu,

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.training_rows import VOCAB, RowIds
+from lora_lightning.gpt2.packing import Packing
 
 SHAPES = {
     "gpt2_small": {"n_embd": 768, "n_layer": 12, "n_head": 12},
@@ -64,14 +65,15 @@ class Contender(ABC):
 
 
 class Ours(Contender):
-    """The engine that train.py uses."""
+    """The engine that train.py uses, with its defaults."""
 
     targets = ("c_attn",)
+    packing: Packing = "auto"
     label_smoothing = 0.0
 
     def build(self, base: GPT2LMHeadModel) -> None:
         """Put in our LoRA layers."""
-        from lora_lightning.gpt2.projection import with_own_projections
+        from lora_lightning.gpt2.projection import pack_for_training, with_own_projections
         from lora_lightning.methods.lora_method import LoRA
         from lora_lightning.training.allocator import keep_freed_memory
         from lora_lightning.training.loss import CompletionLoss
@@ -79,6 +81,7 @@ class Ours(Contender):
         keep_freed_memory()
         with_own_projections(base)
         LoRA(RANK, ALPHA, DROPOUT, list(self.targets)).apply(base)
+        pack_for_training(base, self.packing, self.device)
         self.model = base
         self.criterion = CompletionLoss(self.label_smoothing)
 
@@ -104,12 +107,13 @@ class Ours(Contender):
 class OursPacked(Ours):
     """The same with packed weights."""
 
-    def build(self, base: GPT2LMHeadModel) -> None:
-        """Pack the frozen weights."""
-        from lora_lightning.gpt2.projection import pack_for_training
+    packing: Packing = True
 
-        super().build(base)
-        pack_for_training(base, True, self.device)
+
+class OursNotPacked(Ours):
+    """The same with weights as they are."""
+
+    packing: Packing = False
 
 
 class OursLikeTheReference(Ours):

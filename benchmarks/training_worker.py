@@ -25,6 +25,7 @@ PRODUCT_RUNS = 30
 CONTENDERS = {
     "ours": ("benchmarks.training_contenders", "Ours"),
     "ours, packed": ("benchmarks.training_contenders", "OursPacked"),
+    "ours, not packed": ("benchmarks.training_contenders", "OursNotPacked"),
     "ours, q and v": ("benchmarks.training_contenders", "OursLikeTheReference"),
     "reference": ("benchmarks.training_reference", "ReferenceArithmetic"),
     "peft padded": ("benchmarks.training_contenders", "PeftPadded"),

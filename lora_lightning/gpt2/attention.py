@@ -30,9 +30,8 @@ def packed_attention(fused: Tensor, layout: RowLayout, heads: int, scale: float)
     """
     if has_gpu_kernels(fused.device):
         return gpu_attention(fused, layout, heads, scale)
-    precise = fused.float() if fused.dtype.itemsize < 4 else fused
-    attended: Tensor = _RowByRow.apply(precise, layout.lengths, heads, scale)
-    return attended.to(fused.dtype)
+    attended: Tensor = _RowByRow.apply(fused, layout.lengths, heads, scale)
+    return attended
 
 
 class _RowByRow(torch.autograd.Function):
@@ -44,7 +43,7 @@ class _RowByRow(torch.autograd.Function):
     Rows are short, so P is small enough to keep, and these products take half the time of
     `scaled_dot_product_attention` on the same slices, whose gradients autograd then has to join.
     `bmm` by name: `@` and `baddbmm` take two to three times as long for matrices of this size.
-    In float32 throughout: CPUs' bfloat16 attention is several times slower.
+    At least in float32, converted row by row: for matrices this small bfloat16 is no faster.
     """
 
     @staticmethod
@@ -54,10 +53,12 @@ class _RowByRow(torch.autograd.Function):
         tokens, fused_width = fused.shape
         attended = fused.new_empty(tokens, fused_width // 3)
         longest = max(lengths)
-        mask = fused.new_full((longest, longest), float("-inf")).triu(1)
+        precision = torch.promote_types(fused.dtype, torch.float32)
+        mask = fused.new_full((longest, longest), float("-inf"), dtype=precision).triu(1)
         weights = []
         rows = zip(_rows(fused, 3, heads, lengths), _rows(attended, 1, heads, lengths), strict=True)
-        for (query, key, value), (output,) in rows:  # each (heads, time, head width)
+        for row, (output,) in rows:
+            query, key, value = row.to(precision)  # each (heads, time, head width)
             time = query.shape[1]
             scores = torch.bmm(query, key.transpose(1, 2))
             torch.add(mask[:time, :time], scores, alpha=scale, out=scores)
@@ -72,6 +73,7 @@ class _RowByRow(torch.autograd.Function):
     def backward(ctx: Any, *attended_grad: Tensor) -> tuple[Tensor | None, ...]:
         fused, *weights = ctx.saved_tensors
         lengths, heads, scale = ctx.settings
+        precision = weights[0].dtype
         fused_grad = torch.empty_like(fused)
         rows = zip(
             weights,
@@ -80,7 +82,9 @@ class _RowByRow(torch.autograd.Function):
             _rows(fused_grad, 3, heads, lengths),
             strict=True,
         )
-        for weight, (query, key, value), (grad,), (query_grad, key_grad, value_grad) in rows:
+        for weight, row, row_grad, (query_grad, key_grad, value_grad) in rows:
+            query, key, value = row.to(precision)
+            (grad,) = row_grad.to(precision)
             value_grad.copy_(torch.bmm(weight.transpose(1, 2), grad))
             weight_grad = torch.bmm(grad, value.transpose(1, 2))
             score_grad = torch._softmax_backward_data(weight_grad, weight, -1, weight.dtype)

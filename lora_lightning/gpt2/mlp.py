@@ -13,9 +13,10 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 from lora_lightning.gpt2.precision import is_plain
 from lora_lightning.gpt2.projection import GPT2Projection
 
-TOKENS_AT_ONCE = 64
+TOKENS_AT_ONCE = 32
 """So few that what the activation computes on the way stays in a core's second-level cache."""
 
+DTYPES = (torch.float32, torch.bfloat16)
 SLOPE = 2 * math.sqrt(2 / math.pi)
 CUBIC = 0.044715
 
@@ -26,7 +27,7 @@ def mlp(module: GPT2MLP, x: Tensor) -> Tensor:
         return module(x)
     if not isinstance(module.act, NewGELUActivation):
         return module.c_proj(module.act(module.c_fc(x)))
-    if x.dtype == torch.float32 and x.device.type == "cpu" and _is_frozen(module):
+    if x.device.type == "cpu" and x.dtype in DTYPES and _is_frozen(module):
         result: Tensor = _FrozenMLP.apply(x, module.c_fc, module.c_proj)
         return result
     # transformers spells the activation out in eight operations.
@@ -41,22 +42,30 @@ def _is_frozen(module: GPT2MLP) -> bool:
 
 
 class _FrozenMLP(torch.autograd.Function):
-    """The whole MLP on a CPU in float32, where passes over its four times wider inner tensor count.
+    """The whole MLP on a CPU, where passes over its four times wider inner tensor count.
 
     With z = SLOPE·(u + CUBIC·u³), u = x W₁ + b₁ and σ the logistic function, gelu_new is
 
         u·(1 + tanh(z/2)) / 2 = u·σ(z),    its derivative σ(z) + σ(z)(1 - σ(z))·(3z - 2·SLOPE·u)
 
     The derivative is made on the way and kept in place of u, so that the backward pass is a
-    product; torch's kernels for the tanh form take half as long again.
+    product; torch's kernels for the tanh form take half as long again. In float32 between the
+    products, whatever their dtype.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, up: GPT2Projection, down: GPT2Projection) -> Tensor:
         inner = up.product(x, with_bias=False)  # (tokens, 4 · width)
-        activated, bias = torch.empty_like(inner), up.bias.to(x.dtype)
-        for part in zip(inner.split(TOKENS_AT_ONCE), activated.split(TOKENS_AT_ONCE), strict=True):
-            _activate(*part, bias)
+        activated, bias = torch.empty_like(inner), up.bias.float()
+        for part, result in zip(
+            inner.split(TOKENS_AT_ONCE), activated.split(TOKENS_AT_ONCE), strict=True
+        ):
+            precise = part.float()
+            precise_result = result if precise is part else torch.empty_like(precise)
+            _activate(precise, precise_result, bias)
+            if precise is not part:
+                part.copy_(precise)
+                result.copy_(precise_result)
         ctx.save_for_backward(inner)
         ctx.up, ctx.down = up, down
         return down.product(activated)

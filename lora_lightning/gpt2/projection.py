@@ -74,6 +74,10 @@ class GPT2Projection(Conv1D):
         weight = self.weight.detach().to(dtype)
         self.packed = PackedCopies(PackedMatrix(weight.T), PackedMatrix(weight), self._state())
 
+    def keep_packed(self, packed: PackedCopies) -> None:
+        """Take the packed copies of an equal weight."""
+        self.packed = packed._replace(state=self._state())
+
     def _packed_for(self, x: Tensor) -> PackedCopies | None:
         """Return the packed copies if they are of x's dtype and of W as it is now.
 
@@ -126,10 +130,10 @@ def with_linear_projections(model: nn.Module) -> nn.Module:
 
 
 def pack_for_training(model: nn.Module, packing: Packing, device: torch.device) -> None:
-    """Pack the frozen projections of `model` where `packing` is true and it trains on a CPU.
+    """Pack the frozen projections of `model` where it trains on a CPU and that pays.
 
-    `auto` does not: with many rows in a product, two copies of each weight gain a few percent of a
-    step in bfloat16 with matrix units, and nothing in float32.
+    With as many rows as training has in a product, two copies of each weight gain a few percent of
+    a step in bfloat16 with matrix units, and nothing in float32: `auto` packs only for the former.
 
     Raises:
         InputError: this torch cannot pack.
@@ -139,11 +143,12 @@ def pack_for_training(model: nn.Module, packing: Packing, device: torch.device) 
         for module in model.modules()
         if isinstance(module, GPT2Projection) and not module.weight.requires_grad
     ]
-    if packing is not True or device.type != "cpu" or not frozen:
+    if device.type != "cpu" or not frozen:
         return
     weights = [projection.weight for projection in frozen]
     dtype = compute_dtype(weights[0].dtype, device)
-    if packs(packing, weights, dtype, copies=2):
+    pays = packing is True or dtype == torch.bfloat16
+    if pays and packs(packing, weights, dtype, copies=2):
         for projection in frozen:
             projection.pack(dtype)
 

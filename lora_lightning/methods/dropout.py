@@ -16,13 +16,18 @@ class CheapDropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of `x`, of any shape, while training."""
+        mask = self.mask(x)
+        return super().forward(x) if mask is None else x * mask
+
+    def mask(self, x: Tensor) -> Tensor | None:
+        """Draw what `x` is multiplied with, of its shape; None where that is torch's own affair."""
         dropped_levels = round(self.p * LEVELS)
         if x.device.type != "cpu" or not self.training or not 0 < dropped_levels < LEVELS:
-            return super().forward(x)
+            return None
         # Compared into x's own dtype: products with a mask of booleans take five times as long.
         kept = torch.empty_like(x, requires_grad=False)
         torch.ge(random_levels(x.shape), dropped_levels - LEVELS // 2, out=kept)
-        return x * kept.mul_(LEVELS / (LEVELS - dropped_levels))
+        return kept.mul_(LEVELS / (LEVELS - dropped_levels))
 
 
 def random_levels(shape: torch.Size) -> Tensor:

@@ -19,7 +19,7 @@ from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a
 from lora_lightning.sweep.record import Plan
 
 # Launchers whose jobs find the devices that are here; elsewhere there may be others.
-ON_THIS_MACHINE = ("basic", "joblib", "submitit_local")
+ON_THIS_MACHINE = ("basic", "one_pass", "joblib", "submitit_local")
 # Where hydra.sweep.subdir is something else, a job's folder is known only once it runs.
 NUMBERED = "${job_folder:${hydra.job.config_name},${hydra.job.num},${hydra.job.override_dirname}}"
 

@@ -66,6 +66,7 @@ from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
 from lora_lightning.training.optimizers import OptimizerMaker
 from lora_lightning.training.plan import TrainingPlan, micro_batches_between, plan_micro_steps
+from lora_lightning.training.seat import SEAT
 from lora_lightning.training.validation import objectives
 
 log = logging.getLogger(__name__)
@@ -201,6 +202,9 @@ def run_training(training: Training, config: DictConfig) -> None:
     record = begin_run(training, config)
     device = training.trainer.strategy.root_device
     pack_for_training(training.model, config.model.get("packed", "auto"), device)
+    if (seat := SEAT.get()) is not None:
+        seat.take(training.model, device)
+        training.module.seat = seat
     training.model.train()  # transformers loads models in evaluation mode, without dropout
     fit(training, config.trainer.validate_first)
     report_end(training)

@@ -14,6 +14,8 @@ from torch.autograd.function import once_differentiable
 CHUNK_BYTES = 2**26
 """Memory for the float32 logits of a chunk: 333 labels of GPT-2's vocabulary."""
 TOKENS_AT_ONCE = 2**13
+CACHED_BYTES = 2**21
+"""Of a chunk, the labels whose float32 logits stay in a core's second-level cache go together."""
 
 
 class CrossEntropy(NamedTuple):
@@ -83,10 +85,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         size = max(1, CHUNK_BYTES // (4 * len(head_weight)))
         for start in range(0, len(targets), size):
             chunk = slice(start, start + size)
-            logits = _project(hidden[chunk], head_weight)  # (chunk, vocab)
-            loss, plain = _to_gradient(logits, targets[chunk], label_smoothing, factor)
-            total, unsmoothed = total + loss, unsmoothed + plain
-            logits_grad = logits.to(hidden.dtype)
+            logits_grad = _project(hidden[chunk], head_weight)  # (chunk, vocab)
+            for part, wanted in _cached_parts(logits_grad, targets[chunk]):
+                precise = part.float()
+                loss, plain = _to_gradient(precise, wanted, label_smoothing, factor)
+                total, unsmoothed = total + loss, unsmoothed + plain
+                if precise is not part:
+                    part.copy_(precise)
             if hidden_grad is not None:
                 hidden_grad[chunk] = _project_back(logits_grad, head_weight)
             if weight_grad is not None:
@@ -143,14 +148,22 @@ def _smoothed_to_gradient(
     return loss, unsmoothed
 
 
+def _cached_parts(logits: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Divide logits (labels, vocab) and their targets; on a GPU all are one part."""
+    size = len(logits)
+    if logits.device.type == "cpu":
+        size = max(1, CACHED_BYTES // (4 * logits.shape[1]))
+    return zip(logits.split(size), targets.split(size), strict=True)
+
+
 def _project(hidden: Tensor, head_weight: Tensor) -> Tensor:
-    """Return hidden @ head_weightᵀ, (labels, vocab) float32; the product has the hidden dtype."""
+    """Return hidden @ head_weightᵀ, (labels, vocab), in the dtype of `hidden`."""
     if head_weight.dtype == hidden.dtype:
-        return (hidden @ head_weight.T).float()
+        return hidden @ head_weight.T
     logits = hidden.new_empty(len(hidden), len(head_weight))
     for part, columns in _converted_parts(head_weight, hidden.dtype):
         logits[:, columns] = hidden @ part.T
-    return logits.float()
+    return logits
 
 
 def _project_back(logits_grad: Tensor, head_weight: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from lora_lightning.training.finite import FiniteWatch
 from lora_lightning.training.loss import LabelledBatch, TrainingLoss, validation_statistics
 from lora_lightning.training.plan import TrainingPlan
 from lora_lightning.training.schedules import Schedule, build_schedule
+from lora_lightning.training.seat import Seat
 from lora_lightning.training.throughput import Throughput, Work
 from lora_lightning.training.validation import (
     DECODING_SECONDS,
@@ -96,6 +97,7 @@ class FineTuning(pl.LightningModule):
         self.peak = peak
         self.score_texts = score_texts
         self.method = method
+        self.seat: Seat | None = None  # where it trains together with others
         self.micro_step = 0
         self.latest: dict[str, float] = {}  # of the last logged update, for progress displays
         self._throughput = Throughput(torch.device("cpu"))
@@ -119,6 +121,8 @@ class FineTuning(pl.LightningModule):
 
     def hidden_states(self, batch: TokenBatch, positions: Tensor) -> Tensor:
         """Return the final hidden states of some positions, (positions, width)."""
+        if self.seat is not None:
+            return self.seat.hidden_states(self.model, batch, positions)
         return packed_hidden_states(self.model.transformer, batch, positions, self.execution)
 
     def training_loss(self, batch: TokenBatch) -> CrossEntropy:
@@ -128,6 +132,13 @@ class FineTuning(pl.LightningModule):
         share = 1 / self.plan.accumulate_grad_batches
         head = self.model.lm_head.weight
         return self.loss(hidden, head, batch.targets[positions], share)
+
+    def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
+        """Add the gradient of a loss (), for which `manual_backward` calls this."""
+        if self.seat is None:
+            loss.backward()
+        else:
+            self.seat.backward(loss)
 
     def on_train_start(self) -> None:
         """Start the clock of the first update, and the count of memory."""

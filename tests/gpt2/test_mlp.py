@@ -54,3 +54,13 @@ def test_weights_in_bfloat16_are_multiplied_in_the_inputs_float32():
     found = result_and_gradient(lambda x: mlp(module, x), x)
     expected = result_and_gradient(module.float(), x)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+
+
+def test_bfloat16_rounds_only_what_the_products_take_and_give():
+    torch.manual_seed(0)
+    module, x = frozen_mlp().bfloat16(), torch.randn(75, 16).bfloat16()
+    found = result_and_gradient(lambda x: mlp(module, x), x)
+    exact = result_and_gradient(module.float(), x.float())
+    for one, other in zip(found, exact, strict=True):
+        assert one.dtype == torch.bfloat16
+        assert (one.float() - other).norm() < 0.006 * other.norm()

@@ -118,3 +118,11 @@ def test_training_packs_frozen_weights_where_it_is_told_to(packing, trained, exp
     model = nn.Sequential(random_projection().requires_grad_(trained))
     pack_for_training(model, packing, CPU)
     assert (model[0].packed is not None) == expected
+
+
+@pytest.mark.parametrize("has_matrix_units", [True, False])
+def test_auto_packs_for_training_where_bfloat16_has_matrix_units(monkeypatch, has_matrix_units):
+    monkeypatch.setattr("lora_lightning.gpt2.precision.has_matrix_units", lambda: has_matrix_units)
+    model = nn.Sequential(random_projection().to(torch.bfloat16).requires_grad_(False))
+    pack_for_training(model, "auto", CPU)
+    assert (model[0].packed is not None) == has_matrix_units

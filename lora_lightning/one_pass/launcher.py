@@ -1,0 +1,125 @@
+"""Launching the jobs of a sweep: those that can share their base in one pass, others in turn."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from hydra.core.utils import (
+    JobReturn,
+    configure_log,
+    filter_overrides,
+    run_job,
+    setup_globals,
+)
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from lora_lightning.errors import InputError
+from lora_lightning.one_pass.engine import Pass
+from lora_lightning.one_pass.sharing import groups_of, obstacle
+
+log = logging.getLogger(__name__)
+
+
+def launch(
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    overrides: Sequence[Sequence[str]],
+    first: int,
+    max_jobs_at_once: int | None,
+    strict: bool,
+) -> list[JobReturn]:
+    """Run jobs, and return what Hydra's sweepers expect of each, in order.
+
+    Args:
+        context: Hydra's.
+        task: the command.
+        config: of the sweep.
+        overrides: of each job.
+        first: number of the first job.
+        max_jobs_at_once: how many train side by side; None: all that can.
+        strict: refuse jobs that cannot share, in place of running them alone.
+
+    Raises:
+        InputError: `max_jobs_at_once` is below 1, or `strict` and a job shares nothing.
+    """
+    if max_jobs_at_once is not None and max_jobs_at_once < 1:
+        raise InputError(
+            f"hydra.launcher.max_jobs_at_once={max_jobs_at_once}: allowed is null (all) or a whole "
+            "number from 1"
+        )
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+    jobs = [
+        _compose(context, config, of_job, first + number) for number, of_job in enumerate(overrides)
+    ]
+    groups = groups_of(jobs)
+    say_what_is_shared(jobs, groups, first, strict)
+    returned: dict[int, JobReturn] = {}
+    for group in groups:
+        for number in group:
+            log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
+        runs = [partial(_run, context, task, jobs[number]) for number in group]
+        results = [runs[0]()] if len(group) == 1 else Pass(runs, max_jobs_at_once).run()
+        returned |= zip(group, results, strict=True)
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    return [returned[number] for number in range(len(jobs))]
+
+
+def say_what_is_shared(
+    jobs: Sequence[DictConfig], groups: Sequence[Sequence[int]], first: int, strict: bool
+) -> None:
+    """Say which jobs train together, and why others do not.
+
+    Raises:
+        InputError: there are others, and `strict`.
+    """
+    alone = [group[0] for group in groups if len(group) == 1]
+    reasons: dict[str, list[int]] = {}
+    for number in alone:
+        found = obstacle(jobs[number])
+        if found is None and len(jobs) > 1:
+            found = "no other job has its base, device and precision"
+        if found is not None:
+            reasons.setdefault(found, []).append(first + number)
+    said = "; ".join(f"{_listed(numbers)}: {reason}" for reason, numbers in reasons.items())
+    if said and strict:
+        raise InputError(
+            f"hydra.launcher.strict=true: {said}; leave those out, or set "
+            "hydra.launcher.strict=false to run them by themselves"
+        )
+    for group in groups:
+        if len(group) > 1:
+            log.info("one pass      %s share their base", _listed([first + n for n in group]))
+    if said:
+        log.warning("by themselves %s", said)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return job numbers as a text; neighbours as a range."""
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"jobs {numbers[0]} to {numbers[-1]}"
+    return f"job{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _compose(
+    context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int
+) -> DictConfig:
+    composed: DictConfig = context.config_loader.load_sweep_config(config, list(overrides))
+    with open_dict(composed):
+        composed.hydra.job.id = number
+        composed.hydra.job.num = number
+    return composed
+
+
+def _run(context: HydraContext, task: TaskFunction, config: DictConfig) -> JobReturn:
+    return run_job(
+        task_function=task,
+        config=config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+        hydra_context=context,
+    )

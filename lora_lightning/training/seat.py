@@ -1,0 +1,27 @@
+"""A training's place among others that share their base and the passes over it."""
+
+from contextvars import ContextVar
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+
+from lora_lightning.gpt2.rows import PackedRows
+
+
+class Seat(Protocol):
+    """What computes for a training in its stead, together with the others."""
+
+    def take(self, model: GPT2LMHeadModel, device: torch.device) -> None:
+        """Let `model` share what others have of its frozen base, on the device of the training."""
+
+    def hidden_states(self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor) -> Tensor:
+        """Return the final hidden states of the wanted positions, as `packed_hidden_states`."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss () to the trained tensors that it depends on."""
+
+
+SEAT: ContextVar[Seat | None] = ContextVar("SEAT", default=None)
+"""Of the training that runs in this context; None where it has its base for itself."""

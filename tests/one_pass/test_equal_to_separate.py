@@ -1,0 +1,160 @@
+"""Trainings side by side come to what each comes to by itself."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given
+from hypothesis import settings as given_settings
+from hypothesis import strategies as st
+
+from lora_lightning.gpt2.projection import GPT2Projection
+from lora_lightning.methods.dora import DoRA
+from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.rslora import RSLoRA
+from lora_lightning.one_pass import engine
+from lora_lightning.one_pass.engine import Pass
+from lora_lightning.training.seat import SEAT
+from tests.methods.models import TARGETS
+from tests.one_pass.trainings import Settings, alone, side_by_side, training
+
+TOLERANCE = 1e-5
+METHODS = st.builds(
+    lambda kind, init, **given: kind(**given, init="kaiming" if kind is DoRA else init),
+    st.sampled_from([LoRA, LoRA, RSLoRA, DoRA]),
+    st.sampled_from(["kaiming", "gaussian", "pissa"]),
+    rank=st.integers(1, 4),
+    alpha=st.sampled_from([4, 32]),
+    dropout=st.sampled_from([0.0, 0.1, 0.5]),
+    targets=st.sampled_from(TARGETS),
+)
+JOBS = st.lists(
+    st.builds(
+        Settings,
+        method=METHODS,
+        optimizer=st.sampled_from([torch.optim.AdamW, torch.optim.SGD]),
+        lr=st.sampled_from([1e-3, 1e-2]),
+        seed=st.integers(0, 9),
+        rows=st.integers(1, 3),
+        updates=st.integers(1, 4),
+        accumulate=st.integers(1, 2),
+        smoothing=st.sampled_from([0.0, 0.1]),
+        clip=st.sampled_from([0.0, 0.1]),
+        validates=st.booleans(),
+    ),
+    min_size=2,
+    max_size=5,
+)
+LORA = LoRA(rank=2, alpha=8, dropout=0.1, targets=["q", "v"])
+
+
+def check_equal(together, by_itself):
+    assert together.losses == pytest.approx(by_itself.losses, abs=TOLERANCE)
+    assert together.validated == pytest.approx(by_itself.validated, abs=TOLERANCE)
+    assert torch.equal(together.random, by_itself.random)
+    assert together.adapter.keys() == by_itself.adapter.keys()
+    for name, tensor in by_itself.adapter.items():
+        assert torch.allclose(together.adapter[name], tensor, rtol=0, atol=TOLERANCE), name
+
+
+@given(JOBS, st.sampled_from([None, 1, 2]), st.sampled_from([20, 4096]))
+@given_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_set_of_jobs_trains_as_each_job_alone(jobs, at_once, tokens_at_once):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "TOKENS_AT_ONCE", tokens_at_once)
+        together = side_by_side(jobs, at_once)
+    for settings, trained in zip(jobs, together, strict=True):
+        check_equal(trained, alone(settings))
+
+
+def test_the_base_is_there_once_whatever_the_jobs_add():
+    one, other = side_by_side([Settings(LORA), Settings(replace(LORA, targets=["c_proj"]))])
+    for name in ("wte", "h.0.mlp.c_fc", "ln_f", "h.1.ln_1"):
+        first, second = (t.model.transformer.get_submodule(name).weight for t in (one, other))
+        assert first.data_ptr() == second.data_ptr()
+
+
+def test_the_frozen_product_of_jobs_of_other_ranks_and_targets_is_one(monkeypatch):
+    rows = []
+    product = GPT2Projection.product
+
+    def counted(self, x, **settings):
+        rows.append(len(x))
+        return product(self, x, **settings)
+
+    monkeypatch.setattr(GPT2Projection, "product", counted)
+    jobs = [Settings(LORA, updates=1), Settings(replace(LORA, rank=4), updates=1, seed=1)]
+    side_by_side(jobs)
+    together, calls = sum(rows), len(rows)
+    rows.clear()
+    for settings in jobs:
+        alone(settings)
+    assert (sum(rows), len(rows)) == (together, 2 * calls)
+
+
+def test_a_base_that_a_job_changed_stays_its_own():
+    changed = Settings(LORA)
+
+    def train_on_another_base():
+        seat = SEAT.get()
+        take = seat.take
+
+        def change_then_take(model, device):
+            model.transformer.h[0].mlp.c_fc.weight.data += 0.1
+            take(model, device)
+
+        seat.take = change_then_take
+        return training(changed)()
+
+    plain, other = Pass([training(changed), train_on_another_base]).run()
+    check_equal(plain, alone(changed))
+    assert other.losses[0] != pytest.approx(plain.losses[0], abs=1e-3)
+
+
+def test_a_layer_that_fails_ends_its_job_alone():
+    class Failing(Exception):
+        pass
+
+    def train_and_fail():
+        seat = SEAT.get()
+        take = seat.take
+
+        def take_and_break(model, device):
+            take(model, device)
+
+            def fail(*_):
+                raise Failing
+
+            model.transformer.h[1].attn.c_attn.forward = fail
+
+        seat.take = take_and_break
+        with pytest.raises(Failing):
+            training(Settings(LORA))()
+        return "failed"
+
+    settings = Settings(LORA, seed=3)
+    failed, trained = Pass([train_and_fail, training(settings)]).run()
+    assert failed == "failed"
+    check_equal(trained, alone(settings))
+
+
+def test_what_ends_the_process_in_one_job_ends_the_others_too():
+    ended = []
+
+    def train(number, run):
+        try:
+            return run()
+        except BaseException as error:
+            ended.append((number, type(error)))
+            raise
+
+    def exits():
+        training(Settings(LORA, updates=1))()
+        raise SystemExit(3)
+
+    runs = [partial(train, 0, training(Settings(LORA, updates=50))), partial(train, 1, exits)]
+    with pytest.raises(SystemExit) as raised:
+        Pass([*runs, partial(train, 2, exits)], at_once=2).run()
+    assert raised.value.code == 3
+    assert ended == [(1, SystemExit), (0, SystemExit)]

@@ -1,0 +1,108 @@
+"""`hydra/launcher=one_pass`: a sweep's jobs side by side, each with all that it has alone."""
+
+import csv
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+from lora_lightning.tracking.csv_tables import read_metrics
+from tests.commands import run_command
+from tests.tasks.test_golden_training import check_adapter, check_run, overrides
+from tests.tiny import TRAINING
+
+ONE_PASS = "hydra/launcher=one_pass"
+TOLERANCE = 1e-5
+
+
+def table(sweep):
+    with (sweep / "sweep.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows_of(run):
+    kept = ("step", "epoch", "val/loss", "train/loss", "train/lr", "train/gradient_norm")
+    rows = read_metrics(run / "metrics.csv")
+    return [{key: row[key] for key in kept if row.get(key) is not None} for row in rows]
+
+
+def check_equal(together, alone):
+    """Check that a job has the files, numbers and log of the same job by itself."""
+    assert files_of(together) == files_of(alone)
+    rows, expected = rows_of(together), rows_of(alone)
+    assert [row.keys() for row in rows] == [row.keys() for row in expected]
+    for row, other in zip(rows, expected, strict=True):
+        assert row == pytest.approx(other, abs=TOLERANCE)
+    for name in ("adapter", "adapter_best"):
+        tensors, others = (load_file(run / name / "adapter_model.safetensors")
+                           for run in (together, alone))  # fmt: skip
+        assert tensors.keys() == others.keys()
+        for key, tensor in tensors.items():
+            assert torch.allclose(tensor, others[key], rtol=0, atol=TOLERANCE)
+    saved, other = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+                    for run in (together, alone))  # fmt: skip
+    for key in ("random_states", "frozen_base", "data_sha256", "update"):
+        assert str(saved[key]) == str(other[key])
+    settings, others = (dict(OmegaConf.load(run / "config.yaml")) for run in (together, alone))
+    assert settings | {"output_dir": None} == others | {"output_dir": None}
+    record, other = (json.loads((run / "run.json").read_text()) for run in (together, alone))
+    assert record.keys() == other.keys()
+    for key in ("seed", "parameters", "updates", "data", "versions"):
+        assert record.get(key) == other.get(key)
+    first = [(run / "train.log").read_text().splitlines()[:4] for run in (together, alone)]
+    assert first[0] == first[1]
+
+
+def test_a_sweep_has_the_files_and_numbers_of_separate_jobs(tmp_path):
+    jobs = (*TRAINING, "method.rank=1,4", "seed=0,1", "method.dropout=0.1",
+            "trainer.val_check_interval=2", "trainer.accumulate_grad_batches=2")  # fmt: skip
+    run_command("train", "-m", *jobs, ONE_PASS, "hydra.launcher.max_jobs_at_once=3",
+                f"output_dir={tmp_path}/together")  # fmt: skip
+    run_command("train", "-m", *jobs, f"output_dir={tmp_path}/alone")
+    for number in range(4):
+        check_equal(tmp_path / "together" / str(number), tmp_path / "alone" / str(number))
+    for row, other in zip(table(tmp_path / "together"), table(tmp_path / "alone"), strict=True):
+        assert (row["job"], row["status"]) == (other["job"], "finished")
+        assert float(row["objective"]) == pytest.approx(float(other["objective"]), abs=TOLERANCE)
+
+
+GOLDEN = ["a_readme", "b_accumulate_clip_cosine"]
+
+
+@pytest.mark.parametrize(
+    "names", [GOLDEN, pytest.param([*GOLDEN, "c_jlm_constant", "lora_e2e"], marks=pytest.mark.long)]
+)
+def test_golden_runs_trained_side_by_side_follow_the_reference(names, tmp_path):
+    """Each job of the sweep has a golden run's settings, by an experiment of its own."""
+    experiments = tmp_path / "configs" / "experiment"
+    experiments.mkdir(parents=True)
+    for name in names:
+        given = [o for o in overrides(name, tmp_path) if not o.startswith("output_dir=")]
+        write_experiment(experiments / f"{name}.yaml", given)
+    run_command("train", "-m", f"experiment={','.join(names)}", "data=jsonl", "trainer=cpu",
+                "optimizer=adamw_reference", ONE_PASS, "--config-dir", f"{tmp_path}/configs",
+                f"output_dir={tmp_path}/sweep")  # fmt: skip
+    for number, name in enumerate(names):
+        check_run(name, tmp_path / "sweep" / str(number))
+        check_adapter(name, tmp_path / "sweep" / str(number))
+
+
+def write_experiment(path, given):
+    """Write overrides as an experiment's option."""
+    config = OmegaConf.create({})
+    groups = {}
+    for override in given:
+        key, value = override.split("=", 1)
+        if key in ("data", "trainer", "optimizer", "scheduler", "loss"):
+            groups[key] = value
+        else:
+            OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v)
+    chosen = "".join(f"  - override /{group}: {option}\n" for group, option in groups.items())
+    text = OmegaConf.to_yaml(config)
+    path.write_text(f"# @package _global_\ndefaults:\n{chosen}  - _self_\n{text}")
