@@ -37,8 +37,10 @@ def transformers_generate(model: GPT2LMHeadModel, batch_size: int) -> Peer:
         for begin in range(0, len(ordered), batch_size):
             batch = ordered[begin : begin + batch_size]
             longest = len(batch[-1])
-            padded = torch.tensor([[0] * (longest - len(query)) + query for query in batch])
-            mask = torch.tensor([[0] * (longest - len(q)) + [1] * len(q) for q in batch])
+            device = model.device
+            rows = [[0] * (longest - len(query)) + query for query in batch]
+            marks = [[0] * (longest - len(query)) + [1] * len(query) for query in batch]
+            padded, mask = torch.tensor(rows, device=device), torch.tensor(marks, device=device)
             output = model.generate(
                 padded,
                 attention_mask=mask,

@@ -9,6 +9,7 @@ Needs the peers: pip install -e '.[bench]'.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -31,6 +32,7 @@ from benchmarks.training_rows import RowIds, e2e_rows, synthetic_rows  # noqa: E
 
 COMMAND_UPDATES = 40
 PEERS = ("peft padded", "peft flattened", "peft trainer")
+TRL = "trl padding-free"
 
 
 class Worker:
@@ -118,13 +120,18 @@ def peft(arguments: argparse.Namespace) -> None:
     rows = rows_for(8, arguments)
     print("\n2. PEFT, 8 rows a step (target: 1.85x of the fastest in float32, 2.5x in bfloat16)")
     print("4. memory above interpreter and base (target: at most 0.5 of the same peer's)")
-    measured = compare([*PEERS, "ours"], rows, arguments, arguments.rounds)
-    *peers, ours = measured.values()
-    for peer in peers:
+    peers = list(PEERS)
+    if importlib.util.find_spec("trl"):
+        peers.append(TRL)
+    else:
+        print(f"  {TRL}: left out, trl is not installed")
+    measured = compare([*peers, "ours"], rows, arguments, arguments.rounds)
+    *theirs, ours = measured.values()
+    for peer in theirs:
         ratio, memory = paired_ratio(peer, ours), ours.bytes / peer.bytes
         line(peer, f"ours: {ratio:.2f}x, {memory:.2f} of its memory")
     line(ours)
-    fastest = min(peers, key=lambda peer: peer.median)
+    fastest = min(theirs, key=lambda peer: peer.median)
     print(
         f"  fastest peer: {fastest.name}, {paired_ratio(fastest, ours):.2f}x; "
         f"{ours.bytes / fastest.bytes:.2f} of its memory"

@@ -128,18 +128,9 @@ class PeftPadded(Contender):
 
     def build(self, base: GPT2LMHeadModel) -> None:
         """Let PEFT put in its layers."""
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        self.model = get_peft_model(
-            base,
-            LoraConfig(
-                r=RANK,
-                lora_alpha=ALPHA,
-                lora_dropout=DROPOUT,
-                target_modules=["c_attn"],
-                fan_in_fan_out=True,
-            ),
-        )
+        self.model = get_peft_model(base, lora_config())
 
     def batch(self, rows: list[RowIds]) -> Any:
         """Pad on the right, with an attention mask."""
@@ -169,14 +160,7 @@ class PeftFlattened(PeftPadded):
         """Join the rows end to end."""
         from transformers import DataCollatorWithFlattening
 
-        features = [
-            {
-                "input_ids": context + completion,
-                "labels": [NOT_A_LABEL] * len(context) + completion,
-            }
-            for context, completion in rows
-        ]
-        batch = DataCollatorWithFlattening(return_tensors="pt")(features)
+        batch = DataCollatorWithFlattening(return_tensors="pt")(labelled(rows))
         return {key: tensor.to(self.device) for key, tensor in batch.items()}
 
 
@@ -200,3 +184,68 @@ class PeftTrainer(PeftPadded):
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss
+
+
+class TrlFlattened(PeftPadded):
+    """PEFT under TRL's SFT trainer: padding-free rows, its chunked loss, its training step."""
+
+    def build(self, base: GPT2LMHeadModel) -> None:
+        """Put the base into a trainer, which needs a tokenizer and rows to begin with."""
+        from datasets import Dataset
+        from tokenizers import Tokenizer, models
+        from transformers import PreTrainedTokenizerFast
+        from trl import SFTConfig, SFTTrainer
+
+        words = Tokenizer(models.WordLevel({"<end>": 0}, unk_token="<end>"))
+        self.trainer = SFTTrainer(
+            base,
+            SFTConfig(
+                output_dir="unused",
+                use_cpu=self.device.type == "cpu",
+                bf16=False,  # the base has the dtype that is asked for, and nothing is converted
+                report_to=[],
+                disable_tqdm=True,
+                padding_free=True,
+                max_length=None,
+                gradient_checkpointing=False,
+            ),
+            train_dataset=Dataset.from_list(labelled([([0], [0])])),
+            processing_class=PreTrainedTokenizerFast(
+                tokenizer_object=words, eos_token="<end>", pad_token="<end>"
+            ),
+            peft_config=lora_config(),
+        )
+        self.trainer.current_gradient_accumulation_steps = 1  # which Trainer.train would set
+        self.model = self.trainer.model
+
+    def batch(self, rows: list[RowIds]) -> Any:
+        """Let TRL join the rows."""
+        return self.trainer.data_collator(labelled(rows))
+
+    def step(self, batch: Any) -> Tensor:
+        """Let TRL compute the gradient."""
+        loss = self.trainer.training_step(self.model, batch)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
+
+
+def labelled(rows: list[RowIds]) -> list[dict[str, list[int]]]:
+    """Return rows as transformers' and TRL's collators take them, completions alone trained."""
+    return [
+        {"input_ids": context + completion, "labels": [NOT_A_LABEL] * len(context) + completion}
+        for context, completion in rows
+    ]
+
+
+def lora_config() -> Any:
+    """Return PEFT's configuration of the same LoRA."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=RANK,
+        lora_alpha=ALPHA,
+        lora_dropout=DROPOUT,
+        target_modules=["c_attn"],
+        fan_in_fan_out=True,
+    )

@@ -31,6 +31,7 @@ CONTENDERS = {
     "peft padded": ("benchmarks.training_contenders", "PeftPadded"),
     "peft flattened": ("benchmarks.training_contenders", "PeftFlattened"),
     "peft trainer": ("benchmarks.training_contenders", "PeftTrainer"),
+    "trl padding-free": ("benchmarks.training_contenders", "TrlFlattened"),
 }
 
 
