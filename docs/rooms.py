@@ -47,7 +47,7 @@ COLUMNS = {
     "__main__": 6, "report": 6,
     "doctor": 1, "loaded_run": 3, "export": 5, "demo": 7, "sample": 9, "config_reference": 11,
     "slots": 13, "compare": 15, "analyse": 17, "rerank": 19, "methods_demo": 21,
-    "cli": 6, "tasks": 3.5, "sweep": 9.75, "one_pass": 13.5, "checkpoints": 6, "tracking": 8.5,
+    "cli": 6, "tasks": 3.5, "sweep": 9.75, "one_pass": 9.75, "checkpoints": 6, "tracking": 8.5,
     "decoding": 3.5, "training": 7.25, "runs": 9.75, "evaluation": 1, "data": 6, "methods": 8.5,
     "gpt2": 8.5, "config": 11, "paper": 3.5, "pages": 13.5,
 }  # fmt: skip
@@ -62,6 +62,7 @@ COLOURS = (
     "#8a4b93",
     "#a0527a",
     "#666666",
+    "#3d8b8b",
 )
 
 

@@ -186,6 +186,8 @@ class SaveRun(Checkpoint):
         data: DataToTextModule = trainer.datamodule  # type: ignore[attr-defined]
         checkpoint["data_sha256"] = data.checksums()
         checkpoint["tokenizer_sha256"] = data.tokenizer.checksum
+        if module.seat is not None:
+            checkpoint["round"] = module.seat.round
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -201,6 +203,8 @@ class SaveRun(Checkpoint):
         if trainer.should_stop or not module.plan.is_update(module.micro_step):
             return
         is_due = self._is_due or (self.every is not None and module.update % self.every == 0)
+        if module.seat is not None and module.seat.is_save_due:
+            is_due, module.seat.is_save_due = True, False
         received = self._signals.agreed()
         if is_due or received:
             trainer.save_checkpoint(self.folder / LAST)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from os.path import expanduser
 from pathlib import Path
 
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from omegaconf import OmegaConf
 
 from lora_lightning.cli.agent import (
@@ -15,6 +16,7 @@ from lora_lightning.cli.agent import (
 from lora_lightning.cli.grammar import (
     in_grammar,
     overrides_among,
+    read_override,
     require_grammar,
     sweeps,
 )
@@ -28,6 +30,7 @@ from lora_lightning.config.trust import Trust, trust_of, without_trust
 from lora_lightning.config.typed import text_of
 from lora_lightning.errors import InputError
 from lora_lightning.runs.folder import RunFolder
+from lora_lightning.runs.jobs import JOBS, OF_PATH, Jobs
 from lora_lightning.runs.latest import named_run, training_outputs
 
 # What does not say where runs lie, or asks for more than one config.
@@ -68,17 +71,24 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
         )
     elif command != "evaluate" and given.get("adapter", "null") != "null":
         of_adapter += adapter_overrides(Path(_path(given["adapter"])), given, trust)
+    is_multirun = any(makes_a_multirun(argument) for argument in own)
+    of_runs: dict[str, list[str]] = {}
     if command != "train" and given.get("run", "null") != "null":
-        folder = named_run(text_of(given["run"]), _that_say_where(own), command)
-        own = _with_value(own, "run", str(folder.path))
         chosen = given | _given(of_adapter)
-        folder.check(trust, chosen)
-        presets += run_overrides(folder, chosen)
-        if command == "generate" and "checkpoint" not in given:
-            presets.append(f"checkpoint={plain_override(folder.values().get('checkpoint'))}")
+        for name in runs_named(own, given["run"], is_multirun):
+            run = named_run(name, _that_say_where(own), command)
+            run.check(trust, chosen)
+            of_runs[str(run.path)] = list(presets_of(command, run, chosen))
+        own = _with_value(own, "run", *of_runs)
+        presets += next(iter(of_runs.values()))
+    JOBS.set(None)
+    if command != "train" and is_multirun:
+        jobs = jobs_of(command, own, of_runs)
+        JOBS.set(jobs)
+        if of_runs and jobs.swept & set(OF_PATH) and "output_dir" not in given:
+            # Their results lie in several folders, and so their table in none of these.
+            own = _with_choice(own, "run")
     presets += of_adapter
-    if presets and any(makes_a_multirun(argument) for argument in own):
-        presets += _short_label(presets, given)
     if writes_nothing(own):
         presets += WRITE_NOTHING
     overrides = set(overrides_among(own))
@@ -109,11 +119,51 @@ def json_overrides(arguments: list[str]) -> list[str]:
     return [*own, "json=true", "hydra.job_logging.handlers.console.stream=ext://sys.stderr"]
 
 
-def _short_label(presets: list[str], given: dict[str, str]) -> list[str]:
-    """Return the override that keeps the labels of a multirun's jobs to what the user gave."""
-    keys = {preset.lstrip("+").split("=", 1)[0] for preset in presets} - set(given)
-    keys |= {"run", "output_dir"}
-    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(sorted(keys))}]"]
+def runs_named(own: list[str], given: str, is_multirun: bool) -> list[str]:
+    """Return the names of the runs that `run=` asks for.
+
+    Args:
+        own: the user's arguments.
+        given: the value of `run=`.
+        is_multirun: whether several may be given.
+
+    Raises:
+        InputError: it sweeps over what is no list of folders.
+    """
+    override = read_override(f"run={given}")
+    if override is None or not override.is_sweep_override():
+        return [text_of(given)]
+    if not is_multirun:
+        if Path(_path(given)).is_dir():  # whose name has a comma
+            return [_path(given)]
+        raise InputError(f"run={given}: several runs, a job each, need -m")
+    if not isinstance(override.value(), ChoiceSweep):
+        raise InputError(f"run={given}: give the runs' folders, divided by commas")
+    return [text_of(element.partition("=")[2]) for element in _jobs_of_key(override)]
+
+
+def _jobs_of_key(override: Override) -> list[str]:
+    key = override.get_key_element()
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def presets_of(command: str, run: RunFolder, given: dict[str, str]) -> Iterator[str]:
+    """Yield what stands for `run=` on a command line."""
+    yield from run_overrides(run, given)
+    if command == "generate" and "checkpoint" not in given:
+        yield f"checkpoint={plain_override(run.values().get('checkpoint'))}"
+
+
+def jobs_of(command: str, own: list[str], of_runs: dict[str, list[str]]) -> Jobs:
+    """Return what the jobs of a multirun take from runs."""
+    overrides = [o for o in map(read_override, overrides_among(own)) if o is not None]
+    return Jobs(
+        command,
+        of_runs,
+        frozenset(override.get_key_element() for override in overrides),
+        frozenset(o.key_or_group for o in overrides if o.is_sweep_override()),
+        not writes_nothing(own),
+    )
 
 
 def _resumed(
@@ -221,12 +271,21 @@ def _given(arguments: list[str]) -> dict[str, str]:
     return dict(argument.lstrip("+").split("=", 1) for argument in arguments if "=" in argument)
 
 
-def _with_value(arguments: list[str], key: str, value: str) -> list[str]:
-    """Return the arguments with this text as the value of `key`."""
+def _with_value(arguments: list[str], key: str, *values: str) -> list[str]:
+    """Return the arguments with this text as the value of `key`, or these, to be swept."""
     return [
-        f"{before}={quote(value)}" if before.lstrip("+") == key else argument
+        f"{before}={','.join(map(quote, values))}" if before.lstrip("+") == key else argument
         for argument in arguments
         for before in [argument.partition("=")[0]]
+    ]
+
+
+def _with_choice(arguments: list[str], key: str) -> list[str]:
+    """Return the arguments with the value of `key` as one to be swept, even where it is one."""
+    return [
+        f"{before}=choice({value})" if before.lstrip("+") == key else argument
+        for argument in arguments
+        for before, _, value in [argument.partition("=")]
     ]
 
 

@@ -7,9 +7,10 @@ order, so that a run that is repeated comes to the same numbers.
 """
 
 import logging
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -67,6 +68,8 @@ class OwnSeat:
 
     def __init__(self, base: SharedBase) -> None:
         self._base = base
+        self.round = 0
+        self.is_save_due = False
 
     def take(self, model: GPT2LMHeadModel, device: torch.device) -> None:
         """Share the frozen tensors that others have as well."""
@@ -87,8 +90,9 @@ class OwnSeat:
 @dataclass(eq=False)
 class _Job(Generic[Result]):
     number: int
+    seat: OwnSeat
     turns: Turns[Result]
-    has_trained: bool = field(default=False)
+    has_trained: bool = False
 
     @property
     def request(self) -> Forward | Backward | None:
@@ -102,9 +106,14 @@ class Pass(Generic[Result]):
     Args:
         jobs: each is called once, in a turn of its own, and returns its result.
         at_once: how many live at a time; the next one begins where one ended. None: all.
+        rounds: micro-batches that the jobs have had together in an earlier pass.
     """
 
-    def __init__(self, jobs: Sequence[Callable[[], Result]], at_once: int | None = None) -> None:
+    def __init__(
+        self, jobs: Sequence[Callable[[], Result]], at_once: int | None = None, rounds: int = 0
+    ) -> None:
+        self._rounds = rounds
+        self._trained: list[_Job[Result]] = []  # in the last of them
         self._waiting = deque(enumerate(jobs))
         self._at_once = at_once or len(jobs)
         self._living: list[_Job[Result]] = []
@@ -135,15 +144,12 @@ class Pass(Generic[Result]):
     def _begin_jobs(self) -> None:
         while self._waiting and len(self._living) < self._at_once and self._ending is None:
             number, run = self._waiting.popleft()
-            job = _Job(number, Turns(partial(self._seated, run)))
+            seat = OwnSeat(self._base)
+            job = _Job(number, seat, Turns(partial(_seated, seat, run)))
             self._living.append(job)
             self._turn(job, job.turns.begin)
         if self._ending is not None:
             self._waiting.clear()
-
-    def _seated(self, run: Callable[[], Result]) -> Result:
-        SEAT.set(OwnSeat(self._base))
-        return run()
 
     def _turn(self, job: _Job[Result], turn: Callable[[], None]) -> None:
         """Let a job go on until it asks for something or ends."""
@@ -180,10 +186,8 @@ class Pass(Generic[Result]):
         if job not in self._living or job.request is None:  # ended, or its turn is the one now
             return
         self._living.remove(job)
-        number = getattr(error, "number", None)
-        reason = Interrupted("", number) if number is not None else SystemExit(_code_of(error))
         try:
-            job.turns.fail(reason)
+            job.turns.fail(Interrupted("", _signal_of(error)))
         except BaseException as end:
             log.debug("job %d ended: %r", job.number, end)
 
@@ -191,11 +195,21 @@ class Pass(Generic[Result]):
         """Answer what every job waits for; validations first, so that trainings meet again."""
         forward = [job for job in self._living if isinstance(job.request, Forward)]
         validating = [job for job in forward if not job.request.is_training]  # type: ignore[union-attr]
+        if not validating:
+            self._count_round(forward)
         for group in self._groups(validating or forward):
             self._answer(group, self._hidden_states)
             asking = [job for job in group if isinstance(job.request, Backward)]
             if asking:
                 self._answer(asking, _backward)
+
+    def _count_round(self, jobs: list[_Job[Result]]) -> None:
+        """Begin a micro-batch of all; it is a place to go on from where the others have changed."""
+        self._rounds += 1
+        for job in jobs:
+            job.seat.round = self._rounds
+            job.seat.is_save_due |= bool(self._trained) and jobs != self._trained
+        self._trained = jobs
 
     def _groups(self, jobs: list[_Job[Result]]) -> list[list[_Job[Result]]]:
         """Divide jobs into those whose rows go through the base together."""
@@ -266,10 +280,17 @@ class Pass(Generic[Result]):
         return self._joined[seats]
 
 
+def _seated(seat: OwnSeat, run: Callable[[], Result]) -> Result:
+    SEAT.set(seat)
+    return run()
+
+
 def _backward(group: list[_Job[Result]]) -> Sequence[None]:
     torch.autograd.backward([job.request.loss for job in group])  # type: ignore[union-attr]
     return [None] * len(group)
 
 
-def _code_of(error: BaseException) -> object:
-    return error.code if isinstance(error, SystemExit) else 1
+def _signal_of(error: BaseException) -> int:
+    """Return the signal that ended a job, or what stands for another end."""
+    code = getattr(error, "exit_code", getattr(error, "code", None))
+    return code - 128 if isinstance(code, int) and code > 128 else signal.SIGTERM

@@ -16,8 +16,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from lora_lightning.errors import InputError
+from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.one_pass.sharing import groups_of, obstacle
+from lora_lightning.sweep.record import PLAN
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +56,24 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs = [
-        _compose(context, config, of_job, first + number) for number, of_job in enumerate(overrides)
+        _compose(context, config, own_overrides(config, of_job), first + number)
+        for number, of_job in enumerate(overrides)
     ]
     groups = groups_of(jobs)
-    say_what_is_shared(jobs, groups, first, strict)
+    try:
+        say_what_is_shared(jobs, groups, first, strict)
+    except InputError:
+        if first == 0:  # nothing has begun, and the folder is another sweep's again
+            for name in (PLAN, "multirun.yaml"):
+                (Path(str(config.hydra.sweep.dir)) / name).unlink(missing_ok=True)
+        raise
     returned: dict[int, JobReturn] = {}
     for group in groups:
         for number in group:
             log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
         runs = [partial(_run, context, task, jobs[number]) for number in group]
-        results = [runs[0]()] if len(group) == 1 else Pass(runs, max_jobs_at_once).run()
+        rounds = meet([Path(jobs[n].resume) for n in group if jobs[n].get("resume")])
+        results = [runs[0]()] if len(group) == 1 else Pass(runs, max_jobs_at_once, rounds).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]

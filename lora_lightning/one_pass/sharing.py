@@ -23,7 +23,7 @@ def obstacle(config: DictConfig) -> str | None:
     """Return what keeps a job from training over a base together with others, None: nothing.
 
     Args:
-        config: of the job, `hydra` included or not.
+        config: of the job, `hydra` included.
     """
     if "trainer" not in config or "optimizer" not in config:
         return "only trainings share a pass over the base"
@@ -37,12 +37,11 @@ def obstacle(config: DictConfig) -> str | None:
         return "trainer.precision=16-mixed scales each job's loss on its own"
     if trainer.get("detect_anomaly"):
         return "trainer.detect_anomaly watches a whole pass"
-    return _obstacle_of_method(config.method)
+    return _obstacle_of_method(config.method, config.hydra.runtime.choices["method"])
 
 
-def _obstacle_of_method(method: DictConfig) -> str | None:
+def _obstacle_of_method(method: DictConfig, name: str) -> str | None:
     kind = get_object(current_name(method._target_))
-    name = getattr(kind, "choice", getattr(kind, "__name__", method._target_))
     if not (isinstance(kind, type) and issubclass(kind, LoRA)):
         return f"method={name} does not leave the projections of the base to others"
     if method.get("bias", "none") != "none":

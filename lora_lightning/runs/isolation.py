@@ -9,6 +9,7 @@ left to start, and the tasks train together as they are.
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -52,12 +53,15 @@ def own_overrides() -> list[str]:
     return list(overrides)
 
 
-def run_isolated(command: str, overrides: list[str] | None = None) -> float | None:
+def run_isolated(
+    command: str, overrides: list[str] | None = None, results: Path | None = None
+) -> float | None:
     """Run a job as `python <command>.py` with its own overrides in this job's folder.
 
     Args:
         command: `train`, `generate` or `evaluate`.
         overrides: the job's overrides; this job's own where None.
+        results: folder of the results, where that is not this job's.
 
     Returns:
         The value in the job's result.json, if it writes one.
@@ -74,7 +78,7 @@ def run_isolated(command: str, overrides: list[str] | None = None) -> float | No
         if key not in RANK_VARIABLES and not key.startswith("SLURM_")
     }
     # A search space would make the process a multirun again.
-    arguments = [*own, f"hydra.run.dir={quote(str(folder))}", "hydra.mode=RUN"]
+    arguments = [*own, f"hydra.run.dir={quote(str(results or folder))}", "hydra.mode=RUN"]
     script = str(REPOSITORY / f"{command}.py")
     code = run_child([script, *arguments], environment | {ISOLATED_JOB: str(folder)})
     if code == 3:

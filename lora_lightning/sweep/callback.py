@@ -1,7 +1,6 @@
 """The Hydra callback that makes a multirun a sweep with a record."""
 
 import os
-import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -16,9 +15,9 @@ from lora_lightning.config.keys import own_keys
 from lora_lightning.config.own import user_folder
 from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError, disk_fault
-from lora_lightning.files import require_within
 from lora_lightning.process import process_rank
 from lora_lightning.runs.folder import CONTINUES
+from lora_lightning.runs.jobs import install_loader
 from lora_lightning.sweep.record import ERROR, JOB, PLAN, TABLE, Plan, SweepFolder
 
 
@@ -41,6 +40,7 @@ class RecordSweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Check, and write sweep.json; a sweep that is resumed has one."""
+        install_loader()
         sweep = SweepFolder(Path(config.hydra.sweep.dir).resolve())
         if os.environ.get(CONTINUES) == str(sweep.path) or process_rank() > 0:
             return
@@ -118,15 +118,3 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
             f"{sweep.path} holds another sweep ({PLAN}); give this one another output_dir=…, or "
             f"go on with that one: {resume}"
         ) from None
-
-
-def clear_job(sweep: SweepFolder, job: str) -> None:
-    """Remove what a job left, so that it can run again in its own folder.
-
-    Raises:
-        InputError: that is not a folder in the sweep's.
-    """
-    folder = sweep.path / job
-    require_within(folder, sweep.path, f"job {job!r}")
-    if folder.is_dir() and not folder.is_symlink():
-        shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""A sweep on the bundled sample: LoRA's rank × seed, two jobs at a time.
+"""A sweep on the bundled sample: LoRA's rank × seed, in one pass over the base.
 
     python -m lora_lightning.sweep.demo
 
@@ -14,7 +14,7 @@ from lora_lightning.process.programs import as_started
 SETTINGS = (
     "hparams_search=rank_grid", "method.rank=1,4,16", "seed=0,1", "experiment=quickstart",
     "trainer=cpu", "trainer.max_steps=120", "data.limit_test=20", "then=[generate,evaluate]",
-    "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
+    "hydra/launcher=one_pass",
 )  # fmt: skip
 
 

@@ -39,7 +39,8 @@ from lora_lightning.process.lost_ranks import ended_by_lost_rank
 from lora_lightning.process.parent import end_with_command
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.going_on import how_to_go_on
-from lora_lightning.runs.isolation import own_overrides, run_isolated
+from lora_lightning.runs.isolation import own_overrides
+from lora_lightning.sweep.again import results_elsewhere, run_again
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table_file import first_failed, update_table
 
@@ -95,34 +96,33 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
             return task(config)
         except Interrupted as interruption:
             sys.exit(interruption.exit_code)
-    name = str(folder.relative_to(sweep.path))
+    rerun = config.get("sweep_job")
+    is_elsewhere = not folder.is_relative_to(sweep.path)
+    name = str(HydraConfig.get().job.num) if is_elsewhere else str(folder.relative_to(sweep.path))
+    record, results = (sweep.path / name, str(folder)) if is_elsewhere else (folder, None)
     stops = config.on_job_failure == "raise"
     if stops and (failed := first_failed(sweep)):
         raise InputError(f"job {name} was not started, because job {failed} failed")
-    if (folder / JOB).exists():
-        raise InputError(f"{folder}: another job of this sweep has the same folder")
-    rerun = config.get("sweep_job")
-    overrides = own_overrides()
+    if (record / JOB).exists():
+        raise InputError(f"{record}: another job of this sweep has the same folder")
     if rerun is not None:
         overrides = sweep.plan.jobs[str(rerun)]
-        task = _again(sweep.plan.command, overrides)
-    job = Job(name, overrides, "running", datetime.now().astimezone().isoformat())
-    job, value = _run(task, config, sweep, folder, job)
+        results = results_elsewhere(sweep, overrides, config)
+        task = run_again(sweep.plan.command, overrides, folder, results)
+    else:
+        overrides = sweep.plan.jobs.get(name) or own_overrides()
+    job = Job(name, overrides, "running", datetime.now().astimezone().isoformat(), results=results)
+    job, value = _run(task, config, sweep, record, job)
     # Trainer, module and PEFT's model hold each other, and Python may leave them for many jobs.
     gc.collect()
     if job.status == "failed":
         axes = sweep.plan.axes
         swept = " ".join(o for o in overrides if o.lstrip("+").split("=", 1)[0] in axes)
-        message = f"job {name} ({swept}) failed: {job.error}; see {folder / ERROR}"
+        message = f"job {name} ({swept}) failed: {job.error}; see {record / ERROR}"
         if stops:
             raise InputError(message)
         log.error("%s", message)
     return value
-
-
-def _again(command: str, overrides: list[str]) -> Callable[[DictConfig], Any]:
-    """Return the task that runs a job of before, by its own overrides, in a process of its own."""
-    return lambda _: run_isolated(command, overrides)
 
 
 def _run(
@@ -133,7 +133,7 @@ def _run(
     job: Job,
 ) -> tuple[Job, Any]:
     write_job(folder, job)
-    update_table(sweep, job, folder)
+    update_table(sweep, job)
     started = time.monotonic()
     value: Any = None
     status, error = "killed", "interrupted"  # where nothing below says otherwise
@@ -158,7 +158,7 @@ def _run(
         job = replace(job, status=status, error=error or None, objective=objective,
                       seconds=round(time.monotonic() - started, 3))  # fmt: skip
         write_job(folder, job)
-        update_table(sweep, job, folder)
+        update_table(sweep, job)
     return job, value
 
 

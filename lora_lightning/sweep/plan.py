@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning.config.keys import own_keys, unknown_key
 from lora_lightning.config.search_path import CONFIGS, without_config_dir
 from lora_lightning.errors import InputError
+from lora_lightning.runs.jobs import JOBS, is_default_place, require_own_folders
+from lora_lightning.runs.refused import require_no_results
 from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
 from lora_lightning.sweep.record import Plan
 
 # Launchers whose jobs find the devices that are here; elsewhere there may be others.
 ON_THIS_MACHINE = ("basic", "one_pass", "joblib", "submitit_local")
-# Where hydra.sweep.subdir is something else, a job's folder is known only once it runs.
-NUMBERED = "${job_folder:${hydra.job.config_name},${hydra.job.num},${hydra.job.override_dirname}}"
 
 
 def make_plan(config: DictConfig) -> Plan:
@@ -40,12 +40,10 @@ def make_plan(config: DictConfig) -> Plan:
     check_options(overrides)
     command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
     is_grid = choices["hydra/sweeper"] == "basic"
-    is_numbered = config.hydra.sweep._get_node("subdir")._value() == NUMBERED
     jobs = grid(overrides) if is_grid else []
     if choices["hydra/launcher"] in ON_THIS_MACHINE:
         check_jobs(config, jobs or one_axis_at_a_time(overrides))
-    if not is_numbered or command != "train":
-        jobs = []
+    named = named_jobs(config, jobs) if is_default_place(config) else {}
     return Plan(
         command=command,
         arguments=without_config_dir(sys.argv[1:])[0],
@@ -57,8 +55,28 @@ def make_plan(config: DictConfig) -> Plan:
         trials=None if is_grid else config.hydra.sweeper.get("n_trials"),
         storage=config.hydra.sweeper.get("storage"),
         study=config.hydra.sweeper.get("study_name"),
-        jobs={str(number): job for number, job in enumerate(jobs)},
+        jobs=named,
     )
+
+
+def named_jobs(config: DictConfig, jobs: list[list[str]]) -> dict[str, list[str]]:
+    """Return each job's overrides by its name in the sweep's folder.
+
+    Raises:
+        InputError: two jobs would write into one folder, or one holds results.
+    """
+    if (how := JOBS.get()) is None:
+        return {str(number): job for number, job in enumerate(jobs)}
+    own = [how.own_overrides(job) for job in jobs]
+    places = [how.place(config.hydra, config, job) or str(number) for number, job in enumerate(own)]
+    sweep = Path(config.hydra.sweep.dir).resolve()
+    if how.writes:
+        folders = {str(number): sweep / place for number, place in enumerate(places)}
+        require_own_folders(folders)
+        for folder in folders.values():
+            require_no_results(config, folder)
+    names = [str(n) if Path(place).is_absolute() else place for n, place in enumerate(places)]
+    return dict(zip(names, own, strict=True))
 
 
 def sweep_overrides(config: DictConfig) -> list[Override]:

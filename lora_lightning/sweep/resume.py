@@ -12,7 +12,7 @@ from lora_lightning.process import REPOSITORY
 from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.runs.stored_config import RESOLVED, read_resolved
-from lora_lightning.sweep.callback import clear_job
+from lora_lightning.sweep.again import has_checkpoint, make_ready
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.study import tell_finished
 from lora_lightning.sweep.table_file import write_table
@@ -68,35 +68,40 @@ def _resume(sweep: SweepFolder, extra: list[str]) -> int:
 def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str]) -> int:
     """Run jobs again by name, whatever their overrides have in common."""
     # Their overrides must outlive their folders, and this command.
+    base = base_of_before(sweep)
     known = plan.jobs | {
-        job.job: [*base_of_before(sweep, job.overrides), *job.overrides] for job in unfinished
+        job.job: job.overrides
+        if names_base(job.overrides) or has_checkpoint(sweep.path / job.job)
+        else [*base, *job.overrides]
+        for job in unfinished
     }
     sweep.write_plan(replace(plan, jobs=known))
     for job in unfinished:
-        clear_job(sweep, job.job)
+        make_ready(sweep, job.job, plan.command)
     write_table(sweep)
     names = [job.job for job in unfinished]
     # Quoted one by one: a name may hold characters of Hydra's grammar.
     arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]
+    arguments.append("hydra.output_subdir=null")  # what describes the job stays, or is its own's
     return launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
 
 
-def base_of_before(sweep: SweepFolder, overrides: list[str]) -> list[str]:
+def names_base(overrides: list[str]) -> bool:
+    """Whether a command line says itself which base it has."""
+    return any(override.startswith(("model=", "model.path=")) for override in overrides)
+
+
+def base_of_before(sweep: SweepFolder) -> list[str]:
     """Return the override that keeps the bundled base which finished jobs had, if it is another.
 
     `model=gpt2_tiny` once was what now is kept beside it; jobs of two bases would not compare.
-
-    Args:
-        sweep: the folder.
-        overrides: of a job; one that names its base is left as it is.
     """
-    if any(override.startswith(("model=", "model.path=")) for override in overrides):
-        return []
     for job in sweep.jobs():
-        if job.status == "finished" and (sweep.path / job.job / RESOLVED).is_file():
+        is_asked = job.status == "finished" and not names_base(job.overrides)
+        if is_asked and (sweep.path / job.job / RESOLVED).is_file():
             base = Path(read_resolved(sweep.path / job.job).model.path)
-            if base.parts[-3:] == BASE_OF_BEFORE:
-                return ["model.path=${paths.sample_dir}/" + base.name]
+            is_older = base.parts[-3:] == BASE_OF_BEFORE
+            return ["model.path=${paths.sample_dir}/" + base.name] if is_older else []
     return []
 
 
@@ -117,7 +122,7 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
         f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
         f"hydra.sweeper.storage={plain_override(plan.storage, keep_interpolations=False)}",
     ]
-    base = base_of_before(sweep, arguments)
+    base = [] if names_base(arguments) else base_of_before(sweep)
     return launch(sweep, plan, base + with_launcher(arguments, extra) + own)
 
 

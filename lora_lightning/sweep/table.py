@@ -23,7 +23,7 @@ Row = dict[str, Any]
 def read_rows(sweep: SweepFolder) -> list[Row]:
     """Return a row a job: axes, objective, scores, status and folder; what is unknown is absent."""
     plan = sweep.plan
-    return [row_of(sweep.path / job.job, job, plan) for job in sweep.jobs()]
+    return [row_of(Path(sweep.path, job.results or job.job), job, plan) for job in sweep.jobs()]
 
 
 def columns(plan: Plan, rows: Iterable[Iterable[str]]) -> list[str]:

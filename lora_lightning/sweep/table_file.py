@@ -53,19 +53,18 @@ def write_table(sweep: SweepFolder) -> list[Row]:
     return rows
 
 
-def update_table(sweep: SweepFolder, job: Job, folder: Path) -> TableFile:
+def update_table(sweep: SweepFolder, job: Job) -> TableFile:
     """Give a job that began or ended its row in sweep.csv, and return the table.
 
     Args:
         sweep: the folder.
         job: what its record says.
-        folder: of the job's results.
     """
     plan = sweep.plan
     with in_turn(sweep.path):
         if (table := read_table(sweep)) is None:
             table = _of_folders(plan, read_rows(sweep))
-        table = with_row(plan, table, row_of(folder, job, plan))
+        table = with_row(plan, table, row_of(Path(sweep.path, job.results or job.job), job, plan))
         _write(sweep, table)
     return table
 

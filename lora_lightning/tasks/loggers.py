@@ -26,6 +26,7 @@ from lora_lightning.runs.stored_results import read_logger_ids
 from lora_lightning.tracking.metrics_file import MetricsFile
 from lora_lightning.tracking.run_logger import run_loggers
 from lora_lightning.tracking.wandb_account import require_key, send_nothing, wandb_mode
+from lora_lightning.training.seat import SEAT
 
 if TYPE_CHECKING:
     from lora_lightning.tracking.wandb_run import WandbRun
@@ -110,7 +111,9 @@ def wandb_run(config: DictConfig, folder: Path, task: str) -> "WandbRun":
         group = folder.parent.name
     name = config.logger.wandb.name or os.environ.get("WANDB_NAME")
     name = name or f"{folder.parent.name}/{folder.name}"
-    run: WandbRun = build(config.logger.wandb, id=id, name=name, group=group, job_type=task)
+    further = {} if SEAT.get() is None else {"reinit": "create_new"}  # beside the others' runs
+    settings = {"id": id, "name": name, "group": group, "job_type": task}
+    run: WandbRun = build(config.logger.wandb, **settings, **further)
     run.shown_config = settings_of(config)
     return run
 

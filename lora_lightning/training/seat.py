@@ -11,7 +11,15 @@ from lora_lightning.gpt2.rows import PackedRows
 
 
 class Seat(Protocol):
-    """What computes for a training in its stead, together with the others."""
+    """What computes for a training in its stead, together with the others.
+
+    Attributes:
+        round: how many micro-batches the others and it have had together so far.
+        is_save_due: whether all save now, since others than before go on from here.
+    """
+
+    round: int
+    is_save_due: bool
 
     def take(self, model: GPT2LMHeadModel, device: torch.device) -> None:
         """Let `model` share what others have of its frozen base, on the device of the training."""

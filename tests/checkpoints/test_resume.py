@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 from lora_lightning.runs.claim import claimed
+from lora_lightning.sweep.__main__ import sweep as sweep_command
 from tests.checkpoints.interrupted_runs import (
     SETTINGS,
     Crash,
@@ -126,6 +127,14 @@ def test_a_job_of_a_sweep_goes_on_alone_in_its_folder(data, whole, tmp_path):
     run_command("train", f"resume={sweep / '0'}")
     assert_same_run(sweep / "0", whole[0])
     assert [path.name for path in sweep.iterdir() if path.is_dir()] == ["0"]
+
+
+def test_a_resumed_sweep_goes_on_from_the_checkpoint_of_its_killed_job(data, whole, tmp_path):
+    sweep = tmp_path / "sweep"
+    interrupted(sweep, data, 18, crash, "seed=0", "-m")
+    assert sweep_command(["resume", str(sweep)]) == 0
+    assert_same_run(sweep / "0", whole[0])
+    assert json.loads((sweep / "0" / "run.json").read_text())["resumed_at"]
 
 
 def test_a_process_killed_while_it_writes_a_checkpoint_leaves_the_one_before(data, whole, tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
+from lora_lightning.errors import Interrupted
 from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.dora import DoRA
 from lora_lightning.methods.lora_method import LoRA
@@ -157,4 +158,4 @@ def test_what_ends_the_process_in_one_job_ends_the_others_too():
     with pytest.raises(SystemExit) as raised:
         Pass([*runs, partial(train, 2, exits)], at_once=2).run()
     assert raised.value.code == 3
-    assert ended == [(1, SystemExit), (0, SystemExit)]
+    assert ended == [(1, SystemExit), (0, Interrupted)]

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from lora_lightning.tracking.csv_tables import read_metrics
-from tests.commands import run_command
+from tests.commands import error_of, run_command
 from tests.tasks.test_golden_training import check_adapter, check_run, overrides
 from tests.tiny import TRAINING
 
@@ -60,12 +60,12 @@ def check_equal(together, alone):
 
 
 def test_a_sweep_has_the_files_and_numbers_of_separate_jobs(tmp_path):
-    jobs = (*TRAINING, "method.rank=1,4", "seed=0,1", "method.dropout=0.1",
+    jobs = (*TRAINING, "method.rank=1,2,4", "method.dropout=0.1",
             "trainer.val_check_interval=2", "trainer.accumulate_grad_batches=2")  # fmt: skip
-    run_command("train", "-m", *jobs, ONE_PASS, "hydra.launcher.max_jobs_at_once=3",
+    run_command("train", "-m", *jobs, ONE_PASS, "hydra.launcher.max_jobs_at_once=2",
                 f"output_dir={tmp_path}/together")  # fmt: skip
     run_command("train", "-m", *jobs, f"output_dir={tmp_path}/alone")
-    for number in range(4):
+    for number in range(3):
         check_equal(tmp_path / "together" / str(number), tmp_path / "alone" / str(number))
     for row, other in zip(table(tmp_path / "together"), table(tmp_path / "alone"), strict=True):
         assert (row["job"], row["status"]) == (other["job"], "finished")
@@ -106,3 +106,42 @@ def write_experiment(path, given):
     chosen = "".join(f"  - override /{group}: {option}\n" for group, option in groups.items())
     text = OmegaConf.to_yaml(config)
     path.write_text(f"# @package _global_\ndefaults:\n{chosen}  - _self_\n{text}")
+
+
+def test_jobs_that_cannot_share_run_by_themselves_in_their_places(tmp_path, capsys):
+    run_command("train", "-m", *TRAINING, "method=lora,full", "seed=0,1", "trainer.max_steps=1",
+                ONE_PASS, f"output_dir={tmp_path}/sweep")  # fmt: skip
+    said = capsys.readouterr().out
+    assert said.count("jobs 0, 1 share their base") == 1
+    assert said.count("jobs 2, 3: method=full") == 1
+    assert [row["status"] for row in table(tmp_path / "sweep")] == ["finished"] * 4
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["method=lora,full"], "method=full"),
+        (["seed=0,1", "trainer.gradient_checkpointing=true"], "trainer.gradient_checkpointing"),
+        (["model.dtype=float32,bfloat16"], "no other job has its base"),
+    ],
+)
+def test_strict_refuses_before_the_first_job_and_leaves_nothing(given, named, tmp_path):
+    strict = (ONE_PASS, "hydra.launcher.strict=true", f"output_dir={tmp_path}/sweep")
+    error = error_of("train", "-m", "trainer=cpu", *given, *strict)
+    assert named in error
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_number_of_jobs_below_one_is_refused(tmp_path):
+    limit = "hydra.launcher.max_jobs_at_once=0"
+    error = error_of("train", "-m", "seed=0,1", ONE_PASS, limit, f"output_dir={tmp_path}/sweep")
+    assert "hydra.launcher.max_jobs_at_once=0" in error
+
+
+def test_a_job_that_fails_leaves_the_others_in_the_pass(tmp_path):
+    with pytest.raises(SystemExit):
+        run_command("train", "-m", *TRAINING, "method.rank=2,100000", "seed=0,1",
+                    "trainer.max_steps=2", ONE_PASS, f"output_dir={tmp_path}/sweep")  # fmt: skip
+    assert [row["status"] for row in table(tmp_path / "sweep")] == [
+        "finished", "finished", "failed", "failed",
+    ]  # fmt: skip

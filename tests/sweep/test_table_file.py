@@ -22,7 +22,7 @@ def _note(event, arguments):
 
 
 def update(sweep, job):
-    return update_table(sweep, job, sweep.path / job.job)
+    return update_table(sweep, job)
 
 
 @pytest.fixture(scope="module")
