@@ -78,7 +78,7 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/training.py
 	$(PYTHON) benchmarks/training.py peft bound --dtype bfloat16
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program || exit; done
-	$(PYTHON) benchmarks/evaluation.py
+	$(PYTHON) -m benchmarks.evaluation
 	$(PYTHON) benchmarks/comparison.py times
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
