@@ -63,7 +63,9 @@ OF_LORA = {
 KNOWN_GROUPS = tuple(
     dict.fromkeys(group for command in COMMANDS.values() for group in command.groups)
 )
-WITHOUT_LIGHTNING = ("data", "trainer", "protocol", "logger")  # a `text` to decode uses none
+# What is not used, and so not imported: to decode a `text`, to score files of texts.
+UNUSED_BY_TEXT = ("data", "trainer", "protocol", "logger")
+UNUSED_BY_FILES = ("data", "method")
 
 
 def check_config(config: DictConfig) -> None:
@@ -78,11 +80,12 @@ def check_config(config: DictConfig) -> None:
     for group in command.groups:
         if group not in config:
             raise InputError(f"{group}=null: the command needs one; --help lists its options")
-    is_text = config.get("text") is not None
-    if is_text:
+    unused: tuple[str, ...] = UNUSED_BY_FILES if config.get("hypotheses") is not None else ()
+    if config.get("text") is not None:
+        unused = UNUSED_BY_TEXT
         check("data.max_length", config.data.max_length, Tokens)
     for group in KNOWN_GROUPS:
-        if group in config and not (is_text and group in WITHOUT_LIGHTNING):
+        if group in config and group not in unused:
             node: Any = config._get_node(group)
             if OmegaConf.is_config(node):
                 # Where a logger writes is known only inside a job.

@@ -10,8 +10,6 @@ from lora_lightning.files import atomic_text
 from lora_lightning.runs.stored_results import Objective
 from lora_lightning.training.finite import NotFiniteError
 
-FINISHED_WITH_A_HOLE = 3  # exit code where one metric could not be computed
-
 
 @contextmanager
 def failure_recorded(folder: Path, metric: str | Sequence[str], writes: bool) -> Iterator[None]:

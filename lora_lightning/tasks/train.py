@@ -53,13 +53,13 @@ from lora_lightning.tasks.callbacks import check_callbacks, require_no_validatio
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.result import (
-    FINISHED_WITH_A_HOLE,
     failure_recorded,
     objective_of,
     require_finite_objective,
     write_result,
 )
 from lora_lightning.tasks.result_table import overfit_verdict, profile_lines, result_table
+from lora_lightning.tasks.scoring import FINISHED_WITH_A_HOLE
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.text_validation import TextValidation
 from lora_lightning.tasks.then import do_what_follows
