@@ -20,9 +20,11 @@ from lora_lightning.config.arguments import (
 )
 from lora_lightning.config.commands import (
     COMMANDS,
+    TRAINABLE,
     VALIDATED,
     Base,
     Command,
+    NoPruner,
     Paths,
     Programs,
     Train,
@@ -43,6 +45,7 @@ OWNERS: dict[str, tuple[type | str, ...]] = {
     "paths": (Paths,),
     "evaluation": (Programs,),
     "validation": (Validation,),
+    "pruner": (NoPruner,),
     "trainer": (TrainerSettings,),
     "generation": (
         "lora_lightning.decoding.settings.SearchSettings",
@@ -92,6 +95,7 @@ def check_config(config: DictConfig) -> None:
     if command is Train:
         check_optimized(config)
         _check_best_by(config)
+        pruned_by(config)
         _check_bias(config)
         _check_optimizer_of_lora(config)
 
@@ -153,17 +157,19 @@ def check_optimized(config: DictConfig) -> None:
     Raises:
         InputError: naming what it will have.
     """
-    known, advice = validated(config), "; scores such as test/bleu need then=[generate,evaluate]"
+    known = [*validated(config), TRAINABLE]
+    advice = "; scores such as test/bleu need then=[generate,evaluate]"
     if "evaluate" in config.then:
         protocol: Any = target_of("protocol", config.protocol)
         metrics = config.protocol.get("metrics") or protocol.metric_names
         known += [f"{config.split}/{metric}" for metric in metrics]
         advice = ""
-    if config.optimized_metric not in known:
-        raise InputError(
-            f"optimized_metric={config.optimized_metric}: the run will have "
-            f"{', '.join(known)}{advice}"
-        )
+    asked = config.optimized_metric
+    for metric in [asked] if isinstance(asked, str) else asked:
+        if metric not in known:
+            raise InputError(
+                f"optimized_metric={metric}: the run will have {', '.join(known)}{advice}"
+            )
 
 
 def validated(config: DictConfig) -> list[str]:
@@ -172,6 +178,33 @@ def validated(config: DictConfig) -> list[str]:
         return list(VALIDATED)
     protocol: Any = target_of("protocol", config.protocol)
     return [*VALIDATED, *(f"val/{metric}" for metric in protocol.validation_metric_names)]
+
+
+def pruned_by(config: DictConfig) -> str | None:
+    """Return the metric by which a pruner judges a job, None where there is no pruner.
+
+    Raises:
+        InputError: no validation measures it, or several objectives leave nothing to judge by.
+    """
+    if "_target_" not in config.pruner:
+        return None
+    objective, known, given = config.optimized_metric, validated(config), config.pruner.metric
+    if not isinstance(objective, str):
+        raise InputError(
+            f"pruner with optimized_metric={','.join(objective)}: Optuna prunes by one objective; "
+            "give one, or pruner=none"
+        )
+    metric = given or (objective if objective in known else "val/loss")
+    has_validation = (
+        config.trainer.limit_val_batches != 0 and config.data.get("valid", "") is not None
+    )
+    if metric not in known or not has_validation:
+        why = f"a validation measures {', '.join(known)}" if has_validation else "no validation"
+        raise InputError(
+            f"pruner.metric={metric}: is never logged ({why}); scores of texts need "
+            "validation=generation"
+        )
+    return str(metric)
 
 
 def _check_best_by(config: DictConfig) -> None:
