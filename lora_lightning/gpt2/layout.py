@@ -7,15 +7,17 @@ import copy
 import logging
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from lora_lightning.gpt2.packing import PackedMatrix, Packing, packs
-from lora_lightning.gpt2.precision import compute_dtype
+from lora_lightning.gpt2.precision import compute_dtype, is_plain
 
 log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=nn.Module)
+
+ONLY_CALLS_BASE = "only_calls_base"
+"""Attribute of a layer of a method that says that it calls the projection in it, and no more."""
 
 
 class PackedProjection(nn.Module):
@@ -57,9 +59,11 @@ def lay_out(model: Model, packing: Packing = "auto") -> Model:
     """
     parameter = next(model.parameters())
     dtype = compute_dtype(parameter.dtype, parameter.device)
-    weights = [_matrix(module) for module in model.modules() if _is_projection(module)]
-    if packs(packing, weights, dtype):
-        _pack_projections(model, dtype)
+    projections = _replaceable_projections(model)
+    if packs(packing, [_matrix(child) for _, _, child in projections], dtype):
+        for parent, name, child in projections:
+            packed = PackedMatrix(_matrix(child).to(dtype))
+            setattr(parent, name, PackedProjection(packed, getattr(child, "bias", None)))
     if dtype != parameter.dtype:
         log.info("this CPU has no AMX: decoding the bf16 weights in fp32, which is faster here")
         model = copy.deepcopy(model).to(dtype)
@@ -67,10 +71,28 @@ def lay_out(model: Model, packing: Packing = "auto") -> Model:
     return model
 
 
-def _is_projection(module: nn.Module) -> bool:
+def _replaceable_projections(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
+    """Return parent, name and module of each projection that is called and nothing else.
+
+    What a method put into the model may look at the weights of what it adapts, or be a projection's
+    subclass with an update of its own.
+    """
     from transformers.pytorch_utils import Conv1D  # where it is used: it takes long
 
-    return isinstance(module, nn.Linear | Conv1D)
+    from lora_lightning.gpt2.projection import GPT2Projection, LinearProjection
+
+    kinds = (nn.Linear, Conv1D, GPT2Projection, LinearProjection)
+    return [
+        (parent, name, child)
+        for parent in model.modules()
+        if _is_of_transformers(parent) or getattr(parent, ONLY_CALLS_BASE, False)
+        for name, child in parent.named_children()
+        if any(is_plain(child, kind) for kind in kinds)
+    ]
+
+
+def _is_of_transformers(module: nn.Module) -> bool:
+    return type(module).__module__.partition(".")[0] == "transformers"
 
 
 def _matrix(projection: nn.Module) -> Tensor:
@@ -79,21 +101,16 @@ def _matrix(projection: nn.Module) -> Tensor:
     return weight if isinstance(projection, nn.Linear) else weight.T  # a Conv1D has (in, out)
 
 
-def _pack_projections(model: nn.Module, dtype: torch.dtype) -> None:
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if _is_projection(child):
-                packed = PackedMatrix(_matrix(child).to(dtype))
-                setattr(parent, name, PackedProjection(packed, getattr(child, "bias", None)))
-
-
 def _fuse_activations(model: nn.Module) -> None:
     """Let GPT-2's feed-forward layers compute their GELU in one pass, in the product if packed."""
     from transformers.activations import FastGELUActivation, GELUTanh, NewGELUActivation
 
     for layer in model.modules():
         activation = getattr(layer, "act", None)
-        if not isinstance(activation, NewGELUActivation | FastGELUActivation | GELUTanh):
+        if not _is_of_transformers(layer) or not any(
+            isinstance(activation, nn.Module) and is_plain(activation, kind)
+            for kind in (NewGELUActivation, FastGELUActivation, GELUTanh)
+        ):
             continue  # these are all the same function
         if isinstance(first := getattr(layer, "c_fc", None), PackedProjection):
             first.gelu = True

@@ -30,6 +30,7 @@ class AdaptedProjection(AdapterLayer):
     """
 
     base: Projection
+    only_calls_base = True
 
     def __init__(self, base: Projection, bottleneck: int) -> None:
         super().__init__()

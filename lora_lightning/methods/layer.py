@@ -12,9 +12,12 @@ class AdapterLayer(nn.Module):
 
     Attributes:
         base: the module in whose place it stands.
+        only_calls_base: whether `forward` calls the base and looks at none of its tensors, so that
+            decoding may lay out its weight.
     """
 
     base: nn.Module
+    only_calls_base = False
 
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
         """Return what the layer trains, by the name of the attribute."""

@@ -4,10 +4,12 @@ Only the order in which GPT-2's modules are called is ours: rows lie packed, see
 """
 
 import copy
+import importlib
 import warnings
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
 from peft import (
     PeftConfig,
     PeftModel,
@@ -87,6 +89,8 @@ class PEFT:
         assert isinstance(model, PreTrainedModel)
         if self.linear:
             with_linear_projections(model)
+            if torch.distributed.is_available():  # PEFT asks for a class in there, not imported
+                importlib.import_module("torch.distributed.tensor")
         config, was_training = copy.deepcopy(self.config), model.training
         config.base_model_name_or_path = model.config.name_or_path or None
         config.task_type = TaskType.CAUSAL_LM  # what the folder is for, to whoever reads it

@@ -67,6 +67,7 @@ class TunerLayer:
         """Restore the base weight bit for bit; does nothing if it is not merged."""
         if self.merged:
             self.module.unmerge()
+            self.module.merged_adapters.clear()  # which not every tuner does
             _restore(self.module.kept_by_merging)
             del self.module.kept_by_merging
 

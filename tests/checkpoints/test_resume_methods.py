@@ -1,4 +1,7 @@
-"""Whatever is trained and however: a crashed run resumed is the run that never crashed."""
+"""However LoRA begins and is optimized: a crashed run resumed is the run that never crashed.
+
+Every method is resumed by `tests/tasks/test_every_method.py`.
+"""
 
 import pytest
 
@@ -15,7 +18,6 @@ KINDS = {
     "scaled_adamw, pissa": ("optimizer=scaled_adamw", "method.init=pissa"),
     "lora_fa, orthogonal": ("optimizer=lora_fa", "method.init=orthogonal"),
     "NAdam, prefix_layer": ("optimizer=torch", "optimizer.name=NAdam", "method=prefix_layer"),
-    "adapter_h": ("method=adapter_h", "method.bottleneck=4"),
 }
 
 

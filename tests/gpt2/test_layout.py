@@ -99,3 +99,49 @@ def test_bf16_weights_are_multiplied_in_the_faster_precision(monkeypatch, amx, p
     assert logits.dtype == twin.dtype
     expected = model.float()(TOKENS).logits
     torch.testing.assert_close(logits.float(), expected, atol=2e-2, rtol=2e-2)
+
+
+class WithAnUpdate(torch.nn.Linear):
+    """A projection's subclass, as some of PEFT's layers are."""
+
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+class LooksAtWeights(torch.nn.Module):
+    """A layer around a projection that does more than call it."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x) * self.inner.weight.norm()
+
+
+def subclassed(block):
+    width = block.attn.c_attn.nx
+    block.attn.c_attn = WithAnUpdate(width, 3 * width)
+
+
+def around(block):
+    block.mlp.c_fc = LooksAtWeights(block.mlp.c_fc)
+
+
+def hooked(block):
+    block.mlp.c_fc.register_forward_hook(lambda module, inputs, output: 2 * output)
+    block.mlp.act.register_forward_hook(lambda module, inputs, output: output + 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change", [subclassed, around, hooked])
+def test_what_a_method_put_there_decodes_as_it_trained(change):
+    model = random_gpt2()
+    before = model(TOKENS).logits
+    for block in model.transformer.h:
+        change(block)
+    expected = model(TOKENS).logits
+    assert not torch.allclose(expected, before, atol=1e-2)
+    twin = decoding_copy(model, True)
+    torch.testing.assert_close(twin(TOKENS).logits, expected)
+    assert modules_of(twin, PackedProjection)  # the rest

@@ -75,24 +75,6 @@ def test_what_pefts_layout_cannot_hold_is_said_before_training(
     assert "format=peft" not in printed if said is None else printed.count(said) == 1
 
 
-def test_adalora_crashed_and_resumed_has_the_ranks_of_a_run_that_never_crashed(given, tmp_path):
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    settings = (*OWN_SETTINGS, "method=adalora", "trainer.max_epochs=1",
-                "trainer.accumulate_grad_batches=1", "trainer.limit_val_batches=1")  # fmt: skip
-    run_command("train", *settings, *given, f"output_dir={whole}")
-    interrupted(resumed, given, 8, crash, settings=settings)
-    run_command("train", f"resume={resumed}", given[-1])
-    assert_same_run(resumed, whole)
-    names = "adapter/adapter_config.json"
-    assert (resumed / names).read_bytes() == (whole / names).read_bytes()
-    assert "lora_E" in (whole / names).read_text()  # ranks were chosen
-    for name, adapter in (("run", f"run={whole}"), ("adapter", f"adapter={whole / 'adapter'}")):
-        run_command("generate", adapter, "data=jsonl", *given, *DECODING, "trainer=cpu",
-                    f"output_dir={tmp_path / name}")  # fmt: skip
-    texts = [(tmp_path / name / "predictions.jsonl").read_bytes() for name in ("run", "adapter")]
-    assert texts[0] == texts[1]
-
-
 @pytest.mark.parametrize(("overrides", "named"), [
     (["method=peft", "method.config={_target_: peft.PrefixTuningConfig}"], "PrefixTuningConfig"),
     (["method=peft", "method.config={_target_: peft.OFTConfig, target_modules: [c_attn]}"],
