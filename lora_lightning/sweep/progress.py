@@ -30,7 +30,7 @@ def progress_line(plan: Plan, table: TableFile) -> str:
 
 def _best(plan: Plan, table: TableFile) -> list[str]:
     """Return forms of the best objective, the longest first, the last empty."""
-    if plan.metric is None:
+    if not isinstance(plan.metric, str):  # none, or several
         return [""]
     found = []
     for job, cell in zip(table.column("job"), table.column("objective"), strict=True):
