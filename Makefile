@@ -82,6 +82,7 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/comparison.py times
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
+	$(PYTHON) benchmarks/one_pass.py
 
 growth: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py
