@@ -70,6 +70,7 @@ bench: $(INSTALLED)
 	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(PYTHON) benchmarks/training.py
 	$(PYTHON) benchmarks/training.py peft bound --dtype bfloat16
+	$(PYTHON) benchmarks/methods.py
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program || exit; done
 	$(PYTHON) benchmarks/evaluation.py
 	$(PYTHON) benchmarks/comparison.py times
