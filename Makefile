@@ -6,12 +6,14 @@
 # make doctor: what works here
 # make test-all: besides, the tests that are too long for every time
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
+# make gpu-traces: a training step on fake GPU tensors; needs a CUDA build of torch, some gigabytes, no GPU
 # make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 LOWEST := .venv-lowest
+CUDA := .venv-cuda
 FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/config tests/cli \
 	tests/evaluation/test_metrics.py tests/evaluation/test_metric_objects.py tests/test_ranges.py \
 	tests/tasks/test_run.py
@@ -19,7 +21,7 @@ TEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses
 	--dist loadfile --no-loadscope-reorder
 DECODING_BENCHMARKS := speed reference test_set memory growth
 
-.PHONY: demo sweep-demo methods-demo test test-all test-lowest lint faults types docs pictures doctor bench growth clean
+.PHONY: demo sweep-demo methods-demo test test-all test-lowest gpu-traces lint faults types docs pictures doctor bench growth clean
 
 demo: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.demo
@@ -44,6 +46,11 @@ test-lowest:
 		--resolution lowest-direct -e '.[dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --numprocesses auto --maxprocesses 8 \
 		--dist loadfile $(FAST)
+
+gpu-traces:
+	test -d $(CUDA) || python3 -m venv $(CUDA)
+	$(CUDA)/bin/pip install --quiet -e '.[dev]'
+	$(CUDA)/bin/python -m pytest tests/gpt2/test_fake_gpu.py
 
 faults: $(INSTALLED)
 	$(PYTHON) -m tests.faults --write
@@ -72,16 +79,17 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/training.py peft bound --dtype bfloat16
 	$(PYTHON) benchmarks/methods.py
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program || exit; done
-	$(PYTHON) benchmarks/evaluation.py
+	$(PYTHON) -m benchmarks.evaluation
 	$(PYTHON) benchmarks/comparison.py times
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
+	$(PYTHON) benchmarks/one_pass.py
 
 growth: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) $(CUDA) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(INSTALLED): pyproject.toml constraints.txt install.sh
 	sh install.sh

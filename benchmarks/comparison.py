@@ -28,14 +28,12 @@ from lora_lightning.compare.corpus_scores import CORPUS_SCORES, Array
 from lora_lightning.compare.resampling import bootstrap_weights
 from lora_lightning.evaluation.files import read_hypotheses, write_lines
 from lora_lightning.evaluation.statistics_file import read_statistics
+from lora_lightning.files import atomic_text
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.table import write_between  # noqa: E402
-
 SCORES = Path(os.environ.get("LORA_LIGHTNING_GOLDENS", ROOT.parent / "shared/golden")) / "scores"
 PAGE = ROOT / "docs" / "compare.md"
+MARKS = ("<!-- rates -->\n", "<!-- end of rates -->\n")
 ROUNDS = 3
 SENTENCES, SAMPLES = 630, 1000
 MEAN = {"score": CORPUS_SCORES["e2e"]["rouge_l"]}
@@ -63,7 +61,10 @@ def main() -> None:
             lines.append(line)
     text = "\n".join(lines) + "\n"
     if options.write:
-        write_between(PAGE, "rates", text)
+        before, rest = PAGE.read_text("utf-8").split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        with atomic_text(PAGE) as file:
+            file.write(f"{before}{MARKS[0]}{text}{MARKS[1]}{after}")
 
 
 def times(folders: Path) -> None:

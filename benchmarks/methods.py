@@ -11,20 +11,17 @@ import argparse
 import re
 import statistics
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.table import markdown, write_between  # noqa: E402
+from benchmarks.table import conditions, replace, rows  # noqa: E402
 from benchmarks.training import Worker  # noqa: E402
-from benchmarks.training_report import machine  # noqa: E402
 from benchmarks.training_rows import RowIds, e2e_rows  # noqa: E402
 from lora_lightning.config.search_path import CONFIGS  # noqa: E402
 
 ROWS = 8
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
 HEAD = ("`method=`", "trained", "ours", "PEFT, padding-free", "PEFT, padded",
         "ours is, of the faster", "of the bound")  # fmt: skip
 KINDS = ("ours", "peft flattened", "peft padded")
@@ -41,22 +38,20 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
     arguments = parser.parse_args()
     arguments.dtype = "float32"
-    rows = e2e_rows(ROWS, None, None)
+    given = e2e_rows(ROWS, None, None)
     about = (
-        f"{machine()}, {features()}; PEFT {version('peft')}, transformers "
-        f"{version('transformers')}; {arguments.shape}, float32, {ROWS} rows of E2E a step, "
-        f"{arguments.rounds} rounds."
+        f"{conditions(['torch', 'transformers', 'peft'])} {arguments.shape}, float32, {ROWS} rows "
+        f"of E2E a step, {arguments.rounds} rounds."
     )
     print(about)
-    print(markdown(HEAD, []), end="")
+    print(rows(HEAD, []))
     measured = []
-    bound = least_seconds(rows, arguments)
+    bound = least_seconds(given, arguments)
     for option in arguments.options:
-        measured.append(cells(option, rows, bound, arguments))
-        print(markdown(measured[-1], []).splitlines()[0], flush=True)
+        measured.append(cells(option, given, bound, arguments))
+        print(rows(measured[-1], []).splitlines()[0], flush=True)
     if arguments.write:
-        page = ROOT / "benchmarks" / "README.md"
-        write_between(page, "methods", f"{about}\n\n{markdown(HEAD, measured)}")
+        replace("methods", f"{about}\n\n{rows(HEAD, measured)}")
 
 
 def shipped() -> list[str]:
@@ -65,22 +60,22 @@ def shipped() -> list[str]:
     return [file.stem for file in files if re.search(r"^  - peft$", file.read_text(), re.M)]
 
 
-def least_seconds(rows: list[RowIds], arguments: argparse.Namespace) -> float:
+def least_seconds(given: list[RowIds], arguments: argparse.Namespace) -> float:
     """Return the seconds that the base's matrix products of a step take alone: the bound."""
-    tokens = sum(len(context) + len(completion) - 1 for context, completion in rows)
-    labels = sum(len(completion) for _, completion in rows)
+    tokens = sum(len(context) + len(completion) - 1 for context, completion in given)
+    labels = sum(len(completion) for _, completion in given)
     with Worker("lora: ours", arguments, arguments.dtype) as worker:
         answers = [worker.ask(products=[tokens, labels]) for _ in range(2)]
     return min(float(answer["seconds"]) for answer in answers)
 
 
 def cells(
-    option: str, rows: list[RowIds], bound: float, arguments: argparse.Namespace
+    option: str, given: list[RowIds], bound: float, arguments: argparse.Namespace
 ) -> list[str]:
     """Let the contenders of one option step in turn, and return their row of the table."""
     workers = [Worker(f"{option}: {kind}", arguments, arguments.dtype) for kind in KINDS]
     for worker in workers:
-        worker.ask(rows=rows)
+        worker.ask(rows=given)
         worker.ask(steps=1)
     trained = {worker.ask(trained=True)["trained"] for worker in workers}
     assert len(trained) == 1, f"{option}: the contenders train {trained} parameters"
@@ -100,12 +95,6 @@ def cells(
         f"{statistics.median(ratios):.2f} × ({min(ratios):.2f} … {max(ratios):.2f})",
         f"{bound / statistics.median(ours):.2f}",
     ]
-
-
-def features() -> str:
-    """Return what of vector and matrix units the processor has."""
-    words = set(Path("/proc/cpuinfo").read_text().split())
-    return " ".join(name for name in FEATURES if name in words)
 
 
 if __name__ == "__main__":

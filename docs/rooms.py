@@ -89,7 +89,8 @@ def read_rooms() -> Rooms:
         [room, target]
         for room in rooms
         for target in rooms
-        if graph.direct_import_exists(importer=f"{PACKAGE}.{room}", imported=f"{PACKAGE}.{target}")
+        if target != room  # a room's door opens what is in it
+        and graph.direct_import_exists(importer=f"{PACKAGE}.{room}", imported=f"{PACKAGE}.{target}")
     ]
     return Rooms([floor for floor in floors if floor], sorted(arrows))
 

@@ -14,9 +14,10 @@ from lora_lightning.runs.latest import LATEST, training_runs
 OF_THIS_COMMAND = ("resume", "resume_force", "output_dir", "overwrite", "dry_run", *NOT_STORED)
 # Keys, or whole groups, that decide no number of a run; everything else does.
 ALTER_NOTHING = (
-    *OF_THIS_COMMAND, "name", "then", "optimized_metric", "paths", "logger", "data.cache_dir",
-    "data.source", "trainer.log_every_n_steps", "trainer.progress_every_n_seconds",
-    "trainer.save_every_n_steps", "trainer.measure_peak", "trainer.max_time", "evaluation.java",
+    *OF_THIS_COMMAND, "name", "then", "optimized_metric", "pruner", "paths", "logger",
+    "data.cache_dir", "data.source", "trainer.log_every_n_steps",
+    "trainer.progress_every_n_seconds", "trainer.save_every_n_steps", "trainer.measure_peak",
+    "trainer.max_time", "evaluation.java",
 )  # fmt: skip
 ABSENT = "absent"
 

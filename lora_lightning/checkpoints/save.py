@@ -18,6 +18,7 @@ from lora_lightning.checkpoints.loop_state import (
     random_states,
     restore_random_state,
 )
+from lora_lightning.checkpoints.pruning import is_pruned
 from lora_lightning.checkpoints.signals import SignalWatch
 from lora_lightning.checkpoints.time_limit import is_time_up, wait_for_update
 from lora_lightning.config.study import direction_of
@@ -131,7 +132,7 @@ class SaveRun(Checkpoint):
         require_folder(self.folder)
         if trainer.is_global_zero:
             self._save_adapter(module, "adapter")
-        self.has_ended = True  # once the adapter is there
+        self.has_ended = not is_pruned(trainer)  # once the adapter is there
         self.is_out_of_time = module.micro_step < module.plan.micro_steps and is_time_up(trainer)
         trainer.save_checkpoint(self.folder / LAST)
         received = self._signals.agreed()

@@ -21,7 +21,6 @@ from lora_lightning.config.overrides import quote
 from lora_lightning.config.resolvers import register
 from lora_lightning.config.search_path import own_configs
 from lora_lightning.config.source import register_source
-from lora_lightning.config.study import storage_fault
 from lora_lightning.config.trust import trusted_no_longer
 from lora_lightning.errors import (
     TRACEBACK,
@@ -36,9 +35,6 @@ from lora_lightning.process.programs import as_started
 from lora_lightning.process.signals import ended_by_signals
 from lora_lightning.process.terminal import speak_plainly
 from lora_lightning.runs.refused import nothing_left_behind
-
-# What the Optuna sweeper raises after its last job where none gave a value; the latter from SQLite.
-NO_TRIAL = ("No trials are completed", "Record does not exist")
 
 RESUME = "go on with: python -m lora_lightning.sweep resume <its folder>"
 
@@ -116,14 +112,6 @@ def _run(main: Callable[[], Any], command: str) -> None:
         if wants_traceback or (fault := disk_fault(error)) is None:
             raise
         sys.exit(f"error: {fault}")
-    except ValueError as error:
-        if not str(error).startswith(NO_TRIAL):
-            raise
-        sys.exit("error: no trial finished; each job's error.txt in the sweep folder says why")
-    except Exception as error:
-        if wants_traceback or (fault := storage_fault(error)) is None:
-            raise
-        sys.exit(f"error: {fault}; mend that, and {as_started(RESUME)}")
     finally:
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]

@@ -11,6 +11,8 @@ Split = Literal["train", "valid", "test"]
 Checkpoint = Literal["last", "best"]
 VALIDATED = ("val/loss", "val/perplexity", "val/loss_per_token", "val/perplexity_per_token")
 """What every validation measures."""
+TRAINABLE = "parameters/trainable"
+"""An objective that every run has."""
 CHAINS: tuple[list[str], ...] = ([], ["generate"], ["generate", "evaluate"])
 
 
@@ -47,7 +49,7 @@ class Train(Command):
     """
 
     groups = (*Command.groups, "optimizer", "scheduler", "loss", "validation", "trainer",
-              "callbacks", "evaluation")  # fmt: skip
+              "callbacks", "pruner", "evaluation")  # fmt: skip
 
     adapter: Text | None
     resume: Text | None
@@ -55,7 +57,7 @@ class Train(Command):
     then: Sequence[Literal["generate", "evaluate"]]
     checkpoint: Checkpoint
     best_by: Text
-    optimized_metric: Text
+    optimized_metric: Text | Texts
 
     def __post_init__(self) -> None:
         if list(self.then) not in CHAINS:
@@ -116,6 +118,13 @@ class Validation:
 
     by: Literal["loss", "generation"]
     contexts: Count | None = None
+
+
+@dataclass(frozen=True)
+class NoPruner:
+    """Key of `pruner=none`, which the others share."""
+
+    metric: Text | None
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,11 @@ from lora_lightning.config.arguments import (
 )
 from lora_lightning.config.commands import (
     COMMANDS,
+    TRAINABLE,
     VALIDATED,
     Base,
     Command,
+    NoPruner,
     Paths,
     Programs,
     Train,
@@ -43,6 +45,7 @@ OWNERS: dict[str, tuple[type | str, ...]] = {
     "paths": (Paths,),
     "evaluation": (Programs,),
     "validation": (Validation,),
+    "pruner": (NoPruner,),
     "trainer": (TrainerSettings,),
     "generation": (
         "lora_lightning.decoding.settings.SearchSettings",
@@ -60,7 +63,9 @@ OF_LORA = {
 KNOWN_GROUPS = tuple(
     dict.fromkeys(group for command in COMMANDS.values() for group in command.groups)
 )
-WITHOUT_LIGHTNING = ("data", "trainer", "protocol", "logger")  # a `text` to decode uses none
+# What is not used, and so not imported: to decode a `text`, to score files of texts.
+UNUSED_BY_TEXT = ("data", "trainer", "protocol", "logger")
+UNUSED_BY_FILES = ("data", "method")
 
 
 def check_config(config: DictConfig) -> None:
@@ -75,11 +80,12 @@ def check_config(config: DictConfig) -> None:
     for group in command.groups:
         if group not in config:
             raise InputError(f"{group}=null: the command needs one; --help lists its options")
-    is_text = config.get("text") is not None
-    if is_text:
+    unused: tuple[str, ...] = UNUSED_BY_FILES if config.get("hypotheses") is not None else ()
+    if config.get("text") is not None:
+        unused = UNUSED_BY_TEXT
         check("data.max_length", config.data.max_length, Tokens)
     for group in KNOWN_GROUPS:
-        if group in config and not (is_text and group in WITHOUT_LIGHTNING):
+        if group in config and group not in unused:
             node: Any = config._get_node(group)
             if OmegaConf.is_config(node):
                 # Where a logger writes is known only inside a job.
@@ -89,6 +95,7 @@ def check_config(config: DictConfig) -> None:
     if command is Train:
         check_optimized(config)
         _check_best_by(config)
+        pruned_by(config)
         _check_bias(config)
         _check_optimizer_of_lora(config)
 
@@ -150,17 +157,19 @@ def check_optimized(config: DictConfig) -> None:
     Raises:
         InputError: naming what it will have.
     """
-    known, advice = validated(config), "; scores such as test/bleu need then=[generate,evaluate]"
+    known = [*validated(config), TRAINABLE]
+    advice = "; scores such as test/bleu need then=[generate,evaluate]"
     if "evaluate" in config.then:
         protocol: Any = target_of("protocol", config.protocol)
         metrics = config.protocol.get("metrics") or protocol.metric_names
         known += [f"{config.split}/{metric}" for metric in metrics]
         advice = ""
-    if config.optimized_metric not in known:
-        raise InputError(
-            f"optimized_metric={config.optimized_metric}: the run will have "
-            f"{', '.join(known)}{advice}"
-        )
+    asked = config.optimized_metric
+    for metric in [asked] if isinstance(asked, str) else asked:
+        if metric not in known:
+            raise InputError(
+                f"optimized_metric={metric}: the run will have {', '.join(known)}{advice}"
+            )
 
 
 def validated(config: DictConfig) -> list[str]:
@@ -169,6 +178,33 @@ def validated(config: DictConfig) -> list[str]:
         return list(VALIDATED)
     protocol: Any = target_of("protocol", config.protocol)
     return [*VALIDATED, *(f"val/{metric}" for metric in protocol.validation_metric_names)]
+
+
+def pruned_by(config: DictConfig) -> str | None:
+    """Return the metric by which a pruner judges a job, None where there is no pruner.
+
+    Raises:
+        InputError: no validation measures it, or several objectives leave nothing to judge by.
+    """
+    if "_target_" not in config.pruner:
+        return None
+    objective, known, given = config.optimized_metric, validated(config), config.pruner.metric
+    if not isinstance(objective, str):
+        raise InputError(
+            f"pruner with optimized_metric={','.join(objective)}: Optuna prunes by one objective; "
+            "give one, or pruner=none"
+        )
+    metric = given or (objective if objective in known else "val/loss")
+    has_validation = (
+        config.trainer.limit_val_batches != 0 and config.data.get("valid", "") is not None
+    )
+    if metric not in known or not has_validation:
+        why = f"a validation measures {', '.join(known)}" if has_validation else "no validation"
+        raise InputError(
+            f"pruner.metric={metric}: is never logged ({why}); scores of texts need "
+            "validation=generation"
+        )
+    return str(metric)
 
 
 def _check_best_by(config: DictConfig) -> None:

@@ -22,7 +22,7 @@ NEVER = ("trust", "resume", "paths.user_dir")  # said by a user alone
 HYDRA_KEYS = re.compile(
     r"hydra\.(mode|verbose|output_subdir|run\.dir|sweep\.(dir|subdir)|job\.config\.override_dirname"
     r"\..*|job_logging\.root\.handlers|sweeper\.(n_trials|n_jobs|study_name|storage|direction|"
-    r"max_failure_rate|max_batch_size|sampler\..*|params(\..*)?)|launcher\.(n_jobs|verbose|"
+    r"max_failure_rate|max_batch_size|sampler(\..*)?|params(\..*)?)|launcher\.(n_jobs|verbose|"
     r"pre_dispatch|batch_size|timeout_min|cpus_per_task|gpus_per_node|tasks_per_node|nodes|mem_gb|"
     r"name|partition|qos|account|array_parallelism|max_num_timeout|signal_delay_s|constraint|gres|"
     r"mem_per_(cpu|gpu)|cpus_per_gpu|gpus_per_task|comment|exclude|nodelist|exclusive))"

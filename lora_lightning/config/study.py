@@ -1,16 +1,96 @@
-"""What the Optuna search space works out from other keys: direction, and the sampler's seed."""
+"""What a study is made of before it has a trial: its direction, its storage, its sampler's seed."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lora_lightning.errors import first_line
+from lora_lightning.errors import InputError
 
-SMALLER_IS_BETTER = ("loss", "perplexity", "ter", "error")
+if TYPE_CHECKING:
+    import optuna
+
+SMALLER_IS_BETTER = ("loss", "perplexity", "ter", "error", "trainable")
+IN_SWEEP_FOLDER = "study.journal"
+FILES = ("sqlite:///", "journal:///")  # storages that are a file
+WAIT = 100  # seconds for another process that writes into the same SQLite file
+OLDER = "storage upgrade"  # what Optuna advises where an older version made the tables
 
 
 def direction_of(metric: str) -> str:
-    """Return `minimize` for losses, perplexities, TER and error rates, else `maximize`."""
+    """Return `minimize` for losses, perplexities, TER, error rates and sizes, else `maximize`."""
     last = metric.split("/")[-1]
     return "minimize" if any(word in last for word in SMALLER_IS_BETTER) else "maximize"
+
+
+def storage_in(folder: Path | str) -> str:
+    """Return the storage of a sweep that names none: a journal in its folder."""
+    return f"journal:///{folder}/{IN_SWEEP_FOLDER}"
+
+
+def study_name(given: str | None) -> str:
+    """Return the name of a study in its storage."""
+    return given or "sweep"
+
+
+def storage_file(storage: str) -> Path | None:
+    """Return the file of a storage, None for a server."""
+    kind = next((kind for kind in FILES if storage.startswith(kind)), None)
+    return None if kind is None else Path(storage.removeprefix(kind)).absolute()
+
+
+def open_storage(storage: str) -> "optuna.storages.BaseStorage":
+    """Open a storage by its URL: `journal:///<file>`, or what SQLAlchemy knows.
+
+    Processes on several machines may open the same one.
+
+    Raises:
+        InputError: an older Optuna made it.
+        Exception: of many kinds, where it cannot be opened.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = storage_file(storage)
+    if path is not None and storage.startswith("journal:"):
+        return _open_journal(path)
+    settings = {} if path is None else {"connect_args": {"timeout": WAIT}}
+    try:
+        return optuna.storages.RDBStorage(storage, engine_kwargs=settings)
+    except RuntimeError as error:
+        if OLDER not in str(error):
+            raise
+        raise InputError(
+            f"hydra.sweeper.storage={storage}: made by an older version of Optuna; keep a copy of "
+            f"it, convert it with `optuna storage upgrade --storage {storage}`, and start again"
+        ) from None
+
+
+def _open_journal(path: Path) -> "optuna.storages.BaseStorage":
+    """Open a journal; a line that a full disk cut short is removed, as it would garble the next."""
+    from optuna.storages.journal import (
+        JournalFileBackend,
+        JournalFileSymlinkLock,
+        JournalStorage,
+    )
+
+    lock = JournalFileSymlinkLock(str(path))
+    if path.is_file() and not _is_whole(path):
+        lock.acquire()
+        try:
+            if not _is_whole(path):  # else another process was writing
+                content = path.read_bytes()
+                os.truncate(path, content.rfind(b"\n") + 1)
+        finally:
+            lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def _is_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def sampler_seed(seed: int, storage: str | None, name: str | None) -> int:
@@ -18,27 +98,15 @@ def sampler_seed(seed: int, storage: str | None, name: str | None) -> int:
 
     A sampler that began with the same seed again would propose the first trials' values again.
     """
-    if storage is None or name is None or not _file_exists(storage):
+    if storage is None or name is None or not _may_exist(storage):
         return seed
     import optuna
 
-    known = {summary.study_name: summary for summary in optuna.get_all_study_summaries(storage)}
+    opened: Any = open_storage(storage)
+    known = {summary.study_name: summary for summary in optuna.get_all_study_summaries(opened)}
     return seed + (known[name].n_trials if name in known else 0)
 
 
-def sqlite_file(storage: str) -> Path | None:
-    """Return the file of an SQLite storage, None for another kind."""
-    return Path(storage.removeprefix("sqlite:///")) if storage.startswith("sqlite:///") else None
-
-
-def _file_exists(storage: str) -> bool:
-    path = sqlite_file(storage)
+def _may_exist(storage: str) -> bool:
+    path = storage_file(storage)
     return path is None or path.is_file()
-
-
-def storage_fault(error: Exception) -> str | None:
-    """Return in one line what the storage of a study says went wrong; None of another's error."""
-    room = type(error).__module__.partition(".")[0]
-    if room != "sqlalchemy" and type(error).__name__ != "StorageInternalError":
-        return None
-    return f"hydra.sweeper.storage: {first_line(error.__cause__ or error)}"

@@ -16,7 +16,7 @@ REINSTALL = (
 )
 RESTORE = REINSTALL if IS_INSTALLED else "git checkout data/sample"
 PLUGINS = {
-    "optuna": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper",
+    "search": "hydra_plugins.lora_lightning_search",
     "joblib": "hydra_plugins.hydra_joblib_launcher.joblib_launcher",
     "submitit": "hydra_plugins.hydra_submitit_launcher.submitit_launcher",
 }
@@ -101,9 +101,11 @@ def hub_bases() -> Finding:
 
 
 def hydra_plugins() -> Finding:
-    """Import the plugins of sweeps, and open an Optuna storage, which needs its pins."""
+    """Import the plugins of sweeps, and what the search needs."""
     try:
         for module in PLUGINS.values():
+            import_module(module)
+        for module in ("cmaes", "scipy.stats"):
             import_module(module)
         import_module("optuna").storages.RDBStorage("sqlite:///:memory:")
     except Exception as error:  # wrong versions fail in many ways

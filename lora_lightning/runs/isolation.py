@@ -22,7 +22,8 @@ from lora_lightning.errors import InputError
 from lora_lightning.process import LAUNCH_TIME, REPOSITORY, slurm_tasks
 from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
-from lora_lightning.runs.stored_results import read_value
+from lora_lightning.runs.stored_results import Objective, read_result
+from lora_lightning.runs.trial import PrunedError, current_trial
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
                   "MASTER_ADDR", "MASTER_PORT", "HYDRA_FULL_ERROR", LAUNCH_TIME)  # fmt: skip
@@ -55,7 +56,7 @@ def own_overrides() -> list[str]:
 
 def run_isolated(
     command: str, overrides: list[str] | None = None, results: Path | None = None
-) -> float | None:
+) -> Objective:
     """Run a job as `python <command>.py` with its own overrides in this job's folder.
 
     Args:
@@ -68,6 +69,7 @@ def run_isolated(
 
     Raises:
         InputError: the job failed.
+        PrunedError: it ended early, by its sweep's pruner.
         SystemExit: the job ended with exit code 3, an evaluation with a hole.
     """
     folder = output_folder().resolve()
@@ -80,10 +82,17 @@ def run_isolated(
     # A search space would make the process a multirun again.
     arguments = [*own, f"hydra.run.dir={quote(str(results or folder))}", "hydra.mode=RUN"]
     script = str(REPOSITORY / f"{command}.py")
-    code = run_child([script, *arguments], environment | {ISOLATED_JOB: str(folder)})
+    environment[ISOLATED_JOB] = str(folder)
+    environment |= trial.environment() if (trial := current_trial()) else {}
+    code = run_child([script, *arguments], environment)
     if code == 3:
         sys.exit(code)
     if code:
         raise InputError(f"the job in {folder} ended with exit code {code}; its error stands above")
     result = folder / "result.json"
-    return read_value(result) if result.is_file() else None
+    if not result.is_file():
+        return None
+    read = read_result(result)
+    if read.pruned_after is not None:
+        raise PrunedError(f"pruned after update {read.pruned_after}")
+    return read.value

@@ -46,11 +46,16 @@ class Record:
     throughput: Speed = field(default_factory=Speed)
 
 
+Objective = float | list[float] | None
+"""What a sweeper gets of a run: a value, one for each objective, or nothing."""
+
+
 @dataclass(frozen=True)
 class Result:
-    """Of a result.json."""
+    """Of a result.json; `pruned_after` is the update after which a sweep's pruner ended the run."""
 
-    value: float | None
+    value: Objective
+    pruned_after: int | None = None
 
 
 def read_scores(path: Path) -> Scores:
@@ -71,13 +76,13 @@ def read_record(path: Path) -> Record:
     return require_kind(read_json(path), Record, path, "put it back, or remove it")
 
 
-def read_value(path: Path) -> float | None:
-    """Return the value for a sweeper in a result.json.
+def read_result(path: Path) -> Result:
+    """Return what a result.json says.
 
     Raises:
         InputError: it is damaged.
     """
-    return require_kind(read_json(path), Result, path, "remove the job's folder").value
+    return require_kind(read_json(path), Result, path, "remove the job's folder")
 
 
 def read_logger_ids(path: Path) -> dict[str, str]:

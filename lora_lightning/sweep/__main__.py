@@ -2,15 +2,15 @@
 
     python -m lora_lightning.sweep show <folder or latest> [--wide | --json]
     python -m lora_lightning.sweep plot <folder>
-    python -m lora_lightning.sweep resume <folder> [hydra.launcher.n_jobs=2 …]
+    python -m lora_lightning.sweep resume <folder> [hydra.launcher.n_jobs=2 …] [promote=best]
 
 show: the table, the best job first, and mean ± std over seeds: 100 rows at most and as many columns
 as the terminal has room for, with --wide all, with --json one line of JSON · plot: PNG files and
 one self-contained page, sweep.html · resume: failed, killed and missing jobs again, each in its own
-folder, the others left alone; further arguments are the launcher's (hydra/launcher=…,
-hydra.launcher.…), on_job_failure=skip|raise, or trust=true, which takes classes and programs that
-the folder names whoever wrote it. All take latest, the sweep that began last, and
-paths.output_dir=…, where it is looked for.
+folder, the others left alone; with promote=<job>,…|best|all pruned jobs go on to their end; further
+arguments are the launcher's (hydra/launcher=…, hydra.launcher.…), on_job_failure=skip|raise, or
+trust=true, which takes classes and programs that the folder names whoever wrote it. All take
+latest, the sweep that began last, and paths.output_dir=…, where it is looked for.
 """
 
 import sys

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.keys import own_keys
 from lora_lightning.config.own import user_folder
+from lora_lightning.config.study import IN_SWEEP_FOLDER
 from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError, disk_fault
 from lora_lightning.process import process_rank
@@ -78,16 +79,20 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
         InputError: a swept key does not exist, the storage holds another study, or the folder or
             one of a job's is taken.
     """
-    from lora_lightning.sweep.plan import make_plan
-    from lora_lightning.sweep.study import check_study, claim_study
+    from lora_lightning.sweep.plan import make_plan, sweep_overrides
+    from lora_lightning.sweep.space import SEARCHES, Space
+    from lora_lightning.sweep.study import check_pruner, check_study, open_study, readable
 
     plan = make_plan(config)
-    has_study = plan.sweeper == "optuna"
+    has_study = plan.sweeper in SEARCHES
+    check_pruner(config, has_study)
     if has_study:
-        check_study(config)
+        space = Space.of(config, sweep_overrides(config))
+        check_study(config, space.directions)
     take_folder(sweep, plan, config.overwrite)
     if has_study:
-        claim_study(config)
+        with readable(config):
+            open_study(config, space)
     sweep.write_plan(plan)
 
 
@@ -100,7 +105,7 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
     if overwrite or plan.command != "train":
         for record in [*sweep.path.glob(f"**/{JOB}"), *sweep.path.glob(f"**/{ERROR}")]:
             record.unlink()
-        for name in (PLAN, TABLE):
+        for name in (PLAN, TABLE, IN_SWEEP_FOLDER):
             (sweep.path / name).unlink(missing_ok=True)
     else:
         for job in plan.jobs or map(str, range(plan.trials or 0)):

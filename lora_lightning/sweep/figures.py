@@ -10,7 +10,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from lora_lightning.config.commands import TRAINABLE
 from lora_lightning.files import atomic_path, folder_name
+from lora_lightning.sweep.front import on_front
 from lora_lightning.sweep.published import LABEL, RANK, is_the_papers, kinds_of, paper_curve
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.table import Row, score_columns
@@ -32,8 +34,12 @@ def draw_figures(plan: Plan, rows: list[Row], folder: Path) -> list[Path]:
     for axis in plan.axes:
         if points := points_of(rows, axis, "objective"):
             files.append(folder / f"objective_over_{folder_name(axis)}.png")
-            reference = paper_curve(plan.metric or "") if beside_paper and axis == RANK else []
-            draw(points, axis, plan.metric or "objective", reference, files[-1])
+            reference = paper_curve(plan.objective or "") if beside_paper and axis == RANK else []
+            draw(points, axis, plan.objective or "objective", reference, files[-1])
+    if len(plan.metrics) > 1 and any(on_front(rows, plan.metrics)):
+        files.append(folder / "pareto_front.png")
+        with atomic_path(files[-1]) as temporary:
+            front_figure(plan, rows).savefig(temporary, dpi=120, format="png")
     axis = size_axis(plan, rows)
     for score in drawn_scores(plan, rows):
         if points := points_of(rows, axis, score):
@@ -43,6 +49,28 @@ def draw_figures(plan: Plan, rows: list[Row], folder: Path) -> list[Path]:
             reference = paper_curve(score, over_parameters=True) if is_beside else []
             draw(points, axis.replace("_", " "), score, reference, files[-1])
     return files
+
+
+def front_figure(plan: Plan, rows: list[Row]) -> "Figure":
+    """Return the figure of the first two objectives, the jobs on the front joined by a line."""
+    from matplotlib.figure import Figure
+
+    x, y = plan.metrics[:2]
+    canvas = Figure(figsize=(6, 4), layout="constrained")
+    axes = canvas.subplots()
+    axes.plot(*_columns(rows, x, y), "o", alpha=0.4, markersize=4, label="jobs")
+    best = [row for row, on in zip(rows, on_front(rows, plan.metrics), strict=True) if on]
+    axes.plot(*_columns(best, x, y), "o-", color="C1", label="no other is better in all")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return canvas
+
+
+def _columns(rows: list[Row], x: str, y: str) -> tuple[list[float], list[float]]:
+    points = sorted(points_of(rows, x, y))
+    return [a for a, _ in points], [b for _, b in points]
 
 
 def points_of(rows: list[Row], x: str, y: str) -> Points:
@@ -60,11 +88,13 @@ def size_axis(plan: Plan, rows: list[Row]) -> str:
 
 def drawn_scores(plan: Plan, rows: list[Row]) -> list[str]:
     """Return the scores that have a figure of their own."""
-    scores = [name for name in score_columns(plan, rows) if not name.startswith("val/")]
+    scores = [
+        name for name in score_columns(plan, rows) if not name.startswith(("val/", TRAINABLE))
+    ]
     if "val/loss" in score_columns(plan, rows):
         scores = ["val/loss", *scores]
     is_drawn_already = any(_stands_for(rows, axis, size_axis(plan, rows)) for axis in plan.axes)
-    return [name for name in scores if name != plan.metric or not is_drawn_already]
+    return [name for name in scores if name != plan.objective or not is_drawn_already]
 
 
 def draw(points: Points, x_label: str, y_label: str, reference: Points, file: Path) -> None:

@@ -40,6 +40,7 @@ from lora_lightning.process.parent import end_with_command
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
 from lora_lightning.runs.going_on import how_to_go_on
 from lora_lightning.runs.isolation import own_overrides
+from lora_lightning.runs.trial import PrunedError, current_trial
 from lora_lightning.sweep.again import results_elsewhere, run_again
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table_file import first_failed, update_table
@@ -66,6 +67,8 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     try:
         with isolated_job(), ended_by_lost_rank(lambda: how_to_go_on(user_folder)):
             return task(config)
+    except PrunedError:  # an isolated job's, which stands in its result.json
+        return None
     except (InputError, *COMPOSING) as error:
         if TRACEBACK in os.environ:
             raise
@@ -81,10 +84,10 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
 
 
 def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
-    """Run one job of a multirun, and return what its sweeper gets.
+    """Run one job of a multirun, and return what its sweeper gets: a search of ours its record.
 
     A job that fails leaves error.txt in its folder. Under `on_job_failure=skip` the sweeper gets
-    None for it and goes on (the Optuna sweeper marks the trial as failed).
+    None for it and goes on.
 
     Raises:
         InputError: the job failed, or another did before, under `on_job_failure=raise`.
@@ -94,6 +97,8 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     if process_rank() > 0:  # a task of SLURM beside rank 0, which keeps the record
         try:
             return task(config)
+        except PrunedError:
+            return None
         except Interrupted as interruption:
             sys.exit(interruption.exit_code)
     rerun = config.get("sweep_job")
@@ -113,6 +118,10 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         overrides = sweep.plan.jobs.get(name) or own_overrides()
     job = Job(name, overrides, "running", datetime.now().astimezone().isoformat(), results=results)
     job, value = _run(task, config, sweep, record, job)
+    if (trial := current_trial()) is not None:
+        from lora_lightning.sweep.study import tell_trial
+
+        tell_trial(trial, job)
     # Trainer, module and PEFT's model hold each other, and Python may leave them for many jobs.
     gc.collect()
     if job.status == "failed":
@@ -122,7 +131,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         if stops:
             raise InputError(message)
         log.error("%s", message)
-    return value
+    return value if trial is None else job
 
 
 def _run(
@@ -146,6 +155,9 @@ def _run(
             status, error = "finished", ""
         else:
             status, error = "failed", last_error(folder) or str(end.code)
+    except PrunedError as pruned:
+        status, error = "pruned", ""
+        log.info("job %s %s", job.job, pruned)
     except Interrupted as interruption:  # meant for the whole sweep
         error = str(interruption) or interruption.number.name
         advice = f"go on with: {sweep.how_to_resume(Path(config.paths.user_dir))}"
@@ -154,7 +166,7 @@ def _run(
         status = "failed"
         error = last_error(folder) or presentable(f"{type(failure).__name__}: {failure}")
     finally:  # also where the user interrupts the sweep
-        objective = value if isinstance(value, int | float) else None
+        objective = value if isinstance(value, int | float | list) else None
         job = replace(job, status=status, error=error or None, objective=objective,
                       seconds=round(time.monotonic() - started, 3))  # fmt: skip
         write_job(folder, job)
@@ -182,6 +194,7 @@ def leave_traceback(folder: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         is_end = isinstance(error, SystemExit) and error.code in ENDS_WELL
+        is_end = is_end or isinstance(error, PrunedError)
         if not is_end and not path.exists():
             path.write_text(presentable("".join(traceback.format_exception(error))), "utf-8")
         raise

@@ -19,6 +19,7 @@ from lora_lightning.runs.jobs import JOBS, is_default_place, require_own_folders
 from lora_lightning.runs.refused import require_no_results
 from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
 from lora_lightning.sweep.record import Plan
+from lora_lightning.sweep.space import SEARCHES, Space
 
 # Launchers whose jobs find the devices that are here; elsewhere there may be others.
 ON_THIS_MACHINE = ("basic", "one_pass", "joblib", "submitit_local")
@@ -39,11 +40,14 @@ def make_plan(config: DictConfig) -> Plan:
         check_key(config, override)
     check_options(overrides)
     command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
-    is_grid = choices["hydra/sweeper"] == "basic"
+    is_search = choices["hydra/sweeper"] in SEARCHES
+    space = Space.of(config, overrides) if is_search else None
+    is_grid = choices["hydra/sweeper"] == "basic" if space is None else space.sampler is None
     jobs = grid(overrides) if is_grid else []
     if choices["hydra/launcher"] in ON_THIS_MACHINE:
         check_jobs(config, jobs or one_axis_at_a_time(overrides))
     named = named_jobs(config, jobs) if is_default_place(config) else {}
+    metric = config.get("optimized_metric")
     return Plan(
         command=command,
         arguments=without_config_dir(sys.argv[1:])[0],
@@ -51,8 +55,8 @@ def make_plan(config: DictConfig) -> Plan:
         launcher=choices["hydra/launcher"],
         sweeper=choices["hydra/sweeper"],
         axes=list(dict.fromkeys(override.key_or_group for override in swept)),
-        metric=config.get("optimized_metric"),
-        trials=None if is_grid else config.hydra.sweeper.get("n_trials"),
+        metric=metric if metric is None or isinstance(metric, str) else list(metric),
+        trials=None if is_grid else space.trials if space else config.hydra.sweeper.get("n_trials"),
         storage=config.hydra.sweeper.get("storage"),
         study=config.hydra.sweeper.get("study_name"),
         jobs=named,

@@ -17,7 +17,7 @@ from lora_lightning.config.commands import COMMANDS
 from lora_lightning.config.search_path import config_dir_switch
 from lora_lightning.config.stored import check_choice
 from lora_lightning.config.stored_overrides import check_overrides
-from lora_lightning.config.study import sqlite_file
+from lora_lightning.config.study import storage_file
 from lora_lightning.config.trust import SWITCH, Trust, switch_for
 from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError
@@ -48,7 +48,7 @@ class Plan:
         launcher: option of `hydra/launcher`.
         sweeper: option of `hydra/sweeper`.
         axes: the swept keys, in the order given.
-        metric: what the sweep optimizes, None where the command has no such thing.
+        metric: what the sweep optimizes, one or several; None where the command has no such thing.
         trials: how many jobs a sampling sweeper will draw; None where `jobs` lists them all.
         storage: the storage of an Optuna study, if any.
         study: the name of that study.
@@ -61,11 +61,23 @@ class Plan:
     launcher: str
     sweeper: str
     axes: list[str]
-    metric: str | None
+    metric: str | list[str] | None
     trials: int | None
     storage: str | None
     study: str | None
     jobs: dict[str, list[str]]
+
+    @property
+    def metrics(self) -> list[str]:
+        """What the sweep optimizes: nothing, one metric or several."""
+        if self.metric is None:
+            return []
+        return [self.metric] if isinstance(self.metric, str) else self.metric
+
+    @property
+    def objective(self) -> str | None:
+        """The one metric that orders its jobs, None where there is none, or several."""
+        return self.metric if isinstance(self.metric, str) else None
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class Job:
     status: str = "missing"
     started: str | None = None
     seconds: float | None = None
-    objective: float | None = None
+    objective: float | list[float] | None = None
     error: str | None = None
     host: str = field(default_factory=socket.gethostname)
     process: int = field(default_factory=os.getpid)
@@ -156,10 +168,10 @@ class SweepFolder:
         if trust.everything:
             return
         require_links_within(self.path, SWITCH)
-        study = None if plan.storage is None else sqlite_file(plan.storage)
+        study = None if plan.storage is None else storage_file(plan.storage)
         if plan.storage is not None and (study is None or not study.is_file()):
             raise InputError(
-                f"{self.path / PLAN}: storage={plan.storage} is no file of SQLite that exists; "
+                f"{self.path / PLAN}: storage={plan.storage} is no file of a study that exists; "
                 f"{trust.otherwise}"
             )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lora_lightning.config.overrides import plain_override, quote
+from lora_lightning.config.study import storage_in, study_name
 from lora_lightning.config.trust import trust_of, trusted_no_longer, without_trust
 from lora_lightning.errors import InputError
 from lora_lightning.process import REPOSITORY
@@ -13,11 +14,14 @@ from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.runs.stored_config import RESOLVED, read_resolved
 from lora_lightning.sweep.again import has_checkpoint, make_ready
+from lora_lightning.sweep.promote import promoted
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
+from lora_lightning.sweep.space import SEARCHES
 from lora_lightning.sweep.study import tell_finished
 from lora_lightning.sweep.table_file import write_table
 
 BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
+PROMOTE = "promote="
 MAY_CHANGE = ("hydra/launcher", "hydra.launcher.", "on_job_failure")
 
 
@@ -29,32 +33,35 @@ def resume_sweep(sweep: SweepFolder, settings: list[str]) -> int:
 
     Args:
         sweep: the folder.
-        settings: of the launcher, and `trust=`.
+        settings: of the launcher, `promote=`, and `trust=`.
 
     Raises:
         InputError: `settings` holds more than that, a job is still running, or the folder, which
             others may have written, names what is not allowed.
     """
     extra, everything = without_trust(settings)
+    chosen = [argument for argument in extra if argument.startswith(PROMOTE)]
+    extra = [argument for argument in extra if argument not in chosen]
     for argument in extra:
         if not argument.startswith(MAY_CHANGE):
             raise InputError(
                 f"{argument}: a resumed sweep keeps its settings; only hydra/launcher=…, "
-                "hydra.launcher.…, on_job_failure=… and trust=… may be given"
+                "hydra.launcher.…, on_job_failure=…, promote=… and trust=… may be given"
             )
     with trusted_no_longer():
         sweep.check(trust_of(everything))
-        return _resume(sweep, extra)
+        further = [job for one in chosen for job in promoted(sweep, one.removeprefix(PROMOTE))]
+        return _resume(sweep, extra, further)
 
 
-def _resume(sweep: SweepFolder, extra: list[str]) -> int:
+def _resume(sweep: SweepFolder, extra: list[str], further: list[Job]) -> int:
     plan, jobs = sweep.plan, sweep.jobs()
     if running := [job for job in jobs if job.status == "running"]:
         raise InputError(
             f"job {running[0].job} is still running (process {running[0].process} on "
             f"{running[0].host}); wait for it, or end it and remove {running[0].job}/job.json"
         )
-    unfinished = [job for job in jobs if job.is_unfinished]
+    unfinished = [*(job for job in jobs if job.is_unfinished), *further]
     missing = max(0, (plan.trials or 0) - len(jobs))
     if not unfinished and not missing:
         sys.stdout.write("every job finished; nothing to do\n")
@@ -120,8 +127,10 @@ def draw_more(sweep: SweepFolder, plan: Plan, trials: int, extra: list[str]) -> 
     own = [
         f"hydra.sweeper.n_trials={trials}",
         f"hydra.sweep.subdir={quote(subdir, keep_interpolations=True)}",
-        f"hydra.sweeper.storage={plain_override(plan.storage, keep_interpolations=False)}",
     ]
+    if plan.storage is not None:
+        storage = plain_override(plan.storage, keep_interpolations=False)
+        own.append(f"hydra.sweeper.storage={storage}")
     base = [] if names_base(arguments) else base_of_before(sweep)
     return launch(sweep, plan, base + with_launcher(arguments, extra) + own)
 
@@ -145,5 +154,6 @@ def with_launcher(arguments: list[str], extra: list[str]) -> list[str]:
 
 def tell_study(sweep: SweepFolder, plan: Plan) -> None:
     """Tell the Optuna study what jobs gave that it has not heard of."""
-    if plan.sweeper == "optuna" and plan.storage is not None and plan.study is not None:
-        tell_finished(plan.storage, plan.study, sweep.jobs())
+    if plan.sweeper in SEARCHES and any(job.status != "missing" for job in sweep.jobs()):
+        storage = plan.storage or storage_in(sweep.path)
+        tell_finished(storage, study_name(plan.study), sweep.jobs())

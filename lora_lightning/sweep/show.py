@@ -14,8 +14,9 @@ from lora_lightning.config.study import direction_of
 from lora_lightning.errors import presentable
 from lora_lightning.paper import table as paper_table
 from lora_lightning.process.terminal import NO_TERMINAL, terminal_width
+from lora_lightning.sweep.front import on_front
 from lora_lightning.sweep.published import published_beside
-from lora_lightning.sweep.record import TABLE, SweepFolder
+from lora_lightning.sweep.record import TABLE, Plan, SweepFolder
 from lora_lightning.sweep.table import Row, mean_over_seeds
 from lora_lightning.sweep.table_file import write_table
 from lora_lightning.sweep.text import PARTIAL, TextTable, tables
@@ -68,7 +69,8 @@ def print_json(sweep: SweepFolder) -> None:
     record = {
         "folder": str(sweep.path),
         "metric": plan.metric,
-        "direction": None if plan.metric is None else direction_of(plan.metric),
+        "direction": directions_of(plan),
+        "front": front_of(plan, rows),
         "axes": plan.axes,
         "jobs": rows,
         "means_over_seeds": means if "seed" in plan.axes else [],
@@ -77,6 +79,22 @@ def print_json(sweep: SweepFolder) -> None:
         ],
     }
     sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def directions_of(plan: Plan) -> str | list[str] | None:
+    """Return which way each objective is better."""
+    directions = [direction_of(metric) for metric in plan.metrics]
+    if len(directions) > 1:
+        return directions
+    return directions[0] if directions else None
+
+
+def front_of(plan: Plan, rows: list[Row]) -> list[str]:
+    """Return the jobs on the Pareto front, where there are several objectives."""
+    if len(plan.metrics) < 2:
+        return []
+    is_on = on_front(rows, plan.metrics)
+    return [row["job"] for row, on in zip(rows, is_on, strict=True) if on]
 
 
 def errors(rows: list[Row], most: int | None = None) -> list[str]:

@@ -6,91 +6,143 @@ mix numbers that do not compare, so it is refused before the first trial.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from lora_lightning.config.study import sqlite_file
+from lora_lightning.config.build import build
+from lora_lightning.config.rules import pruned_by
+from lora_lightning.config.study import open_storage, storage_file, storage_in, study_name
 from lora_lightning.errors import InputError, first_line
+from lora_lightning.runs.trial import Trial
 from lora_lightning.sweep.record import Job
+from lora_lightning.sweep.space import Space
 
 if TYPE_CHECKING:
     import optuna
 
 QUESTION = "lora_lightning"  # the study's attribute that says what it asks
+OVERRIDES = "overrides"  # a trial's attribute: those of its job
 # What may differ between two commands of one study.
 FREE = ("output_dir", "name", "overwrite", "on_job_failure", "logger", "paths", "hydra")
 
 
-def check_study(config: DictConfig) -> None:
+def storage_of(config: DictConfig) -> str:
+    """Return the storage of a sweep's study: its own, or the one that is named."""
+    return config.hydra.sweeper.storage or storage_in(Path(config.hydra.sweep.dir).resolve())
+
+
+def check_study(config: DictConfig, directions: list[str]) -> None:
     """Check that the storage holds this sweep's study, or none yet; nothing is written.
+
+    Args:
+        config: of the sweep, `hydra` included.
+        directions: of its objectives.
 
     Raises:
         InputError: the storage cannot be read, or holds another study.
     """
-    sweeper = config.hydra.sweeper
-    storage, name = sweeper.storage, sweeper.study_name
+    storage, name = config.hydra.sweeper.storage, config.hydra.sweeper.study_name
     if storage is None:
         return
     if name is None:
         raise InputError(
             "hydra.sweeper.storage needs hydra.sweeper.study_name=<name> to go on with"
         )
-    path = sqlite_file(storage)
+    path = storage_file(storage)
     if path is not None and not path.exists():
         return
-    others = _studies(storage)
-    if path is not None and others and name not in others:
-        raise InputError(
-            f"hydra.sweeper.storage={storage} holds another study, {min(others)}; set "
-            f"hydra.sweeper.study_name={min(others)} to go on with it, or another storage"
-        )
-    if name in others:
-        import optuna
+    import optuna
 
-        asked = question(config)
-        with readable(storage):
-            study = optuna.load_study(study_name=name, storage=storage)
-            _check_question(study, asked, _direction(config))
+    with readable(config):
+        opened: Any = open_storage(storage)
+        others = {study.study_name for study in optuna.get_all_study_summaries(opened)}
+        if path is not None and others and name not in others:
+            raise InputError(
+                f"hydra.sweeper.storage={storage} holds another study, {min(others)}; set "
+                f"hydra.sweeper.study_name={min(others)} to go on with it, or another storage"
+            )
+        if name in others:
+            study = optuna.load_study(study_name=name, storage=opened)
+            _check_question(study, question(config), directions)
 
 
-def claim_study(config: DictConfig) -> None:
-    """Create the study of a sweep that was checked, or take the one that is there.
+def open_study(config: DictConfig, space: Space) -> "optuna.Study":
+    """Return the study of a sweep that was checked, made if it is not there yet.
+
+    A dry run gets one that is kept nowhere.
 
     Raises:
-        InputError: the storage cannot be written.
+        Exception: of many kinds, where the storage cannot be written; see `readable`.
+    """
+    import optuna
+    from optuna.study import StudyDirection
+
+    storage: Any = None
+    if not config.dry_run:
+        if (path := storage_file(storage_of(config))) is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        storage = open_storage(storage_of(config))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        study_name=study_name(config.hydra.sweeper.study_name),
+        storage=storage,
+        sampler=space.make_sampler(config.seed),
+        pruner=build_pruner(config),
+        directions=[StudyDirection[direction.upper()] for direction in space.directions],
+        load_if_exists=True,
+    )
+    if _is_free(study):
+        study.set_user_attr(QUESTION, question(config))
+    return study
+
+
+def build_pruner(config: DictConfig) -> "optuna.pruners.BasePruner":
+    """Build the pruner of a sweep, which Hyperband's sampler has to know too.
+
+    Raises:
+        InputError: its arguments contradict each other.
     """
     import optuna
 
-    sweeper = config.hydra.sweeper
-    if sweeper.storage is None:
+    if "_target_" not in config.pruner:
+        return optuna.pruners.NopPruner()
+    pruner: optuna.pruners.BasePruner = build(config.pruner).pruner
+    return pruner
+
+
+def check_pruner(config: DictConfig, has_study: bool) -> None:
+    """Check that a sweep's pruner has what it needs.
+
+    Raises:
+        InputError: there is no study, or no metric, that it could go by.
+    """
+    if "_target_" not in (config.get("pruner") or {}):
         return
-    if (path := sqlite_file(sweeper.storage)) is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    asked = question(config)
-    with readable(sweeper.storage):
-        study = optuna.create_study(
-            study_name=sweeper.study_name,
-            storage=sweeper.storage,
-            direction=_direction(config),
-            load_if_exists=True,
+    if not has_study:
+        raise InputError(
+            f"pruner={config.hydra.runtime.choices.pruner}: needs hydra/sweeper=search, which "
+            "keeps what jobs are compared by"
         )
-        if _is_free(study):
-            study.set_user_attr(QUESTION, asked)
-
-
-def _studies(storage: str) -> set[str]:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with readable(storage):
-        return {summary.study_name for summary in optuna.get_all_study_summaries(storage)}
+    pruned_by(config)
+    build_pruner(config)
 
 
 @contextmanager
-def readable(storage: str) -> Iterator[None]:
+def readable(config: DictConfig) -> Iterator[None]:
     """Context in which a storage that is damaged, none, or on a full disk is bad input.
+
+    Raises:
+        InputError: naming it.
+    """
+    with readable_storage(storage_of(config)):
+        yield
+
+
+@contextmanager
+def readable_storage(storage: str) -> Iterator[None]:
+    """As `readable`, for a storage that no config names.
 
     Raises:
         InputError: naming it.
@@ -101,18 +153,16 @@ def readable(storage: str) -> Iterator[None]:
         raise
     except Exception as error:  # SQLAlchemy's and the driver's many kinds, Optuna's assertions
         raise InputError(
-            f"hydra.sweeper.storage={storage}: cannot be opened or written ({first_line(error)})"
+            f"hydra.sweeper.storage={storage}: cannot be opened or written "
+            f"({first_line(error.__cause__ or error)})"
         ) from None
-
-
-def _direction(config: DictConfig) -> str:
-    direction = config.hydra.sweeper.direction
-    return str(getattr(direction, "name", direction))
 
 
 def _is_free(study: "optuna.Study") -> bool:
     """Whether a study holds nothing that another question could be mixed with."""
-    return all(trial.state.name == "FAIL" for trial in study.trials)
+    return all(
+        trial.state.name in ("FAIL", "WAITING") for trial in study.get_trials(deepcopy=False)
+    )
 
 
 def question(config: DictConfig) -> dict[str, str]:
@@ -127,8 +177,9 @@ def question(config: DictConfig) -> dict[str, str]:
     return asked
 
 
-def _check_question(study: "optuna.Study", asked: dict[str, str], direction: str) -> None:
-    other_direction = study.direction.name.lower() != direction
+def _check_question(study: "optuna.Study", asked: dict[str, str], directions: list[str]) -> None:
+    there = [direction.name.lower() for direction in study.directions]
+    other_direction = there != directions
     if _is_free(study) and not other_direction:
         return
     before = study.user_attrs.get(QUESTION)
@@ -136,11 +187,48 @@ def _check_question(study: "optuna.Study", asked: dict[str, str], direction: str
     differing = sorted(k for k in {*asked, *found} if asked.get(k) != found.get(k))
     if before is None or differing or other_direction:
         what = "; ".join(f"{k}: {found.get(k)} there, {asked.get(k)} here" for k in differing)
-        what = what or f"direction {study.direction.name.lower()}"
+        what = what or f"direction {', '.join(there)}"
         raise InputError(
             f"the storage holds another study under the name {study.study_name} ({what}); give "
             "this one name=<label> or hydra.sweeper.study_name=<name>"
         )
+
+
+def tell(study: "optuna.Study", number: int, job: Job | None) -> None:
+    """Tell a study how a trial's job ended, unless it knows.
+
+    A job that could not compute what the study asks for is none that failed: its trial ends without
+    a value, as Optuna's pruned ones may.
+
+    Args:
+        study: of the sweep.
+        number: of the trial.
+        job: its job; None where that left no record.
+    """
+    from optuna.trial import TrialState
+
+    value = None if job is None else job.objective
+    if job is not None and job.status == "finished" and value is not None:
+        state = TrialState.COMPLETE
+    elif job is not None and job.status in ("finished", "pruned"):
+        state, value = TrialState.PRUNED, None
+    else:
+        state, value = TrialState.FAIL, None
+    try:
+        study.tell(number, value, state, skip_if_finished=True)
+    except RuntimeError as error:  # of the grid's sampler, after its last
+        if "Study.stop" not in str(error):
+            raise
+
+
+def tell_trial(trial: Trial, job: Job) -> None:
+    """Tell the study of a job how it ended, from wherever it ran: others are compared with it.
+
+    Raises:
+        InputError: the storage cannot be written.
+    """
+    with readable_storage(trial.storage):
+        tell(trial.load_study(), trial.number, job)
 
 
 def tell_finished(storage: str, name: str, jobs: Iterable[Job]) -> None:
@@ -151,23 +239,31 @@ def tell_finished(storage: str, name: str, jobs: Iterable[Job]) -> None:
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    with readable(storage):
-        study = optuna.load_study(study_name=name, storage=storage)
+    with readable_storage(storage):
+        opened: Any = open_storage(storage)
+        study = optuna.load_study(study_name=name, storage=opened)
         trials = [trial for trial in study.get_trials() if trial.params]
-        order = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL)
+        order = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL, TrialState.PRUNED)
         trials = [trial for state in order for trial in trials if trial.state == state]
         for job in jobs:
-            trial = next((trial for trial in trials if _is_of(trial.params, job)), None)
+            trial = next((trial for trial in trials if _is_of(trial, job)), None)
             if trial is None or job.status != "finished" or job.objective is None:
                 continue
             trials.remove(trial)  # two jobs may have the same values
+            values = job.objective if isinstance(job.objective, list) else [job.objective]
             if trial.state == TrialState.RUNNING:
-                study.tell(trial.number, job.objective)
-            elif trial.state == TrialState.FAIL:
-                drawn = {"params": trial.params, "distributions": trial.distributions}
-                study.add_trial(create_trial(**drawn, value=job.objective))
+                study.tell(trial.number, values)
+            elif trial.state in (TrialState.FAIL, TrialState.PRUNED):
+                drawn: dict[str, Any] = {
+                    "params": trial.params,
+                    "distributions": trial.distributions,
+                }
+                study.add_trial(
+                    create_trial(**drawn, values=values, user_attrs={OVERRIDES: job.overrides})
+                )
 
 
-def _is_of(drawn: dict[str, Any], job: Job) -> bool:
+def _is_of(trial: "optuna.trial.FrozenTrial", job: Job) -> bool:
     """Whether a job has the values that a trial has drawn."""
-    return {f"{key}={value}" for key, value in drawn.items()} <= set(job.overrides)
+    drawn = trial.user_attrs.get(OVERRIDES) or [f"{k}={v}" for k, v in trial.params.items()]
+    return set(drawn) <= set(job.overrides)

@@ -11,6 +11,7 @@ from typing import Any
 
 from lora_lightning.config.study import direction_of
 from lora_lightning.runs.stored_results import read_record, read_scores
+from lora_lightning.sweep.front import front_first
 from lora_lightning.sweep.record import Job, Plan, SweepFolder
 from lora_lightning.tracking.csv_tables import last_with
 
@@ -34,14 +35,19 @@ def columns(plan: Plan, rows: Iterable[Iterable[str]]) -> list[str]:
 
 
 def best_first(plan: Plan, rows: list[Row]) -> list[Row]:
-    """Return rows from the best objective on; those without one follow in their order."""
+    """Return rows from the best objective on; those without one follow in their order.
+
+    Of several objectives those on the Pareto front come first.
+    """
+    if len(plan.metrics) > 1:
+        return front_first(plan, rows)
 
     def place(row: Row) -> tuple[bool, float]:
         value = row.get("objective")
         value = value[0] if isinstance(value, tuple) else value
-        if value is None or plan.metric is None or value != value:
+        if value is None or plan.objective is None or value != value:
             return True, 0.0
-        return False, value if direction_of(plan.metric) == "minimize" else -value
+        return False, value if direction_of(plan.objective) == "minimize" else -value
 
     return sorted(rows, key=place)
 
@@ -92,10 +98,16 @@ def row_of(folder: Path, job: Job, plan: Plan) -> Row:
     """
     row: Row = {"job": job.job, "status": job.status}
     row |= {axis: axis_value(job.overrides, axis) for axis in plan.axes}
-    row |= {"objective": _finite(job.objective), "seconds": job.seconds, "error": job.error}
+    row |= {"objective": None, "seconds": job.seconds, "error": job.error}
     row |= {"overrides": " ".join(job.overrides), "folder": str(folder)}
     if job.status == "finished":
-        row |= _validation(folder) | _scores(folder)
+        row |= _scores(folder)
+    if job.status in ("finished", "pruned"):
+        row |= _validation(folder)
+    if isinstance(job.objective, list):
+        row |= zip(plan.metrics, map(_finite, job.objective), strict=False)
+    else:
+        row["objective"] = _finite(job.objective)
     if (folder / "run.json").is_file():
         row["trainable_parameters"] = read_record(folder / "run.json").parameters.trainable
     return row

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from lora_lightning.config.commands import TRAINABLE
 from lora_lightning.config.study import direction_of
 from lora_lightning.errors import presentable
+from lora_lightning.sweep.front import on_front
 from lora_lightning.sweep.record import Plan, SweepFolder
 from lora_lightning.sweep.table import (
     Row,
@@ -99,8 +101,8 @@ def fitting(
         rows: in their order.
         width: columns of the terminal; None shows every score.
     """
-    objective = ["objective"] if plan.metric else []
-    scores = [name for name in score_columns(plan, rows) if name != plan.metric]
+    objective = ["objective"] if plan.objective else plan.metrics
+    scores = [name for name in score_columns(plan, rows) if name not in plan.metrics]
     if width is not None:
         scores = main_scores(scores)
 
@@ -108,9 +110,11 @@ def fitting(
         names = [*first, *axes, *objective, *scores[:count], *last]
         heads = [_head(name, plan, name_of) for name in names]
         cells = [[cell(row, name, plan) for name in names] for row in rows]
-        is_ordered = bool(rows) and rows[0].get("objective") is not None
+        best = best_rows(plan, rows)
+        is_ordered = any(best)
         if is_ordered:
-            heads, cells = ["", *heads], [["★" if n == 0 else "", *c] for n, c in enumerate(cells)]
+            heads = ["", *heads]
+            cells = [["★" if is_best else "", *c] for is_best, c in zip(best, cells, strict=True)]
         return TextTable(title, heads, cells, is_ordered)
 
     short = _last_parts(axes)
@@ -120,6 +124,13 @@ def fitting(
             break
         table = made(count, lambda name: short.get(name, name))
     return table
+
+
+def best_rows(plan: Plan, rows: list[Row]) -> list[bool]:
+    """Return which rows get a star: the first, or of several objectives the whole front."""
+    if len(plan.metrics) > 1:
+        return on_front(rows, plan.metrics)
+    return [n == 0 and row.get("objective") is not None for n, row in enumerate(rows)]
 
 
 def main_scores(names: list[str]) -> list[str]:
@@ -134,7 +145,7 @@ def main_scores(names: list[str]) -> list[str]:
 def cell(row: Row, name: str, plan: Plan) -> str:
     """Return a cell's text; a score of a part of the split has a star behind it."""
     value = row.get(name)
-    score = plan.metric if name == "objective" else name
+    score = plan.objective if name == "objective" else name
     partial = row.get("partial", "").split()
     mark = "*" if value is not None and score in partial else ""
     return value_text(name, value) + mark
@@ -149,12 +160,15 @@ def value_text(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         average, deviation = value
         return f"{average:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
+    if name == TRAINABLE:
+        return f"{value:.0f}"
     return f"{value:.4f}" if isinstance(value, float) else presentable(str(value))
 
 
 def _head(name: str, plan: Plan, name_of: Callable[[str], str]) -> str:
-    if name == "objective" and plan.metric is not None:
-        return presentable(f"{plan.metric} {ARROWS[direction_of(plan.metric)]}")
+    metric = plan.objective if name == "objective" else name
+    if metric in plan.metrics:
+        return presentable(f"{metric} {ARROWS[direction_of(metric)]}")
     if name == "seconds":
         return "time"
     return presentable(name_of(name))

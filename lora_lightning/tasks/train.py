@@ -14,14 +14,17 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from transformers import GPT2LMHeadModel
 
+from lora_lightning.checkpoints.pruning import PruneRun
 from lora_lightning.checkpoints.resumed import ResumedRun, open_resumed
 from lora_lightning.checkpoints.save import SaveRun
 from lora_lightning.checkpoints.time_limit import require_time
 from lora_lightning.config.build import build, build_each, checksum
+from lora_lightning.config.commands import TRAINABLE
 from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
-from lora_lightning.config.rules import validated
+from lora_lightning.config.rules import pruned_by, validated
 from lora_lightning.config.typed import as_typed, command_line
+from lora_lightning.data.batching import padded
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
@@ -32,6 +35,8 @@ from lora_lightning.methods.method import (
     Method,
     begin_method,
     check_state,
+    initialise_method,
+    make_room,
     trainable_parameters,
 )
 from lora_lightning.runs.folder import (
@@ -44,17 +49,20 @@ from lora_lightning.runs.folder import (
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.isolation import needs_isolation, run_isolated
 from lora_lightning.runs.record import environment
+from lora_lightning.runs.stored_results import Objective
+from lora_lightning.runs.trial import PrunedError, current_trial
 from lora_lightning.tasks.before import largest_step, peak_of, report, report_unlabelled
 from lora_lightning.tasks.callbacks import check_callbacks, require_no_validation
 from lora_lightning.tasks.loggers import open_loggers
 from lora_lightning.tasks.model import load_model, tokenizer_of
 from lora_lightning.tasks.result import (
-    FINISHED_WITH_A_HOLE,
     failure_recorded,
+    objective_of,
     require_finite_objective,
     write_result,
 )
 from lora_lightning.tasks.result_table import overfit_verdict, profile_lines, result_table
+from lora_lightning.tasks.scoring import FINISHED_WITH_A_HOLE
 from lora_lightning.tasks.setup import build_trainer, start
 from lora_lightning.tasks.text_validation import TextValidation
 from lora_lightning.tasks.then import do_what_follows
@@ -85,6 +93,7 @@ class Training:
         trainer: Lightning's.
         saving: writes checkpoints and adapters.
         resumed: the run that is gone on with, if any.
+        pruning: ends the run early, where it is a job of a sweep with a pruner.
     """
 
     folder: Path
@@ -95,16 +104,19 @@ class Training:
     trainer: pl.Trainer
     saving: SaveRun
     resumed: ResumedRun | None
+    pruning: PruneRun | None
 
 
-def train(config: DictConfig) -> float | None:
+def train(config: DictConfig) -> Objective:
     """Train as `config` says, and go on with what `then` names; exit with 3 where a score lacks.
 
     Returns:
-        The value of `optimized_metric`, for a sweeper; None where the run has no such metric.
+        The value of `optimized_metric`, for a sweeper, a list where that names several; None where
+        the run has no such metric.
 
     Raises:
         InputError: a key, a file or their combination is wrong.
+        PrunedError: the run was ended by its sweep's pruner; what it has is saved.
     """
     if needs_isolation(config):
         return run_isolated("train")
@@ -128,20 +140,25 @@ def train(config: DictConfig) -> float | None:
         with failure_recorded(folder, config.optimized_metric, training.trainer.is_global_zero):
             run_training(training, config)
         scores = objectives(training.module.latest)
+        scores[TRAINABLE] = trainable_parameters(training.model)
         trainer = training.trainer
         trainer.strategy.barrier("the run folder is complete")
         for logger in run_loggers(loggers):
             logger.log_adapters(folder)
         may_be_done = resumed is not None and trainer.global_step == 0
         run = RunFolder.open(folder)
-        scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
-        value = scores.get(config.optimized_metric)
+        pruned_after = None if training.pruning is None else training.pruning.update
+        if pruned_after is None:
+            scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
+        value = objective_of(scores, config.optimized_metric) if pruned_after is None else None
         with failure_recorded(folder, config.optimized_metric, trainer.is_global_zero):
             require_finite_objective(config.optimized_metric, value)
         if trainer.is_global_zero:
-            write_result(folder, config.optimized_metric, value)
+            write_result(folder, config.optimized_metric, value, pruned_after=pruned_after)
             say_result(run, config)
             say_next(config, folder, data=training.data)
+    if pruned_after is not None:
+        raise PrunedError(f"pruned after update {pruned_after} of {training.module.plan.updates}")
     may_exit = trainer.is_global_zero and not is_job_of_sweep()  # which has a value to give
     if may_exit and "evaluate" in config.then and run.lacks_scores(config.split):
         sys.exit(FINISHED_WITH_A_HOLE)
@@ -167,17 +184,26 @@ def build_training(
     described: Any = OmegaConf.to_container(config.method, resolve=True)
     every = config.trainer.save_every_n_steps
     saving = SaveRun(folder, method, config.model.path, every, described, config.best_by)
-    trainer = build_trainer(config.trainer, loggers, [*callbacks, saving], folder, limit)
+    pruning = pruning_of(config)
+    further = [saving] if pruning is None else [pruning, saving]
+    trainer = build_trainer(config.trainer, loggers, [*callbacks, *further], folder, limit)
     require_time(trainer)
     check_share(data, limit, trainer.world_size)
     model = load_model(config.model, method, tokenizer, adapters)
     require_packable(model)
     check_state(method, model)
+    check_length(data, model.config.n_positions)
+    if resumed is not None:
+        make_room(method, model, resumed.tensors)
+    elif not adapters:
+        rows = (
+            padded(batch, loss.labelled(batch)) for batch in data.first_epoch(trainer.world_size)
+        )
+        initialise_method(method, model, rows, trainer.strategy.root_device)
     if isinstance(optimizer, OptimizerMaker):
         optimizer.prepare(model)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     begin_method(method, model, plan.updates)
-    check_length(data, model.config.n_positions)
     if resumed is not None:
         resumed.check(data, model, trainer.world_size)
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
@@ -194,7 +220,18 @@ def build_training(
     if decodes:
         texts = TextValidation(config, data, build(config.protocol), trainer)
     module = FineTuning(model, loss, optimizer, schedule, plan, execution, peak, texts, method)
-    return Training(folder, data, model, method, module, trainer, saving, resumed)
+    return Training(folder, data, model, method, module, trainer, saving, resumed, pruning)
+
+
+def pruning_of(config: DictConfig) -> PruneRun | None:
+    """Return what ends the run early; None where nothing does: no pruner, or no sweep."""
+    metric, trial = pruned_by(config), current_trial()
+    if metric is None:
+        return None
+    if trial is None:
+        log.info("pruner        is of a sweep's jobs (-m …); this run trains to its end")
+        return None
+    return PruneRun(trial, build(config.pruner), metric)
 
 
 def run_training(training: Training, config: DictConfig) -> None:

@@ -23,6 +23,7 @@ from lora_lightning.cli.arguments import prepare_arguments
 from lora_lightning.config.compose import CONFIGS, composed
 from lora_lightning.config.faults import COMPOSING, explain
 from lora_lightning.config.rules import check_config
+from lora_lightning.config.study import open_storage
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.sets.dart import read_dart
 from lora_lightning.data.sets.e2e import read_e2e
@@ -236,12 +237,13 @@ def test_any_sweep_is_taken_or_refused(file, damage, recorded):
     damaged(sweep / file, damage, lambda: show(sweep))
 
 
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory):
+@pytest.fixture(scope="module", params=["sqlite", "journal"])
+def storage(request, tmp_path_factory):
     import optuna
 
-    path = tmp_path_factory.mktemp("optuna") / "study.db"
-    study = optuna.create_study(storage=f"sqlite:///{path}", study_name="x")
+    path = tmp_path_factory.mktemp("optuna") / f"study.{request.param}"
+    opened = open_storage(f"{request.param}:///{path}")
+    study = optuna.create_study(storage=opened, study_name="x")
     study.optimize(lambda trial: trial.suggest_float("a", 0, 1), n_trials=2)
     return path
 
@@ -249,14 +251,14 @@ def storage(tmp_path_factory):
 @few
 @given(damage=damages())
 def test_any_storage_is_taken_or_refused(damage, storage):
-    copy = shutil.copy(storage, storage.with_name("damaged.db"))
+    copy = shutil.copy(storage, storage.with_name(f"damaged{storage.suffix}"))
     config = OmegaConf.create({
         "optimized_metric": "val/loss",
         "hydra": {
             "overrides": {"task": []},
-            "sweeper": {"storage": f"sqlite:///{copy}", "study_name": "x", "direction": "minimize"},
+            "sweeper": {"storage": f"{storage.suffix[1:]}:///{copy}", "study_name": "x"},
         },
     })  # fmt: skip
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        damaged(storage.with_name("damaged.db"), damage, lambda: check_study(config))
+        damaged(copy, damage, lambda: check_study(config, ["minimize"]))

@@ -1,6 +1,9 @@
 """A command does not pay for packages that it never uses."""
 
+import json
+
 from tests.commands import run_process
+from tests.evaluation.golden_sets import EDGE_CASES
 from tests.tiny import TRAINING
 
 COMMANDS = """
@@ -42,3 +45,19 @@ print("without need:", *imported_without_need)
 def test_commands_import_nothing_they_do_not_use_and_all_of_it_can_be_had_later(tmp_path):
     output = run_process("-c", COMMANDS, tmp_path / "run", *TRAINING)
     assert output.splitlines()[-1] == "without need:", output
+
+
+def test_scoring_files_imports_neither_torch_nor_lightning_nor_transformers(tmp_path):
+    output = run_process(
+        "-X", "importtime", "evaluate.py", "protocol=e2e",
+        f"hypotheses={EDGE_CASES / 'e2e_hypotheses.txt'}",
+        f"references={EDGE_CASES / 'e2e_references.txt'}", f"output_dir='{tmp_path / 'scores'}'",
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in output.splitlines()
+                if line.startswith("import time:")}  # fmt: skip
+    assert {"hydra", "lora_lightning.evaluation.evaluation"} <= imported
+    assert not imported & {"torch", "lightning", "lightning.pytorch", "torchmetrics",
+                           "transformers", "pandas", "matplotlib", "wandb"}  # fmt: skip
+    scores = json.loads((tmp_path / "scores" / "metrics.json").read_text())["scores"]
+    assert scores["bleu"] > 0
+    assert scores["meteor"] > 0  # with its index of paraphrases

@@ -24,7 +24,8 @@ MODULES = (
     "lora_lightning.tasks.generate", "lora_lightning.tasks.evaluate",
     "lightning.pytorch.strategies", "transformers.models.gpt2.modeling_gpt2",
     "hydra._internal.hydra", "hydra._internal.utils", "hydra.core.plugins",
-    "hydra_plugins.hydra_optuna_sweeper._impl", "hydra_plugins.hydra_joblib_launcher._core",
+    "lora_lightning.sweep.search", "lora_lightning.sweep.study",
+    "hydra_plugins.hydra_joblib_launcher._core",
     "torch.nn.parallel.distributed", "torch.distributed.algorithms.join", "psutil", "filelock",
     "matplotlib.pyplot", "matplotlib.backends.backend_agg", "sqlalchemy.dialects.sqlite",
 )  # fmt: skip
