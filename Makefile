@@ -77,6 +77,7 @@ bench: $(INSTALLED)
 	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(PYTHON) benchmarks/training.py
 	$(PYTHON) benchmarks/training.py peft bound --dtype bfloat16
+	$(PYTHON) benchmarks/methods.py
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program || exit; done
 	$(PYTHON) -m benchmarks.evaluation
 	$(PYTHON) benchmarks/comparison.py times
