@@ -75,8 +75,8 @@ doctor: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[bench]'
-	$(PYTHON) benchmarks/training.py
-	$(PYTHON) benchmarks/training.py peft bound --dtype bfloat16
+	$(PYTHON) benchmarks/training.py --write
+	$(PYTHON) benchmarks/training.py peft bound packed command --dtype bfloat16 --write
 	$(PYTHON) benchmarks/methods.py
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program || exit; done
 	$(PYTHON) -m benchmarks.evaluation

@@ -1,11 +1,11 @@
 """Training steps against the reference's arithmetic, PEFT, and the machine's own limit.
 
     python benchmarks/training.py [points …] [--dtype float32|bfloat16] [--shape gpt2_small]
-        [--rounds 5] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
+        [--rounds 5] [--write] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
 
-Points: reference peft bound packed command growth startup gpu; default all but gpu. Contenders run
-in processes of their own and step in turn, so that whatever else the machine does hits all alike.
-Needs the peers: pip install -e '.[bench]'.
+Points: reference peft bound packed command growth startup; default all. Contenders run in processes
+of their own and step in turn, so that whatever else the machine does hits all alike. `--write` puts
+the table into benchmarks/README.md. Needs the peers: pip install -e '.[bench]'. On a GPU: gpu.py.
 """
 
 import argparse
@@ -27,7 +27,16 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.training_report import Measurement, line, machine, paired_ratio  # noqa: E402
+from benchmarks import table  # noqa: E402
+from benchmarks.training_report import (  # noqa: E402
+    HEAD,
+    Measurement,
+    Row,
+    line,
+    paired_ratio,
+    said,
+    spread,
+)
 from benchmarks.training_rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
 
 COMMAND_UPDATES = 40
@@ -73,16 +82,22 @@ class Worker:
 def main() -> None:
     """Measure the points asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("points", nargs="*", default=[p for p in POINTS if p != "gpu"])
+    parser.add_argument("points", nargs="*", default=list(POINTS))
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--shape", default="gpt2_small")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--tokenizer", type=Path)
     arguments = parser.parse_args()
-    print(f"{machine()}; {arguments.shape}, {arguments.dtype}")
-    for point in arguments.points:
-        POINTS[point](arguments)
+    about = (
+        f"{table.conditions(['torch', 'transformers', 'peft', 'trl'])} {arguments.shape}, "
+        f"{arguments.dtype}, {torch.get_num_threads()} threads, {arguments.rounds} rounds."
+    )
+    print(about)
+    found = [row for point in arguments.points for row in POINTS[point](arguments)]
+    if arguments.write:
+        table.replace(f"training {arguments.dtype}", f"{about}\n\n{table.rows(HEAD, found)}")
 
 
 def compare(
@@ -104,21 +119,21 @@ def compare(
     return measured
 
 
-def reference(arguments: argparse.Namespace) -> None:
+def reference(arguments: argparse.Namespace) -> list[Row]:
     """1. The reference's arithmetic."""
     rows = rows_for(8, arguments)
     print("\n1. the reference's arithmetic, 8 rows a step (target: 25x in float32)")
     measured = compare(["reference", "ours, q and v"], rows, arguments, min(arguments.rounds, 3))
     peer, ours = measured.values()
-    line(peer)
     padded, packed = (nominal_flops(r, arguments.shape) for r in (padded_rows(rows), rows))
-    line(ours, f"{paired_ratio(peer, ours):.1f}x; FLOP ratio {padded / packed:.1f}")
+    remark = f"ours: {paired_ratio(peer, ours):.1f} ×, at 1/{padded / packed:.1f} of the operations"
+    return [line(peer, remark), line(ours)]
 
 
-def peft(arguments: argparse.Namespace) -> None:
+def peft(arguments: argparse.Namespace) -> list[Row]:
     """2 and 4. PEFT and transformers: time and memory of the same step."""
     rows = rows_for(8, arguments)
-    print("\n2. PEFT, 8 rows a step (target: 1.85x of the fastest in float32, 2.5x in bfloat16)")
+    print("\n2. PEFT, 8 rows a step (target: 1.7 × of the fastest in float32, 2.8 × in bfloat16)")
     print("4. memory above interpreter and base (target: at most 0.5 of the same peer's)")
     peers = list(PEERS)
     if importlib.util.find_spec("trl"):
@@ -127,26 +142,25 @@ def peft(arguments: argparse.Namespace) -> None:
         print(f"  {TRL}: left out, trl is not installed")
     measured = compare([*peers, "ours"], rows, arguments, arguments.rounds)
     *theirs, ours = measured.values()
-    for peer in theirs:
-        ratio, memory = paired_ratio(peer, ours), ours.bytes / peer.bytes
-        line(peer, f"ours: {ratio:.2f}x, {memory:.2f} of its memory")
-    line(ours)
-    fastest = min(theirs, key=lambda peer: peer.median)
-    print(
-        f"  fastest peer: {fastest.name}, {paired_ratio(fastest, ours):.2f}x; "
-        f"{ours.bytes / fastest.bytes:.2f} of its memory"
-    )
+    return [
+        *(
+            line(
+                peer, f"ours: {paired_ratio(peer, ours):.2f} ×, {ours.bytes / peer.bytes:.2f} of it"
+            )
+            for peer in theirs
+        ),
+        line(ours),
+    ]
 
 
-def bound(arguments: argparse.Namespace) -> None:
+def bound(arguments: argparse.Namespace) -> list[Row]:
     """3. The machine's matrix products."""
-    number = 256 if "GPU" in machine() or "H100" in machine() or "H200" in machine() else 8
-    rows = rows_for(number, arguments)
-    print(f"\n3. share of the bound, {number} rows a step (target: 0.88 float32, 0.6 bfloat16)")
+    rows = rows_for(8, arguments)
+    print("\n3. share of the bound, 8 rows a step (target: 0.85 float32, 0.7 bfloat16)")
     flops = nominal_flops(rows, arguments.shape, whole=True)
     size = [sum(map(len, row)) - 1 for row in rows], [len(completion) for _, completion in rows]
     tokens, labels = map(sum, size)
-    shares = []
+    shares, alone = [], []
     with Worker("ours", arguments, arguments.dtype) as worker:
         worker.ask(rows=rows)
         worker.ask(steps=1)
@@ -154,25 +168,23 @@ def bound(arguments: argparse.Namespace) -> None:
             least = worker.ask(products=[tokens, labels])["seconds"]
             seconds = statistics.median(worker.ask(steps=3)["seconds"])
             shares.append(least / seconds)
-            print(
-                f"  products alone {least:.3f} s ({flops / least / 1e9:.0f} GFLOP/s), "
-                f"ours {seconds:.3f} s, share {shares[-1]:.2f}",
-                flush=True,
-            )
-    print(f"  median share {statistics.median(shares):.2f}")
+            alone.append(least)
+    middle = statistics.median(alone)
+    what = f"bound: the products alone, {flops / middle / 1e9:.0f} GFLOP/s"
+    time = f"{middle:.3f} s ({min(alone):.3f} … {max(alone):.3f})"
+    return [said(what, time, "", f"ours: {spread(shares)} of the bound")]
 
 
-def packed(arguments: argparse.Namespace) -> None:
+def packed(arguments: argparse.Namespace) -> list[Row]:
     """Weights laid out for the CPU's products, and not: `model.packed=true`, `false`."""
     print("\n   packed weights, 8 rows a step")
     names = ["ours, packed", "ours, not packed"]
     measured = compare(names, rows_for(8, arguments), arguments, arguments.rounds)
     ours, plain = measured.values()
-    line(ours, f"packed: {paired_ratio(plain, ours):.2f}x")
-    line(plain)
+    return [line(ours), line(plain, f"packed: {paired_ratio(plain, ours):.2f} ×")]
 
 
-def command(arguments: argparse.Namespace) -> None:
+def command(arguments: argparse.Namespace) -> list[Row]:
     """train.py as a user runs it, against the bare step on the same rows."""
     print("\n   train.py against the bare step, the same 8 rows a step (target: 0.97 of its speed)")
     rows = rows_for(8, arguments)
@@ -191,12 +203,8 @@ def command(arguments: argparse.Namespace) -> None:
             own = tokens / statistics.median(bare.ask(steps=10)["seconds"])
             whole = command_rate(folder, folder / str(number), arguments.dtype)
             shares.append(whole / own)
-            print(
-                f"  bare step {own:.0f} tokens/s, train.py {whole:.0f} tokens/s, "
-                f"share {shares[-1]:.2f}",
-                flush=True,
-            )
-    print(f"  median share {statistics.median(shares):.2f}")
+    what = f"train.py, {whole:,.0f} tokens a second"
+    return [said(what, "", "", f"{spread(shares)} of the bare step's {own:,.0f}")]
 
 
 def save_base(folder: Path, arguments: argparse.Namespace) -> int:
@@ -235,7 +243,7 @@ def command_rate(folder: Path, run: Path, dtype: str) -> float:
     return rate
 
 
-def growth(arguments: argparse.Namespace) -> None:
+def growth(arguments: argparse.Namespace) -> list[Row]:
     """5. Time per real token as rows become more, and more unequal."""
     print("\n5. time per real token (target: within 10 %)")
     draw = random.Random(0)
@@ -243,26 +251,27 @@ def growth(arguments: argparse.Namespace) -> None:
     sets = {f"{number} rows": rows_for(number, arguments) for number in (8, 32, 64, 128, 256)}
     sets["32 rows of one length"] = synthetic_rows([(28, 25)] * 32)
     sets["32 rows of 20, 53 or 86 tokens"] = synthetic_rows(unequal)
+    found = []
     with Worker("ours", arguments, arguments.dtype) as worker:
         for name, rows in sets.items():
             worker.ask(rows=rows)
             worker.ask(steps=1)
             worker_seconds = worker.ask(steps=max(2, 40 // len(rows)))["seconds"]
             tokens = sum(len(context) + len(completion) for context, completion in rows)
-            print(
-                f"  {name:<32}{1e3 * statistics.median(worker_seconds) / tokens:>8.3f} ms a token",
-                flush=True,
-            )
+            each = 1e3 * statistics.median(worker_seconds) / tokens
+            found.append(said(name, f"{each:.3f} ms a token"))
+    return found
 
 
-def startup(arguments: argparse.Namespace) -> None:
+def startup(arguments: argparse.Namespace) -> list[Row]:
     """6. From the command to the end of the first step, with the bundled model."""
-    print("\n6. start-up of train.py (target: 8 s)")
+    print("\n6. start-up of train.py, bundled model (target: 3 s)")
     seconds = []
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:
             seconds.append(first_step(Path(folder) / "run"))
-    print(f"  {statistics.median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})")
+    time = f"{statistics.median(seconds):.1f} s ({min(seconds):.1f} … {max(seconds):.1f})"
+    return [said("train.py to the end of its first step", time)]
 
 
 def first_step(run: Path) -> float:
@@ -279,18 +288,6 @@ def first_step(run: Path) -> float:
     finally:
         process.terminate()
         process.wait()
-
-
-def gpu(arguments: argparse.Namespace) -> None:
-    """7. The paper's run of E2E on GPT-2 Medium, extrapolated."""
-    print("\n7. 26,290 steps of 8 rows, GPT-2 Medium, bfloat16 base (target: 3 minutes)")
-    arguments.shape = "gpt2_medium"
-    rows = rows_for(8, arguments)
-    with Worker("ours", arguments, "bfloat16") as worker:
-        worker.ask(rows=rows)
-        worker.ask(steps=20)
-        seconds = worker.ask(steps=500)["seconds"]
-    print(f"  {26290 * statistics.mean(seconds) / 60:.1f} minutes, from 500 steps")
 
 
 def rows_for(number: int, arguments: argparse.Namespace) -> list[RowIds]:
@@ -324,7 +321,6 @@ POINTS = {
     "command": command,
     "growth": growth,
     "startup": startup,
-    "gpu": gpu,
 }
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 import platform
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+
+Row = tuple[str, str, str, str]
+"""Of the table: who or what, the time of a step, memory above the base, a remark."""
+HEAD = ("", "a step", "memory above the base", "")
 
 
 @dataclass
@@ -24,7 +29,7 @@ class Measurement:
     @property
     def spread(self) -> str:
         """Fastest and slowest step."""
-        return f"{min(self.seconds):.3f} to {max(self.seconds):.3f} s"
+        return f"{min(self.seconds):.3f} … {max(self.seconds):.3f}"
 
 
 def paired_ratio(peer: Measurement, ours: Measurement) -> float:
@@ -33,13 +38,21 @@ def paired_ratio(peer: Measurement, ours: Measurement) -> float:
     return statistics.median(theirs / own for theirs, own in pairs)
 
 
-def line(measurement: Measurement, remark: str = "") -> None:
-    """Print one contender."""
-    print(
-        f"  {measurement.name:<18}{measurement.median:>8.3f} s  ({measurement.spread})"
-        f"{measurement.bytes / 1e6:>9.0f} MB  {remark}",
-        flush=True,
-    )
+def line(measurement: Measurement, remark: str = "") -> Row:
+    """Print one contender, and return its row of the table."""
+    time = f"{measurement.median:.3f} s ({measurement.spread})"
+    return said(measurement.name, time, f"{measurement.bytes / 1e6:,.0f} MB", remark)
+
+
+def said(what: str, time: str = "", memory: str = "", remark: str = "") -> Row:
+    """Print a row of the table, and return it."""
+    print(f"  {what:<34}{time:<28}{memory:>10}  {remark}".rstrip(), flush=True)
+    return what, time, memory, remark
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the median, and the least and the most."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} … {max(values):.2f})"
 
 
 def machine() -> str:
