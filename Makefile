@@ -77,11 +77,13 @@ bench: $(INSTALLED)
 	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(PYTHON) benchmarks/training.py
 	$(PYTHON) benchmarks/training.py peft bound --dtype bfloat16
+	$(PYTHON) benchmarks/methods.py
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program || exit; done
 	$(PYTHON) -m benchmarks.evaluation
 	$(PYTHON) benchmarks/comparison.py times
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
+	$(PYTHON) benchmarks/one_pass.py
 
 growth: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py

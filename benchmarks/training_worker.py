@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import GPT2LMHeadModel
 
 from benchmarks.training_contenders import RANK, Contender, random_base
 
@@ -33,14 +34,15 @@ CONTENDERS = {
     "peft trainer": ("benchmarks.training_contenders", "PeftTrainer"),
     "trl padding-free": ("benchmarks.training_contenders", "TrlFlattened"),
 }
+OF_METHODS = {"ours": "OursOf", "peft padded": "PeftPaddedOf", "peft flattened": "PeftFlattenedOf"}
+"""Contenders of one option of `method=`: their names are `<option>: <contender>`."""
 
 
 def main(name: str, shape: str, dtype: str) -> None:
     """Answer commands until the input ends."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = random_base(shape, getattr(torch, dtype))
-    module, attribute = CONTENDERS[name]
-    contender: Contender = getattr(import_module(module), attribute)(base, device)
+    contender = contender_of(name, base, device)
     before = memory(device, "VmRSS")
     batch: Any = None
     # Only answers may reach the controller.
@@ -50,6 +52,9 @@ def main(name: str, shape: str, dtype: str) -> None:
         command = json.loads(line)
         if "rows" in command:
             batch, answer = contender.batch(command["rows"]), {}
+        elif "trained" in command:
+            parameters = contender.model.parameters()
+            answer = {"trained": sum(p.numel() for p in parameters if p.requires_grad)}
         elif "steps" in command:
             reset_peak(device)
             seconds = [timed_step(contender, batch, device) for _ in range(command["steps"])]
@@ -58,6 +63,18 @@ def main(name: str, shape: str, dtype: str) -> None:
             answer = {"seconds": products(contender, *command["products"])}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def contender_of(name: str, base: GPT2LMHeadModel, device: torch.device) -> Contender:
+    """Build a contender around a base."""
+    option, _, kind = name.rpartition(": ")
+    if option:
+        of_method = getattr(import_module("benchmarks.methods_contenders"), OF_METHODS[kind])
+        contender: Contender = of_method(option, base, device)
+    else:
+        module, attribute = CONTENDERS[name]
+        contender = getattr(import_module(module), attribute)(base, device)
+    return contender
 
 
 def timed_step(contender: Contender, batch: Any, device: torch.device) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.checkpoints.files import (
@@ -59,6 +60,11 @@ class ResumedRun:
         """What `SaveRun` keeps of a run."""
         state: dict[str, Any] = self.saved["callbacks"]["SaveRun"]
         return state
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What was trained or added, by the names that it has in the model."""
+        return {n.removeprefix("model."): t for n, t in self.saved["state_dict"].items()}
 
     @property
     def tables(self) -> dict[Path, int | None]:

@@ -20,6 +20,9 @@ BUILDING: dict[str, Any] = {
 }
 """How Hydra is to build an object."""
 
+MORE_THAN_SAID = {"peft.tuners.lora.config.LoraConfig": ("init_lora_weights",)}
+"""Arguments of classes from elsewhere that take more than their type says; ours judge them."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -69,6 +72,8 @@ class Arguments:
         """
         for name, value in given.items():
             annotation = self.annotations.get(name)
+            if name in MORE_THAN_SAID.get(self.name, ()):
+                continue
             if annotation is None or _is_built_later(value, is_range(annotation)):
                 continue
             check(prefix + name, value, annotation, "" if is_ours(self.owner) else self.name)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, DistributedSampler, Sampler
 
 from lora_lightning.data.encoding import EncodedExample, Row, make_row
@@ -88,6 +89,34 @@ def collate_pairs(pairs: list[tuple[Row, int]]) -> Batch:
     """Join what `RowDataset` gives to a batch."""
     rows, row_ids = zip(*pairs, strict=True)
     return collate(rows, row_ids)
+
+
+def padded(batch: Batch, labelled: Tensor) -> dict[str, Tensor]:
+    """Return a batch as transformers' models take it: rows side by side, padded with zeros.
+
+    Args:
+        batch: the rows, end to end.
+        labelled: positions in `targets` that the loss looks at, (labels,) int64.
+
+    Returns:
+        `input_ids`, `attention_mask` and `labels`, each (rows, tokens) int64, the last token of
+        each row among them; `labels` are -100 where the loss does not look.
+    """
+    labels = torch.full_like(batch.targets, -100)
+    labels[labelled] = batch.targets[labelled]
+    ids, kept = [], []
+    for row, row_labels in zip(
+        batch.input_ids.split(batch.lengths), labels.split(batch.lengths), strict=True
+    ):
+        last = row_labels[-1:]  # the token that no other sees, where there is one to be learnt
+        last = last[last != -100]
+        ids.append(torch.cat([row, last]))
+        kept.append(torch.cat([row.new_full((1,), -100), row_labels[: len(row) - 1], last]))
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+        "labels": pad_sequence(kept, batch_first=True, padding_value=-100),
+    }
 
 
 def number_of_batches(size: int, batch_size: int) -> int:

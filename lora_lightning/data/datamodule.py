@@ -1,5 +1,6 @@
 """What the data modules share: everything after the raw-file reader."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -261,6 +262,20 @@ class DataToTextModule(LightningDataModule):
             InputError: as `encoded`, or there is no whole batch for every rank.
         """
         return self._loader("train")
+
+    def first_epoch(self, world_size: int) -> Iterator[Batch]:
+        """Yield the training batches of the first epoch, all ranks' in turn, for a look ahead.
+
+        The loaders do not go on by that.
+
+        Raises:
+            InputError: as `encoded`.
+        """
+        rows = RowDataset(self.encoded("train"), self.max_length)
+        samplers = [self._make_sampler("train", world_size, rank) for rank in range(world_size)]
+        for step in zip(*samplers, strict=False):
+            for row_ids in step:
+                yield collate_pairs([rows[row_id] for row_id in row_ids])
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation batches of this rank; the round-up generator goes on over calls.

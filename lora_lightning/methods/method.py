@@ -2,10 +2,11 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -40,6 +41,16 @@ class Method(Protocol):
         does not have, and those of the base that are trained (`methods.base.trained_tensors`).
     `load(model, tensors: dict[str, Tensor]) -> None`
         takes what `state` gave; without it each tensor is copied into its namesake.
+    `initialise(model, batches: Iterator[dict[str, Tensor]]) -> None`
+        gives what it added first values that come from data. Is called once, before anything else
+        that is slow, in a new run that starts from no adapter, and in every rank with the same rows
+        and random numbers; neither these nor the place in the data is the run's. `batches` are the
+        micro-batches of the first epoch, all ranks' in turn, padded: `input_ids`, `attention_mask`
+        and `labels`, each (rows, tokens) int64, as transformers' models take them. Tensors may get
+        other shapes.
+    `make_room(model, tensors: Mapping[str, Tensor]) -> None`
+        follows instead where a run goes on, for a method whose `initialise` decides shapes: gives
+        the model those of the checkpoint, which has `tensors` by their names in the model.
     `begin(model, updates: int) -> None`
         is told, before anything slow, how many updates the run will have.
     `extra_loss(model) -> Tensor`
@@ -89,6 +100,40 @@ def begin_method(method: Method, model: PreTrainedModel, updates: int) -> None:
     """Tell a method that asks for it how many updates the run will have."""
     if (begin := getattr(method, "begin", None)) is not None:
         begin(model, updates)
+
+
+def initialise_method(
+    method: Method,
+    model: PreTrainedModel,
+    batches: Iterator[dict[str, Tensor]],
+    device: torch.device,
+) -> None:
+    """Let a method that asks for it begin with values from data.
+
+    Args:
+        method: the method.
+        model: made ready by it; ends where it was.
+        batches: see `Method`.
+        device: where to compute.
+
+    Raises:
+        InputError: the method cannot begin with these rows.
+    """
+    if (own := getattr(method, "initialise", None)) is None:
+        return
+    was_at, was_training = model.device, model.training
+    ours = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=ours):
+        model.to(device)  # type: ignore[arg-type]
+        own(model, ({key: t.to(device) for key, t in rows.items()} for rows in batches))
+        model.to(was_at)  # type: ignore[arg-type]
+    model.train(was_training)
+
+
+def make_room(method: Method, model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model the shapes of a checkpoint's tensors, where its method says how."""
+    if (own := getattr(method, "make_room", None)) is not None:
+        own(model, tensors)
 
 
 def check_state(method: Method, model: PreTrainedModel) -> None:

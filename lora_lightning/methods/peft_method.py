@@ -3,10 +3,11 @@
 Only the order in which GPT-2's modules are called is ours: rows lie packed, see `gpt2/forward.py`.
 """
 
-import copy
 import importlib
 import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 import torch
@@ -26,10 +27,11 @@ from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.gpt2.projection import with_linear_projections
-from lora_lightning.methods import adalora
+from lora_lightning.gpt2.tensor_file import copy_tensors
+from lora_lightning.methods import adalora, peft_initial
 from lora_lightning.methods.method import ParameterRow, tensor_rows
 from lora_lightning.methods.tuner_layer import WRAPPED
-from lora_lightning.ranges import DESCRIBED, ranged
+from lora_lightning.ranges import DESCRIBED, Count, ranged
 
 NAME = "default"  # of the adapter in PEFT's model
 INPUTS = "changes what the model reads, not its layers, which is all that method=peft does"
@@ -52,6 +54,8 @@ class PEFT:
         config: such as `peft.VeraConfig(r=256)`.
         linear: whether GPT-2's projections become `nn.Linear` first, for tuners that know no
             `Conv1D`; the logits stay.
+        initial_batches: micro-batches from which LoRA begins where its `init_lora_weights` needs
+            data, see `peft_initial.py`.
 
     Raises:
         InputError: the configuration is none, or of a tuner that changes no layers.
@@ -59,8 +63,11 @@ class PEFT:
 
     config: Annotated[PeftConfig, DESCRIBED]
     linear: bool = False
+    initial_batches: Count = 32
 
     def __post_init__(self) -> None:
+        if isinstance(self.config, dict | PeftConfig):
+            peft_initial.check_init(self.config, self.linear)
         if isinstance(self.config, dict):
             return  # a description, which is not built yet
         if not isinstance(self.config, PeftConfig):
@@ -91,12 +98,16 @@ class PEFT:
             with_linear_projections(model)
             if torch.distributed.is_available():  # PEFT asks for a class in there, not imported
                 importlib.import_module("torch.distributed.tensor")
-        config, was_training = copy.deepcopy(self.config), model.training
+        config, was_training = peft_initial.config_before_data(self.config), model.training
         config.base_model_name_or_path = model.config.name_or_path or None
         config.task_type = TaskType.CAUSAL_LM  # what the folder is for, to whoever reads it
         try:
             with warnings.catch_warnings(action="ignore"):  # of fan_in_fan_out, which PEFT sets
+                changes = peft_initial.changes_base(config)
+                before = peft_initial.weights(model) if changes else {}
                 wrapped = get_peft_model(model, config, adapter_name=NAME)
+                if changes:
+                    peft_initial.give_back(wrapped, NAME, before)
         except Exception as error:  # every tuner has its own
             targets = getattr(self.config, "target_modules", None)
             raise InputError(
@@ -117,16 +128,39 @@ class PEFT:
         return tensor_rows((n, p) for n, p in model.named_parameters() if p.requires_grad)
 
     def state(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return what PEFT saves of `model`, by the names of its files."""
+        """Return what PEFT saves of `model`, by the names of its files.
+
+        The adapter that keeps the base as it was has names with `start`, see `peft_initial.py`.
+        """
+        wrapped = wrapped_by_peft(model)
         # Whether to save embeddings would be asked of the hub.
         state: dict[str, Tensor] = get_peft_model_state_dict(
-            wrapped_by_peft(model), adapter_name=NAME, save_embedding_layers=False
+            wrapped, adapter_name=NAME, save_embedding_layers=False
         )
-        return state
+        return state | peft_initial.start_state(wrapped)
 
     def load(self, model: nn.Module, tensors: dict[str, Tensor]) -> None:
         """Take what `state` gave, in the shapes that it has before training."""
-        set_peft_model_state_dict(wrapped_by_peft(model), tensors, adapter_name=NAME)
+        wrapped = wrapped_by_peft(model)
+        start = peft_initial.start_state(wrapped)
+        copy_tensors(start, {name: tensors[name] for name in start})
+        first = {name: tensor for name, tensor in tensors.items() if name not in start}
+        set_peft_model_state_dict(wrapped, first, adapter_name=NAME)
+
+    def initialise(self, model: nn.Module, batches: Iterator[dict[str, Tensor]]) -> None:
+        """Give LoRA its first values where they come from data.
+
+        Raises:
+            InputError: PEFT cannot, with these micro-batches.
+        """
+        if peft_initial.init_of(self.config) in peft_initial.NEED_DATA:
+            first = list(islice(batches, self.initial_batches))
+            wrapped = peft_initial.initialise(wrapped_by_peft(model), NAME, self.config, first)
+            object.__setattr__(model, WRAPPED, wrapped)
+
+    def make_room(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Give LoRA the ranks that data gave it in the run that `tensors` are of."""
+        peft_initial.make_room(wrapped_by_peft(model), NAME, self.config, tensors)
 
     def begin(self, model: nn.Module, updates: int) -> None:
         """Take the length of the run.
@@ -158,6 +192,11 @@ class PEFT:
 def config_of(model: nn.Module) -> Any:
     """Return the configuration that PEFT put into `model`, as training has changed it since."""
     return wrapped_by_peft(model).peft_config[NAME]
+
+
+def config_in_files(model: nn.Module) -> Any:
+    """Return the configuration with which PEFT reads the files of `model`'s adapter."""
+    return peft_initial.config_in_files(wrapped_by_peft(model), NAME)
 
 
 def wrapped_by_peft(model: nn.Module) -> PeftModel:

@@ -42,6 +42,7 @@ from lora_lightning.runs.going_on import how_to_go_on
 from lora_lightning.runs.isolation import own_overrides
 from lora_lightning.runs.trial import PrunedError, current_trial
 from lora_lightning.sweep.again import results_elsewhere, run_again
+from lora_lightning.sweep.progress import progress_line
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table_file import first_failed, update_table
 
@@ -141,8 +142,7 @@ def _run(
     folder: Path,
     job: Job,
 ) -> tuple[Job, Any]:
-    write_job(folder, job)
-    update_table(sweep, job)
+    _note(sweep, folder, job)
     started = time.monotonic()
     value: Any = None
     status, error = "killed", "interrupted"  # where nothing below says otherwise
@@ -169,9 +169,14 @@ def _run(
         objective = value if isinstance(value, int | float | list) else None
         job = replace(job, status=status, error=error or None, objective=objective,
                       seconds=round(time.monotonic() - started, 3))  # fmt: skip
-        write_job(folder, job)
-        update_table(sweep, job)
+        _note(sweep, folder, job)
     return job, value
+
+
+def _note(sweep: SweepFolder, folder: Path, job: Job) -> None:
+    """Write down how a job stands, and say how far the sweep is."""
+    write_job(folder, job)
+    log.info("%s", progress_line(sweep.plan, update_table(sweep, job)))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.config.rules import pruned_by, validated
 from lora_lightning.config.typed import as_typed, command_line
+from lora_lightning.data.batching import padded
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.files import atomic_text, write_json
@@ -34,6 +35,8 @@ from lora_lightning.methods.method import (
     Method,
     begin_method,
     check_state,
+    initialise_method,
+    make_room,
     trainable_parameters,
 )
 from lora_lightning.runs.folder import (
@@ -189,11 +192,18 @@ def build_training(
     model = load_model(config.model, method, tokenizer, adapters)
     require_packable(model)
     check_state(method, model)
+    check_length(data, model.config.n_positions)
+    if resumed is not None:
+        make_room(method, model, resumed.tensors)
+    elif not adapters:
+        rows = (
+            padded(batch, loss.labelled(batch)) for batch in data.first_epoch(trainer.world_size)
+        )
+        initialise_method(method, model, rows, trainer.strategy.root_device)
     if isinstance(optimizer, OptimizerMaker):
         optimizer.prepare(model)
     plan = plan_training(config.trainer, data, schedule, trainer.world_size)
     begin_method(method, model, plan.updates)
-    check_length(data, model.config.n_positions)
     if resumed is not None:
         resumed.check(data, model, trainer.world_size)
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lora_lightning.data.batching import ReferenceBatchSampler
+from lora_lightning.data.batching import ReferenceBatchSampler, padded
 from lora_lightning.data.sets.dart import DARTDataModule
 from lora_lightning.data.sets.e2e import E2EDataModule
 from lora_lightning.data.sets.jsonl import JsonlDataModule
@@ -146,6 +146,24 @@ def test_loaders_give_the_reference_order_and_go_on_over_calls(make_e2e):
     for _ in range(3):
         assert row_ids(data.train_dataloader()) == list(training)
         assert row_ids(data.val_dataloader()) == list(validation)
+
+
+def test_a_look_at_the_first_epoch_sees_its_batches_and_leaves_the_order_as_it_was(make_e2e):
+    data, looked_at = make_e2e(), make_e2e()
+    seen = [batch.row_ids for batch in looked_at.first_epoch(1)]
+    state = looked_at.state_dict()
+    assert state == data.state_dict()
+    assert seen == [batch.row_ids for batch in data.train_dataloader()]
+    assert seen == [batch.row_ids for batch in looked_at.train_dataloader()]
+
+
+def test_padded_rows_have_the_loss_of_packed_ones(make_e2e):
+    batch = next(make_e2e().first_epoch(1))
+    rows = padded(batch, batch.completion_positions)
+    kept = rows["labels"] != -100
+    assert rows["labels"][kept].equal(rows["input_ids"][kept])
+    assert rows["input_ids"][kept].equal(batch.targets[batch.completion_positions])
+    assert int(rows["attention_mask"].sum()) == batch.row_tokens
 
 
 def test_without_shuffle_batches_are_in_the_order_of_the_file(make_e2e):

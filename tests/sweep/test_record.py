@@ -87,6 +87,13 @@ def test_a_failed_job_leaves_its_traceback_in_its_folder(sweep):
     assert not (sweep / "0" / "error.txt").exists()
 
 
+def test_each_job_says_how_far_the_sweep_is_when_it_begins_and_ends(sweep):
+    lines = (sweep / "4" / "train.log").read_text(encoding="utf-8").splitlines()
+    said = [line for line in lines if line.startswith("sweep  ")]
+    assert said[0].startswith("sweep         4/6 done, 1 running, 2 failed, best ")
+    assert said[-1].startswith("sweep         5/6 done, 2 failed, best val/loss ")
+
+
 def test_means_over_seeds_leave_out_what_failed(sweep):
     record = SweepFolder.open(sweep)
     two, four = mean_over_seeds(record.plan, read_rows(record))

@@ -68,17 +68,18 @@ def write_tuner(
         described: `_target_` and arguments of the method; None: as its config differs from PEFT's
             defaults.
     """
-    from lora_lightning.methods.peft_method import PEFT, config_of
+    from lora_lightning.methods.peft_initial import joined
+    from lora_lightning.methods.peft_method import PEFT, config_in_files
 
     assert isinstance(method, PEFT)
     base = base or model.config.name_or_path or None
-    config = copy.deepcopy(config_of(model))
+    config = config_in_files(model)
     config.base_model_name_or_path, config.inference_mode = base, True
     for key, value in vars(config).items():
         if isinstance(value, set):
             setattr(config, key, sorted(value))
     config.save_pretrained(str(folder))
-    state = {name: tensor.detach().clone() for name, tensor in method.state(model).items()}
+    state = {name: tensor.detach().clone() for name, tensor in joined(method.state(model)).items()}
     settings = {
         "method": dict(described or _described(method.config.to_dict(), method.linear)),
         OF_TENSORS: write_tensors(folder / TENSORS, state),
@@ -111,7 +112,8 @@ def load_tuner(folder: Path, model: PreTrainedModel, method: Method) -> int:
         InputError: the folder is damaged, or is of another tuner, setting or base.
     """
     from lora_lightning.methods import adalora
-    from lora_lightning.methods.peft_method import PEFT, config_of
+    from lora_lightning.methods.peft_initial import joined, parted
+    from lora_lightning.methods.peft_method import PEFT, config_in_files, config_of
 
     if not isinstance(method, PEFT):
         raise InputError(
@@ -123,13 +125,15 @@ def load_tuner(folder: Path, model: PreTrainedModel, method: Method) -> int:
         _own_settings(folder),
         tensor_file(folder),
     )
-    _require_same_config(stored, config_of(model), folder)
+    _require_same_type(stored, config_of(model), folder)
+    tensors = read_tensors(path)
+    method.make_room(model, tensors)
+    _require_same_config(stored, config_in_files(model), folder)
     if isinstance(base := own.get("base"), dict):
         require_same_base(fingerprint(model, trained_tensors(model)), base, folder)
-    tensors = read_tensors(path)
     if OF_TENSORS in own and path.name == TENSORS and stored_checksum(path) != own[OF_TENSORS]:
         raise InputError(f"{folder}: {TENSORS} and {OWN} are of two adapters; copy both again")
-    whole, config = method.state(model), config_of(model)
+    whole, config = joined(method.state(model)), config_of(model)
     is_adalora = stored.get("peft_type") == ADALORA
     if is_adalora:
         pruned = copy.copy(config)
@@ -137,19 +141,23 @@ def load_tuner(folder: Path, model: PreTrainedModel, method: Method) -> int:
         tensors = adalora.expanded(tensors, whole, pruned, path)
     require_same_tensors(whole, tensors, path)
     require_finite(tensors, path)
-    method.load(model, tensors)
+    method.load(model, parted(tensors, method.state(model)))
     if is_adalora:
         config.rank_pattern = stored.get("rank_pattern")
     return len(tensors)
 
 
-def _require_same_config(stored: dict[str, Any], config: Any, folder: Path) -> None:
-    ours = _plain(config.to_dict())
-    if stored.get("peft_type") != ours["peft_type"]:
+def _require_same_type(stored: dict[str, Any], config: Any, folder: Path) -> None:
+    ours = _plain(config.peft_type)
+    if stored.get("peft_type") != ours:
         raise InputError(
             f"{folder}: is a {stored.get('peft_type')} adapter, but method.config is of "
-            f"{ours['peft_type']}; leave out method= to take the folder's"
+            f"{ours}; leave out method= to take the folder's"
         )
+
+
+def _require_same_config(stored: dict[str, Any], config: Any, folder: Path) -> None:
+    ours = _plain(config.to_dict())
     for key, value in ours.items():
         theirs = _plain(stored.get(key, value))
         is_learnt = key == "rank_pattern" and ours["peft_type"] == ADALORA
