@@ -16,7 +16,7 @@ from lora_lightning.errors import Interrupted
 from lora_lightning.evaluation import java
 from lora_lightning.process.children import run_child
 from lora_lightning.process.signals import ended_by_signals
-from lora_lightning.tasks import evaluate, generate, train
+from lora_lightning.tasks import generate, scoring, train
 from lora_lightning.training.module import FineTuning
 from tests.commands import run_command
 from tests.goldens import ROOT
@@ -179,7 +179,7 @@ def test_a_scoring_that_ends_between_its_files_is_done_by_the_same_command(
     scores = tmp_path / "scores"
     arguments = ("evaluate", "protocol=e2e", "protocol.metrics=[bleu]", *hypotheses,
                  f"output_dir={scores}")  # fmt: skip
-    code, line = end_of(capsys, always, evaluate, "write_json", signal.SIGTERM, *arguments)
+    code, line = end_of(capsys, always, scoring, "write_json", signal.SIGTERM, *arguments)
     assert (code, (scores / "sentences.jsonl").exists()) == (143, True)
     assert line == "SIGTERM ended the command; nothing was kept; start it again"
     run_command(*arguments)
