@@ -16,6 +16,7 @@ from lora_lightning.cli.entry import prepare_arguments
 from lora_lightning.config import resolvers
 from lora_lightning.config.rules import check_config
 from lora_lightning.config.study import direction_of
+from lora_lightning.runs.jobs import JOBS
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from lora_lightning.sweep.plan import make_plan
 from lora_lightning.sweep.record import SweepFolder
@@ -27,6 +28,7 @@ from tests.tiny import TRAINING
 
 def plan_of(*overrides):
     resolvers.register()
+    JOBS.set(None)  # as every command does, which may follow another one in this process
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3", job_name="train"):
         config = GlobalHydra.instance().hydra.compose_config(

@@ -23,8 +23,11 @@ SETTINGS = (
 )  # fmt: skip
 NOTHING_TO_MERGE = {"adapter_h", "adapter_l", "full", "own", "prefix_layer", "top2"}
 """Options that add nothing to a weight."""
-EVERY = [*OPTIONS, *(pytest.param(name, marks=pytest.mark.long) for name in LINEAR)]
-
+LIKE_OTHERS = {"gralora", "hira", "lora_all_linear", "pvera", "randlora", "rslora", "tinylora",
+               "unilora", "waveft"}  # fmt: skip
+"""Options that go the way of another one, which is tried every time."""
+EVERY = [pytest.param(name, marks=pytest.mark.long) if name in {*LINEAR, *LIKE_OTHERS} else name
+         for name in (*OPTIONS, *LINEAR)]  # fmt: skip
 ALONE = [pytest.param(name, marks=() if name == "adalora" else pytest.mark.long)
          for name in (*OPTIONS, *LINEAR) if name != "full"]  # fmt: skip
 
