@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.training_report import machine  # noqa: E402
+from benchmarks.table import conditions  # noqa: E402
 from benchmarks.training_rows import e2e_rows  # noqa: E402
 
 RANKS, RATES = (1, 2, 4, 8), (1e-4, 2e-4, 5e-4, 1e-3)
@@ -195,17 +195,6 @@ def gpu(bench: Bench, options: argparse.Namespace) -> None:
 PARTS = {"separate": separate, "steps": steps, "memory": memory, "growth": growth}
 
 
-def features() -> str:
-    """Return the vector and matrix units that products depend on."""
-    try:
-        [flags] = {line for line in Path("/proc/cpuinfo").read_text().splitlines()
-                   if line.startswith("flags")}  # fmt: skip
-    except (OSError, ValueError):
-        return "processor features unknown"
-    known = [flag for flag in flags.split() if flag.startswith(("avx", "amx", "fma"))]
-    return " ".join(known)
-
-
 def main() -> None:
     """Measure the parts asked for."""
     parser = argparse.ArgumentParser(
@@ -219,7 +208,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.parts) - {*PARTS, "gpu"}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    print(f"{machine()}; {features()}; {options.shape}")
+    print(f"{conditions(['torch'])} {options.shape}")
     with tempfile.TemporaryDirectory() as place:
         for part in options.parts:
             if part == "gpu":

@@ -11,11 +11,11 @@ from lora_lightning.checkpoints.same_run import resume_overrides
 from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError
 from lora_lightning.runs.folder import RunFolder
+from lora_lightning.sweep.again import OF_A_START, of_resumed
 from lora_lightning.sweep.record import SweepFolder
 
 log = logging.getLogger(__name__)
 OF_RESUME = "+sweep_job="
-NOT_AGAIN = ("output_dir", "overwrite")  # keys that do not go with resume=
 
 
 def own_overrides(config: DictConfig, given: Sequence[str]) -> list[str]:
@@ -40,10 +40,10 @@ def own_overrides(config: DictConfig, given: Sequence[str]) -> list[str]:
     if not (folder / LAST).is_file():
         return [*own, place]
     run = RunFolder.open(folder, "resume")
-    kept = [override for override in own if _key(override) not in NOT_AGAIN]
+    kept = [override for override in own if _key(override) not in OF_A_START]
     values = dict(override.lstrip("+").split("=", 1) for override in kept if "=" in override)
-    stored = [o for o in resume_overrides(run, values) if _key(o) not in NOT_AGAIN]
-    return [*stored, *map(_of_resumed, kept), f"resume={quote(str(folder))}", place]
+    stored = [o for o in resume_overrides(run, values) if _key(o) not in OF_A_START]
+    return [*stored, *map(of_resumed, kept), f"resume={quote(str(folder))}", place]
 
 
 def meet(folders: Sequence[Path]) -> int:
@@ -81,9 +81,3 @@ def _places(folder: Path) -> dict[int, Path]:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").split("=", 1)[0]
-
-
-def _of_resumed(override: str) -> str:
-    """Return an override that adds a key so that the key may be there."""
-    is_added = override.startswith("+") and not override.startswith("++")
-    return f"+{override}" if is_added and "." in _key(override) else override

@@ -56,10 +56,7 @@ def successive_halving(
     """
     from optuna.pruners import SuccessiveHalvingPruner
 
-    if bootstrap_count and min_resource == "auto":
-        raise InputError(
-            f"pruner.bootstrap_count={bootstrap_count}: with pruner.min_resource=auto allowed is 0"
-        )
+    _check_bootstrap(bootstrap_count, "min_resource", min_resource)
     pruner = SuccessiveHalvingPruner(min_resource, reduction_factor, min_early_stopping_rate,
                                      bootstrap_count)  # fmt: skip
     return Pruning(metric, pruner)
@@ -79,10 +76,7 @@ def hyperband(
     """
     from optuna.pruners import HyperbandPruner
 
-    if bootstrap_count and max_resource == "auto":
-        raise InputError(
-            f"pruner.bootstrap_count={bootstrap_count}: with pruner.max_resource=auto allowed is 0"
-        )
+    _check_bootstrap(bootstrap_count, "max_resource", max_resource)
     if max_resource != "auto" and max_resource < min_resource:
         raise InputError(
             f"pruner.max_resource={max_resource}: allowed is at least pruner.min_resource="
@@ -106,3 +100,8 @@ def patient(
 
 
 WRAPPED = {"median": median, "successive_halving": successive_halving, "hyperband": hyperband}
+
+
+def _check_bootstrap(count: int, key: str, resource: int | str) -> None:
+    if count and resource == "auto":
+        raise InputError(f"pruner.bootstrap_count={count}: with pruner.{key}=auto allowed is 0")

@@ -19,7 +19,7 @@ from lora_lightning.runs.isolation import run_isolated
 from lora_lightning.runs.jobs import Jobs
 from lora_lightning.sweep.record import ERROR, JOB, SweepFolder
 
-OF_A_START = ("output_dir", "overwrite")  # keys which resume= does not go with
+OF_A_START = ("output_dir", "overwrite")  # keys that resume= does not go with
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -89,7 +89,7 @@ def run_again(
         kept = [override for override in overrides if not override.startswith("overwrite=")]
         return lambda _: run_isolated(command, kept, Path(results))
     if command == "train" and has_checkpoint(folder):
-        overrides = [f"resume={quote(str(folder))}", *map(_of_resumed, filter(_is_kept, overrides))]
+        overrides = [f"resume={quote(str(folder))}", *map(of_resumed, filter(_is_kept, overrides))]
     return lambda _: run_isolated(command, overrides)
 
 
@@ -97,7 +97,7 @@ def _is_kept(override: str) -> bool:
     return override.lstrip("+").split("=", 1)[0] not in OF_A_START
 
 
-def _of_resumed(override: str) -> str:
+def of_resumed(override: str) -> str:
     """Return an override for a config that has the key already, if this one adds a key."""
     is_added = override.startswith("+") and not override.startswith("++")
     return f"+{override}" if is_added and "." in override.split("=", 1)[0] else override
