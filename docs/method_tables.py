@@ -32,7 +32,6 @@ PAGE = REPOSITORY / "docs" / "methods.md"
 PARAMETERS, PUBLISHED = "parameters, GPT-2 Medium", "published BLEU on E2E"
 GROUPS = ("method", "optimizer")
 PLACEHOLDERS = ("own", "peft")  # stand for a class, or a configuration, that is named besides
-MEDIUM = {"n_embd": 1024, "n_layer": 24, "n_head": 16}
 SIZES: dict[str, tuple[str, *tuple[int, ...]]] = {
     "lora": ("rank",),
     "lora_all_linear": ("rank",),
@@ -111,7 +110,7 @@ def parameters(option: str) -> str:
 def trained_parameters(option: str, *overrides: str) -> int:
     """Return how many numbers an option of `method=` trains in GPT-2 Medium."""
     with empty_modules():
-        model = GPT2LMHeadModel(GPT2Config(**MEDIUM))
+        model = GPT2LMHeadModel(GPT2Config(n_embd=1024, n_layer=24, n_head=16))
     method = build(_config(option, *overrides).method)
     method.apply(model)
     rows = method.parameter_table(model)
