@@ -36,9 +36,8 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print(
-        f"{conditions(['torch', 'transformers'])} {arguments.data_dir or 'bundled sample'}, {arguments.shape}"
-    )
+    about = conditions(["torch", "transformers"])
+    print(f"{about} {arguments.data_dir or 'bundled sample'}, {arguments.shape}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         overrides = [*STEP, *job_overrides(arguments, folder)]
