@@ -11,14 +11,14 @@ from omegaconf import DictConfig
 
 from lora_lightning.config.trainer import processes
 from lora_lightning.errors import InputError, first_line
-from lora_lightning.ranges import Count, CountOrZero, NotNegative, Text, check
+from lora_lightning.ranges import CountOrZero, NotNegative, Text, check
 
 log = logging.getLogger(__name__)
 KEYS = {
     "address": Text | None,
     "num_cpus": NotNegative | None,
     "num_gpus": NotNegative | None,
-    "memory": Count | None,
+    "memory": NotNegative | None,  # bytes, more than a count may be
     "max_retries": CountOrZero,
 }
 ANSWER_SECONDS = 5.0
@@ -54,7 +54,7 @@ class Needs:
         return cls(
             count if given.num_cpus is None else given.num_cpus,
             gpus if given.num_gpus is None else given.num_gpus,
-            given.memory or 0,
+            int(given.memory or 0),
         )
 
     def require_a_machine(self) -> None:
