@@ -24,6 +24,7 @@ from lora_lightning.config.commands import (
     VALIDATED,
     Base,
     Command,
+    Evaluate,
     NoPruner,
     Paths,
     Programs,
@@ -63,9 +64,10 @@ OF_LORA = {
 KNOWN_GROUPS = tuple(
     dict.fromkeys(group for command in COMMANDS.values() for group in command.groups)
 )
-# What is not used, and so not imported: to decode a `text`, to score files of texts.
+# What is not used, and so not imported: to decode a `text`, to score, to score files of texts.
 UNUSED_BY_TEXT = ("data", "trainer", "protocol", "logger")
-UNUSED_BY_FILES = ("data", "method")
+UNUSED_BY_SCORES = ("method",)
+UNUSED_BY_FILES = ("data", *UNUSED_BY_SCORES)
 
 
 def check_config(config: DictConfig) -> None:
@@ -80,7 +82,9 @@ def check_config(config: DictConfig) -> None:
     for group in command.groups:
         if group not in config:
             raise InputError(f"{group}=null: the command needs one; --help lists its options")
-    unused: tuple[str, ...] = UNUSED_BY_FILES if config.get("hypotheses") is not None else ()
+    unused: tuple[str, ...] = UNUSED_BY_SCORES if command is Evaluate else ()
+    if config.get("hypotheses") is not None:
+        unused = UNUSED_BY_FILES
     if config.get("text") is not None:
         unused = UNUSED_BY_TEXT
         check("data.max_length", config.data.max_length, Tokens)

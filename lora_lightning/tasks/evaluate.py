@@ -1,7 +1,7 @@
 """Evaluate: from predictions and references to scores.
 
-Files of texts are scored without torch, Lightning or transformers; what needs them is imported
-where it is needed.
+Texts are scored without torch, Lightning or transformers; what needs them is imported where it is
+needed.
 """
 
 import logging
@@ -59,7 +59,7 @@ def evaluate(config: DictConfig) -> None:
             partial = None
         else:
             predictions = predictions_path(config)
-            data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
+            data: DataToTextModule = build(config.data)
             segments = segments_of(data, config, scoring.protocol, predictions)
             partial = data.what_is_left_out(config.split)
         if config.dry_run:
