@@ -3,7 +3,7 @@
 What a key may hold says the class or function that it is an argument of; see `ranges.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object
@@ -24,7 +24,6 @@ from lora_lightning.config.commands import (
     VALIDATED,
     Base,
     Command,
-    Evaluate,
     NoPruner,
     Paths,
     Programs,
@@ -64,14 +63,17 @@ OF_LORA = {
 KNOWN_GROUPS = tuple(
     dict.fromkeys(group for command in COMMANDS.values() for group in command.groups)
 )
-# What is not used, and so not imported: to decode a `text`, to score, to score files of texts.
+# What is not used, and so not imported: to decode a `text`, to score files of texts.
 UNUSED_BY_TEXT = ("data", "trainer", "protocol", "logger")
-UNUSED_BY_SCORES = ("method",)
-UNUSED_BY_FILES = ("data", *UNUSED_BY_SCORES)
+UNUSED_BY_FILES = ("data", "method")
 
 
-def check_config(config: DictConfig) -> None:
+def check_config(config: DictConfig, checked: Collection[str] = ()) -> None:
     """Check every value, and values against each other.
+
+    Args:
+        config: of a command.
+        checked: groups that need no check.
 
     Raises:
         InputError: naming the key, what it holds and what it may hold.
@@ -82,14 +84,12 @@ def check_config(config: DictConfig) -> None:
     for group in command.groups:
         if group not in config:
             raise InputError(f"{group}=null: the command needs one; --help lists its options")
-    unused: tuple[str, ...] = UNUSED_BY_SCORES if command is Evaluate else ()
-    if config.get("hypotheses") is not None:
-        unused = UNUSED_BY_FILES
+    unused: tuple[str, ...] = UNUSED_BY_FILES if config.get("hypotheses") is not None else ()
     if config.get("text") is not None:
         unused = UNUSED_BY_TEXT
         check("data.max_length", config.data.max_length, Tokens)
     for group in KNOWN_GROUPS:
-        if group in config and group not in unused:
+        if group in config and group not in (*unused, *checked):
             node: Any = config._get_node(group)
             if OmegaConf.is_config(node):
                 # Where a logger writes is known only inside a job.
