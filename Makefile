@@ -6,7 +6,7 @@
 # make doctor: what works here
 # make test-all: besides, the tests that are too long for every time
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
-# make gpu-traces: a training step on fake GPU tensors; needs a CUDA build of torch, some gigabytes, no GPU
+# make gpu-traces: steps of training and search on fake GPU tensors; needs a CUDA build of torch, some gigabytes, no GPU
 # make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv

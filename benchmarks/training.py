@@ -5,7 +5,7 @@
 
 Points: reference peft bound packed command growth startup; default all. Contenders run in processes
 of their own and step in turn, so that whatever else the machine does hits all alike. `--write` puts
-the table into benchmarks/README.md. Needs the peers: pip install -e '.[bench]'. On a GPU: gpu.py.
+the tables into benchmarks/README.md. Needs the peers: pip install -e '.[bench]'. On a GPU: gpu.py.
 """
 
 import argparse
@@ -40,6 +40,8 @@ from benchmarks.training_report import (  # noqa: E402
 from benchmarks.training_rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
 
 COMMAND_UPDATES = 40
+APART = {"reference": "reference", "growth": "growth", "startup": "start-up"}
+"""Points with a table of their own, and its name."""
 PEERS = ("peft padded", "peft flattened", "peft trainer")
 TRL = "trl padding-free"
 
@@ -95,9 +97,13 @@ def main() -> None:
         f"{arguments.dtype}, {torch.get_num_threads()} threads, {arguments.rounds} rounds."
     )
     print(about)
-    found = [row for point in arguments.points for row in POINTS[point](arguments)]
+    found: dict[str, list[Row]] = {}
+    for point in arguments.points:
+        name = f"training {APART[point]}" if point in APART else "training"
+        found.setdefault(f"{name} {arguments.dtype}", []).extend(POINTS[point](arguments))
     if arguments.write:
-        table.replace(f"training {arguments.dtype}", f"{about}\n\n{table.rows(HEAD, found)}")
+        for name, rows in found.items():
+            table.replace(name, f"{about}\n\n{table.rows(HEAD, rows)}")
 
 
 def compare(
