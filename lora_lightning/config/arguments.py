@@ -194,8 +194,9 @@ def _check_settings(key: str, value: Any, annotation: Any) -> None:
     Raises:
         InputError: it has another field, or a field is not of its type, or the class refuses them.
     """
-    kinds = [kind for kind in (annotation, *get_args(annotation)) if is_dataclass(kind)]
-    takes_any = dict in get_args(annotation) or _is_built_later(value, False)
+    named = (annotation, *get_args(annotation))
+    kinds: list[Any] = [kind for kind in named if inspect.isclass(kind) and is_dataclass(kind)]
+    takes_any = dict in named or _is_built_later(value, False)
     if len(kinds) != 1 or not isinstance(value, Mapping) or takes_any:
         return
     [kind] = kinds

@@ -77,8 +77,8 @@ class PEFT:
                 "configuration of PEFT, as in method.config={_target_: peft.VeraConfig, r: 256}"
             )
         adalora.check(self.config)
-        if getattr(type(self.config), "r", 0):  # of other tuners it may be 0, and is another one
-            check("method.config.r", self.config.r, Count)
+        if getattr(type(self.config), "r", 0):  # of other tuners it may be 0, and means no rank
+            check("method.config.r", getattr(self.config, "r", None), Count)
         tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(self.config.peft_type)  # type: ignore[call-overload]
         changes_layers = isinstance(tuner, type) and issubclass(tuner, BaseTuner)
         reason = REFUSED.get(PeftType(self.config.peft_type).value)

@@ -7,7 +7,6 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from lora_lightning.errors import InputError
-from lora_lightning.gpt2.forward import blocks_of
 from lora_lightning.methods.targets import matches_suffix
 
 NAMES = ("target_modules", "exclude_modules", "feedforward_modules", "modules_to_save")
@@ -39,8 +38,9 @@ def check_names(config: Any, model: PreTrainedModel) -> None:
                 fitting = [n for n in modules if _matches(rf"(.*\.)?({pattern})", n)]
                 _require(key, pattern, fitting, model)
     layers = getattr(config, "layers_to_transform", None) or []
+    number = model.config.n_layer
     for layer in layers if isinstance(layers, list | tuple) else [layers]:
-        if not 0 <= layer < (number := len(blocks_of(model.transformer))):
+        if not 0 <= layer < number:
             raise InputError(
                 f"method.config.layers_to_transform: {layer} is none of the model's layers; "
                 f"choose from 0 to {number - 1}"
