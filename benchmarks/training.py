@@ -3,9 +3,10 @@
     python benchmarks/training.py [points …] [--dtype float32|bfloat16] [--shape gpt2_small]
         [--rounds 5] [--write] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
 
-Points: reference peft bound packed command growth startup; default all. Contenders run in processes
-of their own and step in turn, so that whatever else the machine does hits all alike. `--write` puts
-the tables into benchmarks/README.md. Needs the peers: pip install -e '.[bench]'. On a GPU: gpu.py.
+Points: reference peft bound profile packed command growth startup; default all. Contenders run in
+processes of their own and step in turn, so that whatever else the machine does hits all alike.
+`--write` puts the tables into benchmarks/README.md. Peers: pip install -e '.[bench]'. On a
+GPU: gpu.py.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from benchmarks.training_report import (  # noqa: E402
 from benchmarks.training_rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
 
 COMMAND_UPDATES = 40
-APART = {"reference": "reference", "growth": "growth", "startup": "start-up"}
+APART = {"reference": "reference", "profile": "profile", "growth": "growth", "startup": "start-up"}
 """Points with a table of their own, and its name."""
 PEERS = ("peft padded", "peft flattened", "peft trainer")
 TRL = "trl padding-free"
@@ -179,6 +180,20 @@ def bound(arguments: argparse.Namespace) -> list[Row]:
     what = f"bound: the products alone, {flops / middle / 1e9:.0f} GFLOP/s"
     time = f"{middle:.3f} s ({min(alone):.3f} … {max(alone):.3f})"
     return [said(what, time, "", f"ours: {spread(shares)} of the bound")]
+
+
+def profile(arguments: argparse.Namespace) -> list[Row]:
+    """3. What stands between a step and its bound."""
+    print("\n3. where the time of a step goes, by a profiler, which costs some of it")
+    with Worker("ours", arguments, arguments.dtype) as worker:
+        worker.ask(rows=rows_for(8, arguments))
+        worker.ask(steps=1)
+        places = worker.ask(profile=3 * arguments.rounds)["seconds"]
+    whole = sum(places.values())
+    return [
+        said(place, f"{1000 * seconds:.1f} ms", "", f"{100 * seconds / whole:.1f} %")
+        for place, seconds in places.items()
+    ]
 
 
 def packed(arguments: argparse.Namespace) -> list[Row]:
@@ -323,6 +338,7 @@ POINTS = {
     "reference": reference,
     "peft": peft,
     "bound": bound,
+    "profile": profile,
     "packed": packed,
     "command": command,
     "growth": growth,
