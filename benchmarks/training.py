@@ -268,7 +268,8 @@ def growth(arguments: argparse.Namespace) -> list[Row]:
     """5. Time per real token as rows become more, and more unequal."""
     print("\n5. time per real token (target: within 10 %)")
     draw = random.Random(0)
-    unequal = [(n // 2, n - n // 2) for n in (draw.choice((20, 53, 86)) for _ in range(32))]
+    lengths = [draw.choice((20, 53, 86)) for _ in range(32)]
+    unequal = [(28 * n // 53, n - 28 * n // 53) for n in lengths]  # labels as many as in the equal
     sets = {f"{number} rows": rows_for(number, arguments) for number in (8, 32, 64, 128, 256)}
     sets["32 rows of one length"] = synthetic_rows([(28, 25)] * 32)
     sets["32 rows of 20, 53 or 86 tokens"] = synthetic_rows(unequal)
