@@ -2,11 +2,11 @@
 # make sweep-demo: LoRA's rank × seed on the bundled sample, with table and page
 # make methods-demo: every method on the bundled sample, some updates each, as one table
 # make faults: hundreds of kills and faults of disks at random moments, up to an hour · make lint, types
-# make docs: docs/config.md and docs/rooms.svg · make pictures: the README's, some minutes
+# make docs: docs/config.md, docs/rooms.svg, tables of docs/methods.md · make pictures: the README's, some minutes
 # make doctor: what works here
 # make test-all: besides, the tests that are too long for every time
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
-# make gpu-traces: a training step on fake GPU tensors; needs a CUDA build of torch, some gigabytes, no GPU
+# make gpu-traces: steps of training and search on fake GPU tensors; needs a CUDA build of torch, some gigabytes, no GPU
 # make growth: memory over 200 jobs in one process, and of files 200 times as long
 # make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
 VENV := .venv
@@ -66,6 +66,7 @@ types: $(INSTALLED)
 docs: $(INSTALLED)
 	$(PYTHON) -m lora_lightning.config_reference
 	$(PYTHON) -m docs.rooms
+	$(PYTHON) -m docs.method_tables
 
 pictures: $(INSTALLED)
 	$(PYTHON) -m docs.pictures

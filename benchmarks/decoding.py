@@ -7,6 +7,8 @@ OMP_NUM_THREADS=2 python benchmarks/decoding.py test_set    distinct contexts an
 OMP_NUM_THREADS=2 python benchmarks/decoding.py memory      the cache, over the contexts
 OMP_NUM_THREADS=2 python benchmarks/decoding.py growth      time per token, over the batch
 
+`--write` puts the table into benchmarks/README.md.
+
 The model has GPT-2 small's shape and random weights, made sharp, and is loaded as every command
 loads its base; the contexts have the lengths of the E2E test set's. Contestants run in turn in one
 process, round after round; what counts are the ratios within a round, given as median (least …
@@ -14,8 +16,8 @@ most). The peers are transformers and, where it is installed, CTranslate2.
 """
 
 import argparse
-import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +26,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from decoding_peers import (
+from transformers import GPT2Config, GPT2LMHeadModel
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import table  # noqa: E402
+from benchmarks.decoding_peers import (  # noqa: E402
     Peer,
     Queries,
     ctranslate2_folder,
@@ -33,18 +41,16 @@ from decoding_peers import (
     reference_loop,
     transformers_generate,
 )
-from transformers import GPT2Config, GPT2LMHeadModel
-
-from lora_lightning.data.sets.e2e import read_e2e
-from lora_lightning.data.tokenizer import load_tokenizer
-from lora_lightning.decoding.runner import Batch
-from lora_lightning.decoding.schedule import entry_bytes
-from lora_lightning.decoding.settings import BeamSettings
-from lora_lightning.decoding.shared_prompt import SharedPromptModel
-from lora_lightning.gpt2.layout import PackedProjection, lay_out, shared_copy
-from lora_lightning.gpt2.load import load_base
-from lora_lightning.gpt2.packing import PackedMatrix
-from lora_lightning.gpt2.precision import compute_dtype
+from lora_lightning.data.sets.e2e import read_e2e  # noqa: E402
+from lora_lightning.data.tokenizer import load_tokenizer  # noqa: E402
+from lora_lightning.decoding.runner import Batch  # noqa: E402
+from lora_lightning.decoding.schedule import entry_bytes  # noqa: E402
+from lora_lightning.decoding.settings import BeamSettings  # noqa: E402
+from lora_lightning.decoding.shared_prompt import SharedPromptModel  # noqa: E402
+from lora_lightning.gpt2.layout import PackedProjection, lay_out, shared_copy  # noqa: E402
+from lora_lightning.gpt2.load import load_base  # noqa: E402
+from lora_lightning.gpt2.packing import PackedMatrix  # noqa: E402
+from lora_lightning.gpt2.precision import compute_dtype  # noqa: E402
 
 # Tokens of the 630 distinct contexts of the E2E test set, end token included.
 E2E_LENGTHS = [14] * 4 + [15] * 10 + [16] * 8 + [17] * 3 + [18] + [19] * 2 + [20] * 6 + [21] * 7
@@ -68,7 +74,9 @@ PAPER = BeamSettings(
 )
 FIRST_TOKEN = replace(PAPER, max_new_tokens=1, min_new_tokens=1)
 CPU = torch.device("cpu")
-FEATURES = ("avx2", "avx512_f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_int8", "amx_bf16")
+PACKAGES = ("torch", "transformers", "ctranslate2")
+
+Row = tuple[str, str]
 
 
 def sharp_gpt2_small(dtype: str) -> GPT2LMHeadModel:
@@ -77,14 +85,6 @@ def sharp_gpt2_small(dtype: str) -> GPT2LMHeadModel:
     with tempfile.TemporaryDirectory() as folder:
         GPT2LMHeadModel(GPT2Config(initializer_range=0.05)).save_pretrained(folder)
         return load_base(folder, dtype)
-
-
-def processor() -> str:
-    """Name the processor, and which of its features matter to products."""
-    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    features = " ".join(name for name in FEATURES if found.get(name)) or "features unknown"
-    name = found.get("cpu_name", platform.processor() or platform.machine())
-    return f"{name}: {features}; {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def packed_bytes(model: GPT2LMHeadModel) -> int:
@@ -131,10 +131,18 @@ def needed_flops(model: GPT2LMHeadModel, queries: Queries, settings: BeamSetting
     return prompts * per_token + len(queries) * (per_logits + rows * (per_token + per_logits))
 
 
-def show(label: str, values: list[float], unit: str = "") -> None:
-    """Print median, least and most."""
-    middle = statistics.median(values)
-    print(f"{label:48s} {middle:8.3f}{unit}  ({min(values):.3f} … {max(values):.3f})", flush=True)
+def show(label: str, values: list[float], unit: str = "") -> Row:
+    """Print median, least and most; return them as a row of the table."""
+    numbers = [f"{value:.{3 if value < 10 else 1}f}" for value in (
+        statistics.median(values), min(values), max(values)
+    )]  # fmt: skip
+    return said(label, f"{numbers[0]}{unit} ({numbers[1]} … {numbers[2]})")
+
+
+def said(label: str, value: str) -> Row:
+    """Print a row of the table, and return it."""
+    print(f"{label:48s} {value}", flush=True)
+    return label, value
 
 
 def ratios(over: list[float], under: list[float]) -> list[float]:
@@ -142,7 +150,7 @@ def ratios(over: list[float], under: list[float]) -> list[float]:
     return [a / b for a, b in zip(over, under, strict=True)]
 
 
-def speed(given: argparse.Namespace) -> None:
+def speed(given: argparse.Namespace) -> list[Row]:
     """Compare whole tasks and tokens alone with the peers, and ours with its bound."""
     queries = e2e_queries(given.contexts)
     model = sharp_gpt2_small(given.dtype)
@@ -171,19 +179,26 @@ def speed(given: argparse.Namespace) -> None:
     tokens = {
         name: [a - b for a, b in zip(whole[name], first[name], strict=True)] for name in peers
     }
-    for name in peers:
-        show(f"{name}, s a context", [value / len(queries) for value in whole[name]])
+    found = [
+        show(f"{name}, a context", [value / len(queries) for value in whole[name]], " s")
+        for name in peers
+    ]
     for name in list(peers)[1:]:
-        show(f"{name} / ours, whole task", ratios(whole[name], whole["ours"]))
-        show(f"{name} / ours, per token", ratios(tokens[name], tokens["ours"]))
-    show("matmul rate, GFLOP/s", [rate / 1e9 for rate in rates])
-    show("bound, s a context", [bound / len(queries) for bound in bounds])
-    show("share of the bound", ratios(bounds, whole["ours"]))
+        found.append(show(f"ours to {name}, whole task", ratios(whole[name], whole["ours"]), " ×"))
+        found.append(show(f"ours to {name}, per token", ratios(tokens[name], tokens["ours"]), " ×"))
     stored = sum(parameter.numel() * parameter.itemsize for parameter in model.parameters())
-    print(f"weights {stored / 1e6:.1f} MB, packed besides {packed_bytes(model) / 1e6:.1f} MB")
+    return [
+        *found,
+        show("the model's own products, GFLOP/s", [rate / 1e9 for rate in rates]),
+        show("bound: the products alone, a context", [b / len(queries) for b in bounds], " s"),
+        show("ours, share of the bound", ratios(bounds, whole["ours"])),
+        said(
+            "weights", f"{stored / 1e6:.0f} MB, packed besides {packed_bytes(model) / 1e6:.0f} MB"
+        ),
+    ]
 
 
-def reference(given: argparse.Namespace) -> None:
+def reference(given: argparse.Namespace) -> list[Row]:
     """Compare with the reference's loop, which has one row of the data at a time."""
     model = sharp_gpt2_small(given.dtype)
     queries = e2e_queries(given.contexts)
@@ -193,11 +208,13 @@ def reference(given: argparse.Namespace) -> None:
     for _ in range(given.rounds):
         full.append(seconds(lambda: ours(queries, PAPER)) / len(queries))
         alone.append(seconds(lambda: loop(few, PAPER)) / len(few))
-    show("the reference's loop, s a context", alone)
-    show("the reference's loop / ours", ratios(alone, full))
+    return [
+        show("the reference's loop, a context", alone, " s"),
+        show("ours to the reference's loop", ratios(alone, full), " ×"),
+    ]
 
 
-def test_set(given: argparse.Namespace) -> None:
+def test_set(given: argparse.Namespace) -> list[Row]:
     """Measure what the distinct contexts and the early stop save over all rows to the limit.
 
     By the bundled base on the bundled sample, whose texts end by themselves; the number of rows a
@@ -221,15 +238,18 @@ def test_set(given: argparse.Namespace) -> None:
         whole.append(seconds(lambda: ours(queries, to_the_limit)))
     rows = E2E_ROWS / len(E2E_LENGTHS)
     early = ratios(whole, stopped)
-    show("early stop", early)
-    show("distinct contexts", [rows])
-    show("both: all rows to the limit / ours", [rows * ratio for ratio in early])
+    return [
+        show("early stop", early, " ×"),
+        show("distinct contexts", [rows], " ×"),
+        show("both, to all rows to the limit", [rows * ratio for ratio in early], " ×"),
+    ]
 
 
-def memory(given: argparse.Namespace) -> None:
+def memory(given: argparse.Namespace) -> list[Row]:
     """Compare keys and values with a copy of all for every beam, as transformers keeps them."""
     model = sharp_gpt2_small(given.dtype)
     settings = replace(PAPER, max_new_tokens=E2E_TEXT, min_new_tokens=E2E_TEXT)
+    found = []
     for contexts in (4, 8, 16):
         queries = e2e_queries(contexts)
         batch = Batch(SharedPromptModel(model), queries, settings, contexts)
@@ -238,35 +258,58 @@ def memory(given: argparse.Namespace) -> None:
         prompts = sum(len(query) for query in queries)
         copies = settings.num_beams * (prompts + contexts * E2E_TEXT) * entry_bytes(model)
         size = batch.cache.bytes() / 2**20
-        print(
-            f"{contexts:3d} contexts: {size:7.1f} MiB, {size / contexts:5.2f} a context; "
-            f"prompts 1/{settings.num_beams} and all {batch.cache.bytes() / copies:.2f} of copies"
+        share = batch.cache.bytes() / copies
+        row = (
+            f"{contexts} contexts",
+            (
+                f"{size:.1f} MiB, {size / contexts:.2f} a context; prompts 1/{settings.num_beams}, "
+                f"all {share:.2f} of copies for each beam"
+            ),
         )
+        found.append(said(*row))
+    return found
 
 
-def growth(given: argparse.Namespace) -> None:
+def growth(given: argparse.Namespace) -> list[Row]:
     """Measure the time of a token over the batch; it must not rise."""
     model = SharedPromptModel(sharp_gpt2_small(given.dtype))
     queries = [e2e_queries(3)[1] for _ in range(16)]
+    found = []
     for size in (1, 2, 4, 8, 12, 16):
         times = []
         for _ in range(given.rounds):
             batch = Batch(model, queries[:size], PAPER, size)
             took = seconds(lambda batch=batch, size=size: list(batch.decode(list(range(size)))))
             times.append(1000 * took / (size * NEW_TOKENS))
-        show(f"batch {size}, ms a token of the text", times)
+        found.append(show(f"batch {size}, a token of the text", times, " ms"))
+    return found
 
 
-if __name__ == "__main__":
-    programs = {f.__name__: f for f in (speed, reference, test_set, memory, growth)}
+PROGRAMS = {f.__name__: f for f in (speed, reference, test_set, memory, growth)}
+
+
+def main() -> None:
+    """Run one program."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("program", choices=programs)
+    parser.add_argument("program", choices=PROGRAMS)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--contexts", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16], help="of the peers")
-    arguments = parser.parse_args()
-    print(processor(), flush=True)
-    programs[arguments.program](arguments)
+    parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
+    given = parser.parse_args()
+    about = (
+        f"{table.conditions(PACKAGES)} {given.dtype}, {torch.get_num_threads()} threads, "
+        f"{given.rounds} rounds."
+    )
+    print(about, flush=True)
+    found = PROGRAMS[given.program](given)
+    if given.write:
+        name = f"decoding {given.program} {given.dtype}"
+        table.replace(name, f"{about}\n\n{table.rows((given.program, ''), found)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -26,7 +25,7 @@ from hydra.experimental.callback import Callback
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.training_report import machine  # noqa: E402
+from benchmarks.table import conditions  # noqa: E402
 
 TINY_JOB = ("trainer=cpu", "trainer.max_steps=1", "trainer.limit_val_batches=1")
 # Until the tenth job, libraries are imported and allocators fill their pools.
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--e2e", type=Path, default=ROOT / "data" / "sample" / "e2e")
     arguments = parser.parse_args()
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {machine()}.\n")
+    print(f"{conditions(['torch'])}\n")
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as place:
         if arguments.part != "files":

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.training_report import machine  # noqa: E402
+from benchmarks.table import conditions  # noqa: E402
 
 STEP = ("trainer=cpu", "trainer.max_steps=1", "trainer.limit_val_batches=0")
 SHAPES = {"tiny": (4, 128, 4), "gpt2_small": (12, 768, 12), "gpt2_medium": (24, 1024, 16)}
@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"{machine()}; {arguments.data_dir or 'bundled sample'}, {arguments.shape}")
+    about = conditions(["torch", "transformers"])
+    print(f"{about} {arguments.data_dir or 'bundled sample'}, {arguments.shape}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         overrides = [*STEP, *job_overrides(arguments, folder)]

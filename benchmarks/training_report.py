@@ -1,12 +1,8 @@
 """Numbers of a comparison, and how they are printed."""
 
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import torch
 
 Row = tuple[str, str, str, str]
 """Of the table: who or what, the time of a step, memory above the base, a remark."""
@@ -53,16 +49,3 @@ def said(what: str, time: str = "", memory: str = "", remark: str = "") -> Row:
 def spread(values: Sequence[float]) -> str:
     """Return the median, and the least and the most."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} … {max(values):.2f})"
-
-
-def machine() -> str:
-    """Return the name of what the numbers were measured on."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    names = [
-        row.split(":")[1].strip()
-        for row in Path("/proc/cpuinfo").read_text().splitlines()
-        if row.startswith("model name")
-    ]
-    name = names[0] if names else platform.processor()
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"

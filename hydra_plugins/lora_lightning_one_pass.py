@@ -1,4 +1,4 @@
-"""`hydra/launcher=one_pass`: the jobs of a sweep train side by side over one base."""
+"""`hydra/launcher=one_pass`: the jobs of a sweep train or decode side by side over one base."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class OnePassLauncher(Launcher):
     """Launches jobs in one pass over their base.
 
     Args:
-        max_jobs_at_once: how many train side by side; None: all that can.
+        max_jobs_at_once: how many go side by side; None: all that can.
         strict: refuse jobs that cannot share, in place of running them by themselves.
     """
 

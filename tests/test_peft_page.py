@@ -1,8 +1,5 @@
 """The code of docs/peft.md, run as it stands, against what the commands decode."""
 
-import re
-from types import SimpleNamespace
-
 import pytest
 import torch
 from peft import get_peft_model
@@ -10,13 +7,10 @@ from transformers import AutoModelForCausalLM
 
 from lora_lightning.export import export
 from tests.commands import run_command
-from tests.goldens import ROOT
+from tests.pages import page_text, run_python
 from tests.recorded import copy_recorded
 from tests.tiny import read_rows
 
-BLOCKS = re.findall(
-    r"^```python\n(.*?)^```", (ROOT / "docs" / "peft.md").read_text("utf-8"), re.M | re.S
-)
 CONTEXTS = 4
 
 
@@ -30,11 +24,7 @@ def page(run, tmp_path_factory):
     """Everything that the page's code defines, its adapter being an exported one."""
     folder = tmp_path_factory.mktemp("exported") / "adapter"
     export([f"run={run}", "format=peft", f"output={folder}"])
-    code = "\n".join(BLOCKS)
-    assert code.count('"my_adapter"') == 1
-    names = {}
-    exec(code.replace('"my_adapter"', repr(str(folder))), names)
-    return SimpleNamespace(**names)
+    return run_python(page_text("peft.md"), my_adapter=folder)
 
 
 def decoded(run, tmp_path, *settings):

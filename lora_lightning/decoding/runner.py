@@ -66,21 +66,23 @@ def decode_contexts(
             size is below 1, or memory does not suffice for one query.
         NonFiniteLogitsError: the model's logits are NaN or infinite; names the query's index.
     """
-    _check(model, queries, settings, batch_size)
-    waiting = sorted(range(len(queries)), key=lambda index: len(queries[index]), reverse=True)
-    if not waiting:
+    check_queries(model, queries, settings, batch_size)
+    if not queries:
         return
-    longest = len(queries[waiting[0]])
-    size = (
-        automatic_batch_size(model, longest, settings, max_memory)
-        if batch_size == "auto"
-        else batch_size
-    )
-    shared_prompt_model = SharedPromptModel(model, packing)
+    if batch_size == "auto":
+        batch_size = automatic_batch_size(model, max(map(len, queries)), settings, max_memory)
+    yield from search_all(SharedPromptModel(model, packing), queries, settings, batch_size)
+
+
+def search_all(
+    model: SharedPromptModel, queries: Sequence[list[int]], settings: BeamSettings, size: int
+) -> Iterator[tuple[int, list[Hypothesis]]]:
+    """Search for all queries, at most `size` at once; else as `decode_contexts`."""
+    waiting = sorted(range(len(queries)), key=lambda index: len(queries[index]), reverse=True)
     while waiting:
         size = min(size, len(waiting))
         try:
-            for index, found in Batch(shared_prompt_model, queries, settings, size).decode(waiting):
+            for index, found in Batch(model, queries, settings, size).decode(waiting):
                 waiting = [other for other in waiting if other != index]
                 yield index, found
         except RuntimeError as error:
@@ -92,12 +94,17 @@ def decode_contexts(
             log.warning("out of memory: going on with generation.batch_size=%d", size)
 
 
-def _check(
+def check_queries(
     model: "PreTrainedModel",
     queries: Sequence[list[int]],
     settings: BeamSettings,
     batch_size: int | Literal["auto"],
 ) -> None:
+    """Check what `decode_contexts` is given.
+
+    Raises:
+        InputError: as there, but for memory.
+    """
     if batch_size != "auto" and batch_size < 1:
         raise InputError(f"generation.batch_size={batch_size}: must be auto or at least 1")
     vocabulary = model.config.vocab_size
@@ -163,8 +170,8 @@ class Batch:
     def _enter(self, indices: list[int]) -> None:
         """Read the queries and search their first step, in which each is one row."""
         prompts = [self.queries[index] for index in indices]
-        logits = self.model.read_prompts(prompts, self.cache, first=len(self))
         state = start(indices, prompts, self.settings, self.model.device, self.prompt_width)
+        logits = self.model.read_prompts(state.query, prompts, self.cache, first=len(self))
         state, _ = advance(state, logits, self.settings)
         state = stop_proven(state, self.settings)
         self.state = state if self.state is None else self.state.join(state)
@@ -188,10 +195,11 @@ class Batch:
         """Search on until the next look at who is done."""
         assert self.state is not None
         steps = STEPS_BETWEEN_CHECKS[self.model.device.type]
-        if steps > 1:
+        if steps > 1 and self.model.is_recordable:
             self.state = self._run_captured(self.state, steps)
-        else:
-            self.cache.reserve(len(self), steps)
+            return
+        self.cache.reserve(len(self), steps)
+        for _ in range(steps):
             self.state = self._step(self.state)
 
     def _run_captured(self, state: BeamState, steps: int) -> BeamState:
@@ -211,7 +219,7 @@ class Batch:
 
     def _step(self, state: BeamState) -> BeamState:
         newest = _newest_tokens(state)
-        logits = self.model.read_tokens(newest, state.step, self.cache)
+        logits = self.model.read_tokens(state.query, newest, state.step, self.cache)
         state, parents = advance(state, logits, self.settings)
         self.cache.reorder(parents)
         return stop_proven(state, self.settings)

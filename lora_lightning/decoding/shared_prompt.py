@@ -30,7 +30,12 @@ class SharedPromptModel:
     Args:
         model: the model, adapters merged; it stays as it is.
         packing: whether its weights are laid out for the CPU's products.
+
+    Attributes:
+        is_recordable: whether a step's shapes depend on nothing but how many contexts there are.
     """
+
+    is_recordable = True
 
     def __init__(self, model: "PreTrainedModel", packing: Packing = "auto") -> None:
         from transformers import AttentionInterface
@@ -43,11 +48,12 @@ class SharedPromptModel:
         self.device, self.dtype = self.model.device, self.model.dtype
 
     def read_prompts(
-        self, prompts: Sequence[Sequence[int]], cache: SharedPromptCache, first: int
+        self, query: Tensor, prompts: Sequence[Sequence[int]], cache: SharedPromptCache, first: int
     ) -> Tensor:
         """Read prompts of any lengths, laid end to end with no padding, into slots from `first`.
 
         Args:
+            query: (prompt,) int64, the caller's number of each; here all are read alike.
             prompts: token ids; equal lengths beside each other save calls.
             cache: where keys and values go.
             first: the first slot.
@@ -63,10 +69,13 @@ class SharedPromptModel:
         last = torch.tensor(lengths).cumsum(0).to(self.device) - 1
         return self._logits(hidden[0, last]).unsqueeze(1)
 
-    def read_tokens(self, newest: Tensor, step: Tensor, cache: SharedPromptCache) -> Tensor:
+    def read_tokens(
+        self, query: Tensor, newest: Tensor, step: Tensor, cache: SharedPromptCache
+    ) -> Tensor:
         """Read one token per beam of the contexts in the first slots.
 
         Args:
+            query: (context,) int64, as in `read_prompts`.
             newest: (context, beam) int64.
             step: (context,) int64, tokens generated so far, `newest` included.
             cache: their keys and values; room must be reserved.

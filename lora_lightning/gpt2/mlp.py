@@ -57,15 +57,9 @@ class _FrozenMLP(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, up: GPT2Projection, down: GPT2Projection) -> Tensor:
         inner = up.product(x, with_bias=False)  # (tokens, 4 · width)
         activated, bias = torch.empty_like(inner), up.bias.float()
-        for part, result in zip(
-            inner.split(TOKENS_AT_ONCE), activated.split(TOKENS_AT_ONCE), strict=True
-        ):
-            precise = part.float()
-            precise_result = result if precise is part else torch.empty_like(precise)
-            _activate(precise, precise_result, bias)
-            if precise is not part:
-                part.copy_(precise)
-                result.copy_(precise_result)
+        parts = (tensor.split(TOKENS_AT_ONCE) for tensor in (inner, activated))
+        for part, result in zip(*parts, strict=True):
+            _activate(part, result, bias)
         ctx.save_for_backward(inner)
         ctx.up, ctx.down = up, down
         return down.product(activated)
@@ -81,10 +75,10 @@ class _FrozenMLP(torch.autograd.Function):
 
 def _activate(inner: Tensor, activated: Tensor, bias: Tensor) -> None:
     """Set `activated` to gelu_new(inner + bias), and `inner` to its derivative there."""
-    u = inner.add_(bias)
+    u = inner.float().add_(bias)
     z = torch.addcmul(torch.tensor(SLOPE), u, u, value=SLOPE * CUBIC).mul_(u)
     sigmoid = torch.sigmoid(z)
     torch.mul(u, sigmoid, out=activated)
     third = z.add_(u, alpha=-2 / 3 * SLOPE)  # of 3z - 2·SLOPE·u
-    curved = torch.ops.aten.sigmoid_backward(third, sigmoid)  # σ(1 - σ)·third
-    torch.add(sigmoid, curved, alpha=3, out=inner)
+    torch.ops.aten.sigmoid_backward(third, sigmoid, grad_input=third)  # σ(1 - σ)·third
+    torch.add(sigmoid, third, alpha=3, out=inner)

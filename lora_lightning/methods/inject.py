@@ -1,8 +1,11 @@
 """Putting LoRA layers into a model, and merging them into its weights."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -86,6 +89,33 @@ def unmerge_adapters(model: nn.Module) -> None:
     """Restore every base weight bit for bit; what is not merged stays so."""
     for layer in adapter_layers(model).values():
         layer.unmerge()
+
+
+def merged_copy(
+    model: PreTrainedModel, stays: Callable[[AdapterLayer | TunerLayer], bool] | None = None
+) -> Any:
+    """Return the model with its adapters merged; it shares with `model` what neither alters.
+
+    What is trained, and the projections that adapters are merged into, are copied: a weight that
+    was merged and restored would no longer fit its packed form.
+
+    Args:
+        model: with its adapters in place.
+        stays: says of a layer whether it stays as it is, its tensors shared; None: no layer does.
+    """
+    merging = [layer for layer in adapter_layers(model).values() if not (stays and stays(layer))]
+    own = {id(tensor) for layer in merging for tensor in (*layer.parameters(), *layer.buffers())}
+    shared = {
+        id(tensor): tensor
+        for tensor in (*model.parameters(), *model.buffers())
+        if id(tensor) not in own and not tensor.requires_grad
+    }
+    with torch.no_grad():
+        merged = copy.deepcopy(model, dict(shared))
+        for layer in adapter_layers(merged).values():
+            if not (stays and stays(layer)):
+                layer.merge()
+    return merged
 
 
 def unwrap_merged(model: nn.Module) -> None:

@@ -1,1 +1,1 @@
-"""Many trainings in one pass over one base."""
+"""Many trainings or decodings in one pass over one base."""

@@ -17,8 +17,8 @@ from lora_lightning.gpt2.forward import blocks_of
 from lora_lightning.gpt2.mlp import mlp
 from lora_lightning.gpt2.precision import is_plain, mixed_layer_norm
 from lora_lightning.gpt2.projection import GPT2Projection
-from lora_lightning.methods.dropout import CheapDropout
 from lora_lightning.methods.lora import LoRALayer
+from lora_lightning.one_pass.alike import addresses, are_one, frozen_projection
 from lora_lightning.one_pass.update import Update, updated_product
 
 Call = Callable[[Any, Tensor], Tensor]
@@ -75,14 +75,14 @@ class JointTransformer:
         )
 
     def _mlp(self, modules: Sequence[Any]) -> nn.Module:
-        if _are_one(modules) or not all(is_plain(module, GPT2MLP) for module in modules):
+        if are_one(modules) or not all(is_plain(module, GPT2MLP) for module in modules):
             return self._place(modules, mlp)
         up, down = (self._place([getattr(m, name) for m in modules]) for name in ("c_fc", "c_proj"))
         return _JointMLP(up, modules[0].act, down)
 
     def _place(self, modules: Sequence[nn.Module], call: Call | None = None) -> nn.Module:
         """Return what stands in the place of one module of each model."""
-        if _are_one(modules):
+        if are_one(modules):
             return modules[0]
         return _Divided(modules, self.members, self.division, call or _call)
 
@@ -147,7 +147,7 @@ class _Divided(nn.Module):
 
 def _shared(x: Tensor, pairs: Sequence[tuple[nn.Module, Member]], counts: Sequence[int]) -> Tensor:
     """Multiply with the projection that modules share, and add the updates of those that adapt."""
-    base = _projection(pairs[0][0])
+    base = frozen_projection(pairs[0][0])
     assert base is not None
     if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return _shared_by_autograd(x, base, pairs, counts)
@@ -184,45 +184,8 @@ def _shared_by_autograd(
 
 def _shared_key(module: nn.Module) -> tuple[int, ...] | None:
     """Return what tells the frozen projection of a module from others; None: it is not shared."""
-    base = _projection(module)
-    return None if base is None else _addresses(base)
-
-
-def _projection(module: nn.Module) -> GPT2Projection | None:
-    """Return the frozen projection whose product a module needs, None where it is no such thing."""
-    base: Any = module
-    if isinstance(module, LoRALayer):
-        kind, base = type(module), module.base
-        is_known = kind.forward is LoRALayer.forward and kind.add_update is LoRALayer.add_update
-        is_plain_dropout = is_plain(module.dropout, CheapDropout) and module.dropout.p < 1
-        if not (is_known and is_plain_dropout and is_plain(module, kind)) or module.merged:
-            return None
-        if isinstance(module.scale, Tensor):
-            return None
-    if not is_plain(base, GPT2Projection) or _is_trained(base):
-        return None
-    projection: GPT2Projection = base
-    return projection
-
-
-def _are_one(modules: Sequence[nn.Module]) -> bool:
-    """Whether modules do the same with the same frozen tensors."""
-    first = modules[0]
-    return all(
-        type(module) is type(first)
-        and not _is_trained(module)
-        and _addresses(module) == _addresses(first)
-        and all(is_plain(part, type(part)) for part in module.modules())
-        for module in modules
-    )
-
-
-def _addresses(module: nn.Module) -> tuple[int, ...]:
-    return tuple(t.data_ptr() for t in (*module.parameters(), *module.buffers()))
-
-
-def _is_trained(module: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in module.parameters())
+    base = frozen_projection(module)
+    return None if base is None else addresses(base)
 
 
 def _call(module: Any, x: Tensor) -> Tensor:

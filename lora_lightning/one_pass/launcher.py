@@ -41,7 +41,7 @@ def launch(
         config: of the sweep.
         overrides: of each job.
         first: number of the first job.
-        max_jobs_at_once: how many train side by side; None: all that can.
+        max_jobs_at_once: how many go side by side; None: all that can.
         strict: refuse jobs that cannot share, in place of running them alone.
 
     Raises:
@@ -82,7 +82,7 @@ def launch(
 def say_what_is_shared(
     jobs: Sequence[DictConfig], groups: Sequence[Sequence[int]], first: int, strict: bool
 ) -> None:
-    """Say which jobs train together, and why others do not.
+    """Say which jobs go together, and why others do not.
 
     Raises:
         InputError: there are others, and `strict`.

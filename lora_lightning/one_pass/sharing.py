@@ -1,4 +1,4 @@
-"""Which jobs of a sweep can train over one base, and what keeps the others from it."""
+"""Which jobs of a sweep can share their base, and what keeps the others from it."""
 
 import json
 from collections.abc import Sequence
@@ -20,37 +20,47 @@ TRAINER = (
 
 
 def obstacle(config: DictConfig) -> str | None:
-    """Return what keeps a job from training over a base together with others, None: nothing.
+    """Return what keeps a job from sharing its base with others, None: nothing.
 
     Args:
         config: of the job, `hydra` included.
     """
-    if "trainer" not in config or "optimizer" not in config:
-        return "only trainings share a pass over the base"
+    if "trainer" not in config:
+        return "what is only scored has no base"
+    if config.get("text") is not None:
+        return "text= is printed, one after another"
     trainer = config.trainer
     if trainer.strategy != "auto" or trainer.num_nodes != 1 or processes(trainer.devices) != 1:
         return f"trainer.strategy={trainer.strategy} starts processes of its own"
-    for key, shared in (("compile", False), ("gradient_checkpointing", False), ("profiler", None)):
-        if trainer[key] != shared:
-            return f"trainer.{key}={trainer[key]} is of a whole pass"
+    if trainer.profiler is not None:
+        return f"trainer.profiler={trainer.profiler} is of a whole pass"
+    kind, name = config.method._target_, config.hydra.runtime.choices["method"]
+    if not _leaves_projections(kind):
+        return f"method={name} does not leave the projections of the base to others"
+    return _obstacle_of_training(config) if "optimizer" in config else None
+
+
+def _obstacle_of_training(config: DictConfig) -> str | None:
+    trainer = config.trainer
+    for key in ("compile", "gradient_checkpointing"):
+        if trainer[key]:
+            return f"trainer.{key}=true is of a whole pass"
     if trainer.precision == "16-mixed":
         return "trainer.precision=16-mixed scales each job's loss on its own"
     if trainer.get("detect_anomaly"):
         return "trainer.detect_anomaly watches a whole pass"
-    return _obstacle_of_method(config.method, config.hydra.runtime.choices["method"])
-
-
-def _obstacle_of_method(method: DictConfig, name: str) -> str | None:
-    kind = get_object(current_name(method._target_))
-    if not (isinstance(kind, type) and issubclass(kind, LoRA)):
-        return f"method={name} does not leave the projections of the base to others"
-    if method.get("bias", "none") != "none":
-        return f"method.bias={method.bias} trains biases of the base"
+    if (bias := config.method.get("bias", "none")) != "none":
+        return f"method.bias={bias} trains biases of the base"
     return None
 
 
+def _leaves_projections(target: str) -> bool:
+    kind = get_object(current_name(target))
+    return isinstance(kind, type) and issubclass(kind, LoRA)
+
+
 def groups_of(configs: Sequence[DictConfig]) -> list[list[int]]:
-    """Divide jobs into those that train over one base, by number; one that cannot is alone."""
+    """Divide jobs into those that share a base, by number; one that cannot is alone."""
     groups: dict[str, list[int]] = {}
     for number, config in enumerate(configs):
         alone = obstacle(config) is not None

@@ -81,7 +81,7 @@ def table_of(rows: list[PublishedRow], ours: Scores = NONE) -> RowsTable:
             str(row.number_of_seeds or "-"),
             _decoded(row),
             *(
-                " / ".join(_cell(row, subset, metric, ours) for subset in subsets)
+                " / ".join(score_of(row, subset, metric, ours) for subset in subsets)
                 for metric, subsets in metrics.items()
             ),
         ]
@@ -116,7 +116,15 @@ def _decoded(row: PublishedRow) -> str:
     return ", ".join(part for part in (row.checkpoint, penalty) if part) or "-"
 
 
-def _cell(row: PublishedRow, subset: str, metric: str, ours: Scores) -> str:
+def score_of(row: PublishedRow, subset: str, metric: str, ours: Scores = NONE) -> str:
+    """Return a score as text, with its spread, and with the distance of ours where there is one.
+
+    Args:
+        row: of whose scores.
+        subset: `all`, `seen` or `unseen`.
+        metric: such as `bleu`.
+        ours: on the scale on which papers print.
+    """
     score = row.scores.get(subset, {}).get(metric)
     if score is None:
         return "-"

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning.config.build import build
 from lora_lightning.data.encoding import Context, make_query
 from lora_lightning.data.tokenizer import Tokenizer
+from lora_lightning.decoding.seat import DECODING_SEAT
 from lora_lightning.decoding.settings import BeamSettings, DrawingSettings, Sampling, SearchSettings
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.packing import Packing
@@ -63,7 +64,8 @@ def load_decoder(config: DictConfig, adapters: list[Path] | None) -> Decoder:
         model = load_bare_base(config.model, tokenizer)
     else:
         model = load_model(config.model, build(config.method), tokenizer, adapters)
-        merge_adapters(model)
+        if DECODING_SEAT.get() is None:  # which shares the base with others
+            merge_adapters(model)
     return decoder_of(config, model, tokenizer, adapters or [])
 
 

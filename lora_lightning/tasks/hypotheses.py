@@ -8,6 +8,7 @@ from lora_lightning.data.encoding import Context
 from lora_lightning.decoding.beam import NonFiniteLogitsError
 from lora_lightning.decoding.hypotheses import Hypothesis
 from lora_lightning.decoding.runner import decode_contexts
+from lora_lightning.decoding.seat import DECODING_SEAT
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.text import cut_text
 from lora_lightning.tasks.decoder import Decoder
@@ -21,7 +22,9 @@ def decode_named(
     Raises:
         InputError: the model's logits for a context are no numbers; names the context's id.
     """
-    results = decode_contexts(
+    seat = DECODING_SEAT.get()
+    decode = decode_contexts if seat is None else seat.decode
+    results = decode(
         decoder.model,
         queries,
         decoder.settings,

@@ -1,26 +1,25 @@
 """Validation by generation: scores of texts that the model in training gives for a few contexts."""
 
-import copy
 import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from omegaconf import DictConfig
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.data.batches import Batches
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.decoding.schedule import divide, expected_cost
+from lora_lightning.decoding.seat import DECODING_SEAT
 from lora_lightning.errors import InputError
 from lora_lightning.evaluation.grouping import Group, group_rows
 from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
 from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.evaluation.text import cut_text
 from lora_lightning.evaluation.validation_metrics import validation_metrics
-from lora_lightning.methods.inject import adapter_layers, merge_adapters
+from lora_lightning.methods.inject import merged_copy
 from lora_lightning.tasks.decoder import decoder_of, make_queries
 from lora_lightning.tasks.evaluate import text_rows
 from lora_lightning.tasks.hypotheses import decode_named
@@ -67,7 +66,8 @@ class TextValidation:
         """Return `val/<metric>` of each metric, and the seconds that decoding and scoring took."""
         began = time.perf_counter()
         metrics = validation_metrics(self.protocol)
-        segments = self.protocol.prepare(self._segments(merged_copy(model)))
+        is_alone = DECODING_SEAT.get() is None  # else it is merged, or not, where all are decoded
+        segments = self.protocol.prepare(self._segments(merged_copy(model) if is_alone else model))
         scores = {}
         for name, metric in metrics.items():
             metric.metric.to(model.device)
@@ -109,28 +109,6 @@ def stratified(strata: Sequence[Any], count: int | None) -> list[int]:
     total = len(ordered)
     taken = total if count is None else min(count, total)
     return sorted(ordered[(2 * number + 1) * total // (2 * taken)] for number in range(taken))
-
-
-def merged_copy(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
-    """Return the model with its adapters merged; it shares with `model` what neither alters.
-
-    What is trained, and the projections that adapters are merged into, are copied: a weight that
-    was merged and restored would no longer fit its packed form.
-    """
-    own = {
-        id(tensor)
-        for layer in adapter_layers(model).values()
-        for tensor in (*layer.parameters(), *layer.buffers())
-    }
-    shared = {
-        id(tensor): tensor
-        for tensor in (*model.parameters(), *model.buffers())
-        if id(tensor) not in own and not tensor.requires_grad
-    }
-    with torch.no_grad():
-        merged: GPT2LMHeadModel = copy.deepcopy(model, dict(shared))
-        merge_adapters(merged)
-    return merged
 
 
 def _stratum(group: Group) -> tuple[str, int]:

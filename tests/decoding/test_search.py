@@ -1,7 +1,5 @@
 """`beam_search` as other programs call it, and the page that shows them how."""
 
-import re
-
 import pytest
 import torch
 
@@ -9,6 +7,7 @@ from lora_lightning.decoding import beam_search
 from lora_lightning.errors import InputError
 from tests.decoding.test_runner import QUERIES, VOCABULARY, random_gpt2
 from tests.goldens import ROOT
+from tests.pages import page_text, run_python
 
 SEARCH = {"num_beams": 4, "max_new_tokens": 10, "no_repeat_ngram_size": 3}
 
@@ -71,10 +70,7 @@ def test_a_model_that_trains_is_refused():
 
 def test_the_examples_of_the_page_run(monkeypatch):
     monkeypatch.chdir(ROOT)
-    page = (ROOT / "docs" / "decoding.md").read_text("utf-8")
-    names = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(block, names)
-    assert len(names["texts"]) == 3
-    assert names["sequences"].shape[0] == 3
-    assert [len(one) for one in names["sequences_and_scores"]] == [5, 5]
+    page = run_python(page_text("decoding.md"))
+    assert len(page.texts) == 3
+    assert page.sequences.shape[0] == 3
+    assert [len(one) for one in page.sequences_and_scores] == [5, 5]

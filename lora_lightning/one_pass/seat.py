@@ -1,0 +1,66 @@
+"""A job's seat in a pass: what it computes there is asked for, and answered with the others'."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+
+from lora_lightning.decoding.hypotheses import Hypothesis
+from lora_lightning.decoding.runner import check_queries
+from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.gpt2.packing import Packing
+from lora_lightning.gpt2.rows import PackedRows
+from lora_lightning.one_pass.base import SharedBase
+from lora_lightning.one_pass.precision import Precision
+from lora_lightning.one_pass.requests import Backward, Decoding, Forward, NextText
+from lora_lightning.one_pass.turns import ask
+
+
+class OwnSeat:
+    """See `training.seat.Seat` and `decoding.seat.DecodingSeat`.
+
+    Args:
+        base: what the jobs of the pass share.
+    """
+
+    def __init__(self, base: SharedBase) -> None:
+        self._base = base
+        self.round = 0
+        self.is_save_due = False
+
+    def take(self, model: GPT2LMHeadModel, device: torch.device) -> None:
+        """Share the frozen tensors that others have as well."""
+        self._base.share_with(model, device)
+
+    def hidden_states(self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor) -> Tensor:
+        """Return the final hidden states of the wanted positions, (wanted, width)."""
+        is_training = torch.is_grad_enabled()
+        precision = Precision.now(wanted.device)
+        hidden: Tensor = ask(Forward(model, rows, wanted, is_training, precision))
+        return hidden
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss to what it depends on."""
+        ask(Backward(loss))
+
+    def decode(
+        self,
+        model: GPT2LMHeadModel,
+        queries: Sequence[list[int]],
+        settings: BeamSettings,
+        batch_size: int | Literal["auto"],
+        max_memory: int | None,
+        packing: Packing,
+    ) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """Yield each query's number and hypotheses, as they are done."""
+        check_queries(model, queries, settings, batch_size)
+        with torch.inference_mode(False):
+            self.take(model, model.device)
+        precision, left = Precision.now(model.device), list(range(len(queries)))
+        decoding = Decoding(
+            model, queries, settings, batch_size, max_memory, packing, precision, left
+        )
+        for _ in queries:
+            yield ask(NextText(decoding))
