@@ -80,6 +80,7 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/training.py peft bound profile packed command growth --dtype bfloat16 --write
 	$(PYTHON) benchmarks/methods.py --write
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program --write || exit; done
+	$(PYTHON) benchmarks/decoding.py speed --dtype bfloat16 --write
 	$(PYTHON) -m benchmarks.evaluation --write
 	$(PYTHON) benchmarks/comparison.py times --write
 	$(PYTHON) benchmarks/startup.py
