@@ -84,6 +84,7 @@ def prepare_arguments(command: str, arguments: list[str]) -> list[str]:
     JOBS.set(None)
     if command != "train" and is_multirun:
         jobs = jobs_of(command, own, of_runs)
+        jobs.require_keys()
         JOBS.set(jobs)
         if of_runs and jobs.swept & set(OF_PATH) and "output_dir" not in given:
             # Their results lie in several folders, and so their table in none of these.

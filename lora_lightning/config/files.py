@@ -65,6 +65,15 @@ def keys_of(file: Path) -> dict[str, Key]:
     return keys
 
 
+def lacks(group: Path, option: str, key: str) -> bool:
+    """Whether an option of a group's folder has no such key; one without a file there may have."""
+    file = options_of(group).get(option)
+    known = () if file is None else keys_of(file)
+    return file is not None and not any(
+        key == k or k.startswith(f"{key}.") or key.startswith(f"{k}.") for k in known
+    )
+
+
 def every_key(configs: Path) -> set[str]:
     """Return the dotted keys of every command and of every option of every group."""
     keys = {key for root in configs.glob("*.yaml") for key in keys_of(root)}

@@ -18,7 +18,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 
+from lora_lightning.config.files import lacks
 from lora_lightning.config.resolvers import results_dir
+from lora_lightning.config.search_path import CONFIGS
 from lora_lightning.errors import InputError
 from lora_lightning.files import folder_name
 
@@ -44,6 +46,23 @@ class Jobs:
     own: frozenset[str] = frozenset()
     swept: frozenset[str] = frozenset()
     writes: bool = True
+
+    def require_keys(self) -> None:
+        """Require that every run of several has the keys that the jobs are given.
+
+        Raises:
+            InputError: naming the key, and a run whose data, model, method or generation lacks it.
+        """
+        for key in sorted(self.own) if len(self.presets) > 1 else ():
+            group, _, name = key.partition(".")
+            chosen = {run: _value(presets, group) for run, presets in self.presets.items()}
+            options = {run: option for run, option in chosen.items() if name and option}
+            without = [r for r, o in options.items() if lacks(CONFIGS / group, o, name)]
+            if without and len(without) < len(options):
+                raise InputError(
+                    f"{key}: run={without[0]} has {group}={options[without[0]]}, which has no such "
+                    f"key; sweep the runs that have it by themselves, or leave out {key}"
+                )
 
     def own_overrides(self, overrides: Iterable[str]) -> list[str]:
         """Return a job's overrides without those that stand for a run."""

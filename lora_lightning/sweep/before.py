@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.faults import unknown_option
-from lora_lightning.config.files import keys_of, options_of
+from lora_lightning.config.files import lacks
 from lora_lightning.config.rules import check_config
 from lora_lightning.errors import InputError
 
@@ -30,7 +30,7 @@ def check_options(overrides: list[Override]) -> None:
             if not _exists(group, option):
                 raise InputError(unknown_option(group, option))
             for key in _keys_within(group, overrides):
-                if _lacks(group, option, key):
+                if lacks(CONFIGS / group, option, key):
                     raise InputError(
                         f"{group}.{key}: {group}={option} has no such key; sweep that option by "
                         f"itself, or leave out {group}.{key}"
@@ -115,12 +115,3 @@ def _keys_within(group: str, overrides: list[Override]) -> list[str]:
     """Return the keys of a group that must be there, as they are neither added nor removed."""
     names = [o.key_or_group for o in overrides if not (o.is_add() or o.is_force_add())]
     return [name.removeprefix(f"{group}.") for name in names if name.startswith(f"{group}.")]
-
-
-def _lacks(group: str, option: str, key: str) -> bool:
-    """Whether an option of this project has no such key; others are not looked into."""
-    file = options_of(CONFIGS / group).get(option)
-    if file is None:
-        return False
-    known = keys_of(file)
-    return not any(key == k or k.startswith(f"{key}.") or key.startswith(f"{k}.") for k in known)

@@ -94,6 +94,20 @@ def test_a_pruner_that_could_not_work_is_refused_before_the_first_job(arguments,
     assert not folder.exists()
 
 
+def test_a_job_pruned_in_one_pass_leaves_its_place_to_the_next_one(tmp_path, capsys):
+    halving = ("pruner=successive_halving", "pruner.min_resource=1")
+    run_command("train", "-m", *SETTINGS, *halving, "optimizer.lr=1e-2,1e-9,2e-9,5e-3",
+                "hydra/launcher=one_pass", "hydra.launcher.max_jobs_at_once=2",
+                f"output_dir={tmp_path}/sweep")  # fmt: skip
+    assert statuses(tmp_path / "sweep")[:3] == ["finished", "pruned", "pruned"]
+    assert [updates_of(tmp_path / "sweep" / job) for job in "012"] == [4, 1, 1]
+    said = [line for line in capsys.readouterr().out.splitlines() if "sweep   " in line]
+    # While the first job trains, the third has the second's place, then the fourth the third's.
+    assert any("1/4 done, 2 running, 1 pruned" in line for line in said)
+    assert any("2/4 done, 2 running, 2 pruned" in line for line in said)
+    assert not any("3 running" in line for line in said)
+
+
 def test_a_job_that_was_not_pruned_cannot_be_promoted(sweep):
     from lora_lightning.errors import InputError
 

@@ -20,7 +20,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     short = [argument for argument in TRAINING if "max_steps" not in argument]
     run_command("train", *short, "trainer.max_steps=1", f"output_dir={folder / 'a'}")
-    run_command("train", *short, "trainer.max_steps=1", "data=sample_dart", "method=dora",
+    run_command("train", *short, "trainer.max_steps=1", "data=sample_dart", "method=full",
                 f"output_dir={folder / 'b'}")  # fmt: skip
     run_command("generate", "-m", f"run={folder / 'a'},{folder / 'b'}", "split=test,valid",
                 "data.limit_valid=3", *DECODING, f"paths.output_dir={folder / 'out'}")  # fmt: skip
@@ -48,7 +48,7 @@ def test_each_run_gets_its_own_predictions_of_each_split_by_its_own_model(runs):
         assert str(results) == row["folder"]
         assert results.name.startswith("data.limit_")
         assert "split" not in results.name
-        layer = {"a": "lora_method.LoRA", "b": "dora.DoRA"}[run.name]
+        layer = {"a": "lora_method.LoRA", "b": "full.Full"}[run.name]
         assert layer in (results / ".hydra" / "config.yaml").read_text()
     assert texts_of(runs / "a") != texts_of(runs / "b")
 
@@ -87,6 +87,14 @@ def test_what_is_no_list_of_runs_is_refused_before_the_first_job(value, reason, 
     error = error_of("generate", "-m", f"run={given}", f"paths.output_dir={runs / 'none'}")
     assert reason.replace("<a>", str(runs / "a")) in error
     assert not (runs / "none").exists()
+
+
+def test_a_key_that_one_of_the_runs_does_not_know_is_refused_naming_the_run(runs, tmp_path):
+    error = error_of("generate", "-m", f"run={runs / 'b'},{runs / 'a'}", "method.rank=2",
+                     f"paths.output_dir={tmp_path}/none")  # fmt: skip
+    assert f"method.rank: run={runs / 'b'} has method=full, which has no such key" in error
+    assert "sweep the runs that have it by themselves" in error
+    assert not (tmp_path / "none").exists()
 
 
 def test_several_runs_need_a_multirun(runs):
