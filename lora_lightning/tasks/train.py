@@ -209,7 +209,10 @@ def build_training(
         resumed.check(data, model, trainer.world_size)
     execution = Execution(config.trainer.gradient_checkpointing, config.trainer.compile)
     device = trainer.strategy.root_device
-    report(data, model, method, plan, largest_step(model, data, execution, device))
+    memory = largest_step(model, data, execution, device)
+    report(data, model, method, plan, memory)
+    if (seat := SEAT.get()) is not None:
+        seat.reserve(memory, device)
     if isinstance(loss, CompletionLoss):
         report_unlabelled(data, "train")
     if limit != 0:
