@@ -3,9 +3,10 @@
     python benchmarks/training.py [points …] [--dtype float32|bfloat16] [--shape gpt2_small]
         [--rounds 5] [--write] [--data-dir <E2E's raw files> --tokenizer <GPT-2's folder>]
 
-Points: reference peft bound packed command growth startup; default all. Contenders run in processes
-of their own and step in turn, so that whatever else the machine does hits all alike. `--write` puts
-the tables into benchmarks/README.md. Needs the peers: pip install -e '.[bench]'. On a GPU: gpu.py.
+Points: reference peft bound profile packed command growth startup; default all. Contenders run in
+processes of their own and step in turn, so that whatever else the machine does hits all alike.
+`--write` puts the tables into benchmarks/README.md. Peers: pip install -e '.[bench]'. On a
+GPU: gpu.py.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from benchmarks.training_report import (  # noqa: E402
 from benchmarks.training_rows import RowIds, e2e_rows, synthetic_rows  # noqa: E402
 
 COMMAND_UPDATES = 40
-APART = {"reference": "reference", "growth": "growth", "startup": "start-up"}
+APART = {"reference": "reference", "profile": "profile", "growth": "growth", "startup": "start-up"}
 """Points with a table of their own, and its name."""
 PEERS = ("peft padded", "peft flattened", "peft trainer")
 TRL = "trl padding-free"
@@ -181,6 +182,20 @@ def bound(arguments: argparse.Namespace) -> list[Row]:
     return [said(what, time, "", f"ours: {spread(shares)} of the bound")]
 
 
+def profile(arguments: argparse.Namespace) -> list[Row]:
+    """3. What stands between a step and its bound."""
+    print("\n3. where the time of a step goes, by a profiler, which costs some of it")
+    with Worker("ours", arguments, arguments.dtype) as worker:
+        worker.ask(rows=rows_for(8, arguments))
+        worker.ask(steps=1)
+        places = worker.ask(profile=3 * arguments.rounds)["seconds"]
+    whole = sum(places.values())
+    return [
+        said(place, f"{1000 * seconds:.1f} ms", "", f"{100 * seconds / whole:.1f} %")
+        for place, seconds in places.items()
+    ]
+
+
 def packed(arguments: argparse.Namespace) -> list[Row]:
     """Weights laid out for the CPU's products, and not: `model.packed=true`, `false`."""
     print("\n   packed weights, 8 rows a step")
@@ -253,7 +268,8 @@ def growth(arguments: argparse.Namespace) -> list[Row]:
     """5. Time per real token as rows become more, and more unequal."""
     print("\n5. time per real token (target: within 10 %)")
     draw = random.Random(0)
-    unequal = [(n // 2, n - n // 2) for n in (draw.choice((20, 53, 86)) for _ in range(32))]
+    lengths = [draw.choice((20, 53, 86)) for _ in range(32)]
+    unequal = [(28 * n // 53, n - 28 * n // 53) for n in lengths]  # labels as many as in the equal
     sets = {f"{number} rows": rows_for(number, arguments) for number in (8, 32, 64, 128, 256)}
     sets["32 rows of one length"] = synthetic_rows([(28, 25)] * 32)
     sets["32 rows of 20, 53 or 86 tokens"] = synthetic_rows(unequal)
@@ -323,6 +339,7 @@ POINTS = {
     "reference": reference,
     "peft": peft,
     "bound": bound,
+    "profile": profile,
     "packed": packed,
     "command": command,
     "growth": growth,

@@ -3,7 +3,8 @@
 Reads commands from the standard input and answers on the standard output, a JSON line each:
 `{"rows": [...]}` prepares a batch, `{"steps": n}` trains on it and gives the seconds of each step
 and the peak of memory above the base, `{"products": [tokens, labels]}` measures the matrix products
-of a step of that size, each alone: the least time that the device needs for them.
+of a step of that size, each alone: the least time that the device needs for them. `{"profile": n}`
+trains n steps under a profiler and gives the seconds of a step in each place.
 """
 
 import json
@@ -21,6 +22,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from benchmarks.training_contenders import RANK, Contender, random_base
+from benchmarks.training_profile import seconds_of_places
 
 PRODUCT_RUNS = 30
 CONTENDERS = {
@@ -59,6 +61,8 @@ def main(name: str, shape: str, dtype: str) -> None:
             reset_peak(device)
             seconds = [timed_step(contender, batch, device) for _ in range(command["steps"])]
             answer = {"seconds": seconds, "bytes": memory(device, "VmHWM") - before}
+        elif "profile" in command:
+            answer = {"seconds": seconds_of_places(contender, batch, command["profile"])}
         else:
             answer = {"seconds": products(contender, *command["products"])}
         answers.write(json.dumps(answer) + "\n")

@@ -4,7 +4,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from lora_lightning.config.keys import unknown_key
 from lora_lightning.config.renamed import current_name
@@ -181,9 +181,30 @@ def check_node(key: str, node: Mapping[str, Any]) -> None:
             raise InputError(unknown_key(f"{key}.{name}", known))
         takes = ", ".join(arguments.keys) or "no argument"
         raise InputError(f"{key}.{name}: {arguments.name} has no such argument; it takes {takes}")
+    for name, value in given.items():
+        _check_settings(f"{key}.{name}", value, arguments.annotations.get(name))
     arguments.check(f"{key}.", given)
     if not node.get("_partial_"):
         arguments.build_cheap(f"{key}.", given)
+
+
+def _check_settings(key: str, value: Any, annotation: Any) -> None:
+    """Check a mapping that stands for a dataclass from elsewhere, as PEFT's EvaConfig.
+
+    Raises:
+        InputError: it has another field, or a field is not of its type, or the class refuses them.
+    """
+    named = (annotation, *get_args(annotation))
+    kinds: list[Any] = [kind for kind in named if inspect.isclass(kind) and is_dataclass(kind)]
+    takes_any = dict in named or _is_built_later(value, False)
+    if len(kinds) != 1 or not isinstance(value, Mapping) or takes_any:
+        return
+    [kind] = kinds
+    check_node(key, {"_target_": f"{kind.__module__}.{kind.__qualname__}", **value})
+    try:
+        kind(**value)
+    except Exception as error:  # each has its own
+        raise InputError(f"{key}: {kind.__name__} refuses it ({first_line(error)})") from None
 
 
 def check_within(key: str, value: Any) -> None:

@@ -7,20 +7,45 @@ Each update is P Λ Q. A penalty keeps P and Q orthogonal,
 and after each update the least important entries of Λ become 0, as many as the budget says.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Gt, Lt
 from peft import AdaLoraConfig
 from torch import Tensor, nn
 
+from lora_lightning import ranges
 from lora_lightning.errors import InputError
+from lora_lightning.ranges import Count, CountOrZero
 
+Average = Annotated[float, Gt(0), Lt(1)]
 KEPT = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # of PEFT's RankAllocator: importances by tensor
 
 
 def is_adalora(config: Any) -> bool:
     """Whether a configuration of PEFT is AdaLoRA's."""
     return isinstance(config, AdaLoraConfig)
+
+
+def check(config: Any) -> None:
+    """Check the settings of a configuration that PEFT takes as they come.
+
+    Raises:
+        InputError: one is out of its range; the message names its key.
+    """
+    if not is_adalora(config):
+        return
+    for name in ("init_r", "target_r", "deltaT"):
+        ranges.check(f"method.config.{name}", getattr(config, name), Count)
+    for name in ("tinit", "tfinal"):
+        ranges.check(f"method.config.{name}", getattr(config, name), CountOrZero)
+    for name in ("beta1", "beta2"):
+        ranges.check(f"method.config.{name}", getattr(config, name), Average)
+    if config.target_r > config.init_r:
+        raise InputError(
+            f"method.config.target_r={config.target_r} is more than method.config.init_r="
+            f"{config.init_r}, from which ranks fall; lower it, or raise the other"
+        )
 
 
 def begin(config: Any, updates: int) -> None:
@@ -31,10 +56,11 @@ def begin(config: Any, updates: int) -> None:
     """
     if not is_adalora(config):
         return
-    if config.tinit >= updates - config.tfinal:
+    if max(config.tinit, 1) >= updates - config.tfinal:  # the first only tells what matters
         raise InputError(
             f"method.config.tinit={config.tinit} and method.config.tfinal={config.tfinal} leave "
-            f"none of the run's {updates} updates in which ranks may fall; lower them"
+            f"none of the run's {updates} updates in which ranks may fall; lower them, or train "
+            "longer"
         )
     config.total_step = updates
 

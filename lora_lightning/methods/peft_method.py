@@ -28,10 +28,11 @@ from transformers import PreTrainedModel
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.gpt2.projection import with_linear_projections
 from lora_lightning.gpt2.tensor_file import copy_tensors
-from lora_lightning.methods import adalora, peft_initial
+from lora_lightning.methods import adalora, peft_from_data, peft_initial, peft_start
 from lora_lightning.methods.method import ParameterRow, tensor_rows
+from lora_lightning.methods.peft_targets import check_names
 from lora_lightning.methods.tuner_layer import WRAPPED
-from lora_lightning.ranges import DESCRIBED, Count, ranged
+from lora_lightning.ranges import DESCRIBED, Count, check, ranged
 
 NAME = "default"  # of the adapter in PEFT's model
 INPUTS = "changes what the model reads, not its layers, which is all that method=peft does"
@@ -70,11 +71,14 @@ class PEFT:
             peft_initial.check_init(self.config, self.linear)
         if isinstance(self.config, dict):
             return  # a description, which is not built yet
-        if not isinstance(self.config, PeftConfig):
+        if not isinstance(self.config, PeftConfig) or self.config.peft_type is None:
             raise InputError(
                 f"method.config._target_: gives a {type(self.config).__name__}; name a "
                 "configuration of PEFT, as in method.config={_target_: peft.VeraConfig, r: 256}"
             )
+        adalora.check(self.config)
+        if getattr(type(self.config), "r", 0):  # of other tuners it may be 0, and means no rank
+            check("method.config.r", getattr(self.config, "r", None), Count)
         tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(self.config.peft_type)  # type: ignore[call-overload]
         changes_layers = isinstance(tuner, type) and issubclass(tuner, BaseTuner)
         reason = REFUSED.get(PeftType(self.config.peft_type).value)
@@ -98,16 +102,17 @@ class PEFT:
             with_linear_projections(model)
             if torch.distributed.is_available():  # PEFT asks for a class in there, not imported
                 importlib.import_module("torch.distributed.tensor")
+        check_names(self.config, model)
         config, was_training = peft_initial.config_before_data(self.config), model.training
         config.base_model_name_or_path = model.config.name_or_path or None
         config.task_type = TaskType.CAUSAL_LM  # what the folder is for, to whoever reads it
         try:
             with warnings.catch_warnings(action="ignore"):  # of fan_in_fan_out, which PEFT sets
                 changes = peft_initial.changes_base(config)
-                before = peft_initial.weights(model) if changes else {}
+                before = peft_start.weights(model) if changes else {}
                 wrapped = get_peft_model(model, config, adapter_name=NAME)
                 if changes:
-                    peft_initial.give_back(wrapped, NAME, before)
+                    peft_start.give_back(wrapped, NAME, before)
         except Exception as error:  # every tuner has its own
             targets = getattr(self.config, "target_modules", None)
             raise InputError(
@@ -130,19 +135,19 @@ class PEFT:
     def state(self, model: nn.Module) -> dict[str, Tensor]:
         """Return what PEFT saves of `model`, by the names of its files.
 
-        The adapter that keeps the base as it was has names with `start`, see `peft_initial.py`.
+        The adapter that keeps the base as it was has names with `start`, see `peft_start.py`.
         """
         wrapped = wrapped_by_peft(model)
         # Whether to save embeddings would be asked of the hub.
         state: dict[str, Tensor] = get_peft_model_state_dict(
             wrapped, adapter_name=NAME, save_embedding_layers=False
         )
-        return state | peft_initial.start_state(wrapped)
+        return state | peft_start.start_state(wrapped)
 
     def load(self, model: nn.Module, tensors: dict[str, Tensor]) -> None:
         """Take what `state` gave, in the shapes that it has before training."""
         wrapped = wrapped_by_peft(model)
-        start = peft_initial.start_state(wrapped)
+        start = peft_start.start_state(wrapped)
         copy_tensors(start, {name: tensors[name] for name in start})
         first = {name: tensor for name, tensor in tensors.items() if name not in start}
         set_peft_model_state_dict(wrapped, first, adapter_name=NAME)
@@ -155,12 +160,12 @@ class PEFT:
         """
         if peft_initial.init_of(self.config) in peft_initial.NEED_DATA:
             first = list(islice(batches, self.initial_batches))
-            wrapped = peft_initial.initialise(wrapped_by_peft(model), NAME, self.config, first)
+            wrapped = peft_from_data.initialise(wrapped_by_peft(model), NAME, self.config, first)
             object.__setattr__(model, WRAPPED, wrapped)
 
     def make_room(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         """Give LoRA the ranks that data gave it in the run that `tensors` are of."""
-        peft_initial.make_room(wrapped_by_peft(model), NAME, self.config, tensors)
+        peft_from_data.make_room(wrapped_by_peft(model), NAME, self.config, tensors)
 
     def begin(self, model: nn.Module, updates: int) -> None:
         """Take the length of the run.
@@ -196,7 +201,7 @@ def config_of(model: nn.Module) -> Any:
 
 def config_in_files(model: nn.Module) -> Any:
     """Return the configuration with which PEFT reads the files of `model`'s adapter."""
-    return peft_initial.config_in_files(wrapped_by_peft(model), NAME)
+    return peft_start.config_in_files(wrapped_by_peft(model), NAME)
 
 
 def wrapped_by_peft(model: nn.Module) -> PeftModel:

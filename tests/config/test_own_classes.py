@@ -73,6 +73,17 @@ def test_callbacks_and_loggers_are_checked_alike():
     assert "the nearest one is logger.wandb.offline" in error_of("logger", {"wandb": wandb})
 
 
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"rhoo": 2.0}, "method.config.eva_config.rhoo: peft.tuners.lora.config.EvaConfig has no such"),
+    ({"rho": "large"}, "method.config.eva_config.rho=large: allowed is a number"),
+    ({"rho": 0.5}, "method.config.eva_config: EvaConfig refuses it (`rho` must be >= 1.0)"),
+])  # fmt: skip
+def test_a_mapping_that_stands_for_a_dataclass_is_checked_as_its_fields(settings, said):
+    config = {"_target_": "peft.LoraConfig", "init_lora_weights": "eva", "eva_config": settings}
+    peft = {"_target_": "lora_lightning.methods.peft_method.PEFT", "config": config}
+    assert error_of("method", peft).startswith(said)
+
+
 def test_the_arguments_that_a_child_hands_on_to_our_class_have_our_ranges():
     node = {"_target_": f"{HERE}.OwnData", "batch_size": 0}
     assert "data.batch_size=0" in error_of("data", node)

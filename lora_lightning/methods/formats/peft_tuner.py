@@ -68,8 +68,8 @@ def write_tuner(
         described: `_target_` and arguments of the method; None: as its config differs from PEFT's
             defaults.
     """
-    from lora_lightning.methods.peft_initial import joined
     from lora_lightning.methods.peft_method import PEFT, config_in_files
+    from lora_lightning.methods.peft_start import joined
 
     assert isinstance(method, PEFT)
     base = base or model.config.name_or_path or None
@@ -112,8 +112,8 @@ def load_tuner(folder: Path, model: PreTrainedModel, method: Method) -> int:
         InputError: the folder is damaged, or is of another tuner, setting or base.
     """
     from lora_lightning.methods import adalora
-    from lora_lightning.methods.peft_initial import joined, parted
     from lora_lightning.methods.peft_method import PEFT, config_in_files, config_of
+    from lora_lightning.methods.peft_start import joined, parted
 
     if not isinstance(method, PEFT):
         raise InputError(
