@@ -88,7 +88,7 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
     if plan.launcher == RAY:
         connect(config)
     has_study = plan.sweeper in SEARCHES
-    check_pruner(config, has_study)
+    check_pruner(config, has_study, plan.axes)
     if has_study:
         space = Space.of(config, sweep_overrides(config))
         check_study(config, space.directions)

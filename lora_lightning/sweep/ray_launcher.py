@@ -46,6 +46,11 @@ class Shared:
     singletons: dict[Any, Any]
     folder: str  # where the command was started; relative paths are relative to it
 
+    @property
+    def sweep(self) -> SweepFolder:
+        """The sweep's folder."""
+        return SweepFolder(Path(str(self.config.hydra.sweep.dir)).resolve())
+
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         """Return the config of one job."""
         composed: DictConfig = self.context.config_loader.load_sweep_config(
@@ -112,11 +117,12 @@ def launch(
         lost = None if keeps_nothing(config) else lost_job(shared, given[number], number, outcome)
         if lost is not None and retries[number]:
             retries[number] -= 1
-            log.warning("job %s        was lost (%s) and goes on", lost.job, lost.error)
+            log.warning("job %s was lost (%s) and goes on", lost.job, lost.error)
             running[begin(number, ready_again(shared, given[number], lost))] = number
             continue
         if lost is not None:
-            _note_lost(shared, lost)
+            write_job(shared.sweep.path / lost.job, lost)
+            update_table(shared.sweep, lost)
         returned[number] = _checked(outcome, number, stops=config.on_job_failure == "raise")
     return [returned[number] for number in numbers]
 
@@ -163,37 +169,31 @@ def lost_job(shared: Shared, overrides: list[str], number: int, outcome: JobRetu
         number: of the job.
         outcome: what Ray has of it.
     """
+    from ray.exceptions import RayError, RayTaskError
+
     if outcome.status == JobStatus.COMPLETED:
         return None
-    config = shared.compose(overrides, number)
-    sweep = Path(str(config.hydra.sweep.dir)).resolve()
-    folder = sweep / str(config.hydra.sweep.subdir)
-    if not folder.is_relative_to(sweep):
-        folder = sweep / str(number)
-    if not (folder / JOB).is_file():
-        return None
-    job = read_job(folder)
-    reason = first_line(outcome._return_value)
-    is_lost = job.status in ("running", "killed")
-    name = folder.relative_to(sweep).as_posix()
-    return replace(job, job=name, status="killed", error=reason) if is_lost else None
+    failure, sweep = outcome._return_value, shared.sweep
+    subdir = Path(str(shared.compose(overrides, number).hydra.sweep.subdir))
+    name = str(number) if subdir.is_absolute() else subdir.as_posix()
+    if (sweep.path / name / JOB).is_file():
+        job = read_job(sweep.path / name)
+        is_lost = job.status in ("running", "killed")
+    else:  # not yet, or it failed before it had a record
+        given = [own for own in overrides if not own.startswith("hydra.")]
+        job = Job(name, sweep.plan.jobs.get(name, given))
+        is_lost = isinstance(failure, RayError) and not isinstance(failure, RayTaskError)
+    return replace(job, job=name, status="killed", error=first_line(failure)) if is_lost else None
 
 
 def ready_again(shared: Shared, overrides: list[str], lost: Job) -> list[str]:
     """Make a lost job's folder ready, and return the overrides with which it goes on."""
-    sweep = SweepFolder(Path(str(shared.config.hydra.sweep.dir)).resolve())
-    plan = sweep.plan
+    sweep, plan = shared.sweep, shared.sweep.plan
     sweep.write_plan(replace(plan, jobs=plan.jobs | {lost.job: lost.overrides}))
     make_ready(sweep, lost.job, plan.command)
     place = f"hydra.sweep.dir={quote(str(sweep.path))}"
     of_search = [own for own in overrides if own.startswith("hydra.sweeper.trial=")]
     return [*overrides_again([lost.job]), place, *of_search]
-
-
-def _note_lost(shared: Shared, lost: Job) -> None:
-    sweep = SweepFolder(Path(str(shared.config.hydra.sweep.dir)).resolve())
-    write_job(sweep.path / lost.job, lost)
-    update_table(sweep, lost)
 
 
 def _outcome(ended: Any) -> JobReturn:

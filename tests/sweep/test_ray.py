@@ -3,6 +3,7 @@
 Two nodes on this machine stand for as many machines. Needs `pip install '.[ray]'`.
 """
 
+import contextlib
 import csv
 import importlib.util
 import json
@@ -20,7 +21,7 @@ from tests.commands import error_of, run_command
 from tests.goldens import ROOT
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
-SETTINGS = ("trainer=cpu", "trainer.max_steps=60", "trainer.save_every_n_steps=2",
+SETTINGS = ("trainer=cpu", "trainer.max_steps=120", "trainer.save_every_n_steps=2",
             "trainer.log_every_n_steps=1", "trainer.limit_val_batches=1")  # fmt: skip
 RAY = "hydra/launcher=ray"
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="without Ray: pip install '.[ray]'")
@@ -36,7 +37,8 @@ def cluster(monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made.add_node(num_cpus=1)
     yield made
     made.shutdown()
 
@@ -84,23 +86,25 @@ def test_jobs_of_a_killed_worker_and_of_a_lost_machine_go_on_to_the_same_adapter
     second = cluster.add_node(num_cpus=1)
     sweep = tmp_path / "sweep"
     started = subprocess.Popen(
-        [sys.executable, "train.py", "-m", "seed=0,1,2", *SETTINGS, RAY,
+        [sys.executable, "train.py", "-m", "seed=0,1", *SETTINGS, RAY,
          f"hydra.launcher.address={cluster.address}", f"output_dir={sweep}"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    os.kill(process_of(sweep / "0"), signal.SIGKILL)
-    process_of(sweep / "2")
+    processes = [process_of(sweep / job) for job in "01"]
     cluster.remove_node(second, allow_graceful=False)
+    for process in processes:  # one of them was that machine's
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     said, _ = started.communicate(timeout=280)
     assert started.returncode == 0, said
     assert said.count("was lost") >= 2, said
-    assert [row["status"] for row in table_of(sweep)] == ["finished"] * 3
-    assert "resume" in (sweep / "0" / "train.log").read_text()
-    for seed in range(3):
-        alone = tmp_path / f"alone_{seed}"
-        run_command("train", *SETTINGS, f"seed={seed}", f"output_dir={alone}")
+    assert [row["status"] for row in table_of(sweep)] == ["finished"] * 2
+    for job in "01":
+        assert "resume" in (sweep / job / "train.log").read_text()
+        alone = tmp_path / f"alone_{job}"
+        run_command("train", *SETTINGS, f"seed={job}", f"output_dir={alone}")
         adapters = [run / "adapter" / "adapter_model.safetensors"
-                    for run in (sweep / str(seed), alone)]  # fmt: skip
+                    for run in (sweep / job, alone)]  # fmt: skip
         assert adapters[0].read_bytes() == adapters[1].read_bytes()
 
 
