@@ -1,5 +1,6 @@
 """What the data modules share: everything after the raw-file reader."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +27,7 @@ from lora_lightning.data.encoding import (
     encode_contexts,
     encode_examples,
 )
-from lora_lightning.data.example import Example, first_contexts
+from lora_lightning.data.example import Example, first_contexts, require_examples, require_path
 from lora_lightning.data.sources import content_sha256, name_beside
 from lora_lightning.data.tokenizer import Tokenizer
 from lora_lightning.errors import InputError
@@ -123,10 +124,12 @@ class DataToTextModule(LightningDataModule):
         """Whether there are validation rows at all."""
         return self.has("valid")
 
+    @abstractmethod
     def path(self, split: str) -> Path:
         """Return the path of a split's file, which is there or will be when this returns."""
         raise NotImplementedError
 
+    @abstractmethod
     def read(self, path: Path) -> list[Example]:
         """Return the rows of a raw file."""
         raise NotImplementedError
@@ -147,7 +150,8 @@ class DataToTextModule(LightningDataModule):
             InputError: unknown split, or its file cannot be found or read.
         """
         if split not in self._examples:
-            examples, limit = self.read(self._found(split)), self.limits[split]
+            examples = require_examples(self.read(self._found(split)), type(self).__name__)
+            limit = self.limits[split]
             if split != "test":
                 examples = examples[:limit]
             elif limit is not None:
@@ -195,7 +199,7 @@ class DataToTextModule(LightningDataModule):
         if split not in SPLITS:
             raise InputError(f"split={split}: unknown; take one of {', '.join(SPLITS)}")
         if split not in self._paths_read:
-            self._paths_read[split] = self.path(split)
+            self._paths_read[split] = require_path(self.path(split), type(self).__name__)
         return self._paths_read[split]
 
     def _checksum(self, path: Path) -> str:
