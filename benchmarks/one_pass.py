@@ -1,13 +1,14 @@
 """Many adapters in one pass over one base, against the same jobs by themselves.
 
-    python benchmarks/one_pass.py [separate] [steps] [memory] [growth] [gpu]
-        [--jobs 16] [--updates 25] [--rounds 3] [--shape gpt2_small]
+    python benchmarks/one_pass.py [separate] [steps] [memory] [growth] [decoding] [gpu]
+        [--jobs 16] [--updates 25] [--rounds 3] [--contexts 16] [--shape gpt2_small]
 
 separate: one pass of 4 ranks × 4 rates on GPT-2 small's shape, 8 rows each, in turn with as many
 `python train.py` processes (target: at most 0.85 of their summed wall time) · steps: the same
 against one `-m` process (target: at most 1.02 of the summed time of its updates) · memory: peak of
 both (target: base and, for each job, adapter, optimizer and activations) · growth: time per job
-from 2 to 32 jobs (target: within 10 %) · gpu: 16 jobs against one on a GPU (target: at most 2.5
+from 2 to 32 jobs (target: within 10 %) · decoding: the contexts of all adapters in one pass
+against generate.py -m in turn · gpu: 16 jobs against one on a GPU (target: at most 2.5
 times its time). Default: all but gpu.
 """
 
@@ -24,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import one_pass_decoding  # noqa: E402
 from benchmarks.table import conditions  # noqa: E402
 from benchmarks.training_rows import e2e_rows  # noqa: E402
 
@@ -65,14 +67,18 @@ class Bench:
 
     def run(self, *arguments: str) -> tuple[Path, float, float]:
         """Run train.py; return the run's folder, its wall seconds and its peak memory in MB."""
+        return self.command("train.py", *arguments, *self.settings)
+
+    def command(self, script: str, *arguments: str) -> tuple[Path, float, float]:
+        """Run a command; return as `run`."""
         folder = self.place / f"run_{self.runs}"
         self.runs += 1
-        command = [sys.executable, "train.py", *arguments, *self.settings, f"output_dir={folder}"]
+        command = [sys.executable, script, *arguments, f"output_dir={folder}"]
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
-            sys.exit("train.py failed")
+            sys.exit(f"{script} failed")
         return folder, time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
@@ -182,6 +188,18 @@ def growth(bench: Bench, options: argparse.Namespace) -> None:
     print(f"growth: within {100 * spread:.0f} % (target: {100 * GROWTH_TARGET:.0f} %)")
 
 
+def decoding(bench: Bench, options: argparse.Namespace) -> None:
+    """One pass over the contexts of all adapters against one adapter after another."""
+    once = (*bench.settings, "trainer.max_steps=1")
+    trained, *_ = bench.command("train.py", *sweep_of(options.jobs), ONE_PASS, *once)
+    runs = sorted(jobs_of(trained), key=lambda path: int(path.name))
+    rows = bench.place / "rows.jsonl"
+    one_pass_decoding.measure(
+        lambda *given: bench.command("generate.py", *given),
+        runs, rows, options.contexts, options.rounds,
+    )  # fmt: skip
+
+
 def gpu(bench: Bench, options: argparse.Namespace) -> None:
     """An update of 16 jobs against one of one job, on a GPU."""
     together, *_ = bench.run(*sweep_of(16), ONE_PASS)
@@ -192,7 +210,8 @@ def gpu(bench: Bench, options: argparse.Namespace) -> None:
           f"(target: at most {GPU_TARGET})")  # fmt: skip
 
 
-PARTS = {"separate": separate, "steps": steps, "memory": memory, "growth": growth}
+PARTS = {"separate": separate, "steps": steps, "memory": memory, "growth": growth,
+         "decoding": decoding}  # fmt: skip
 
 
 def main() -> None:
@@ -204,6 +223,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=16)
     parser.add_argument("--updates", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--contexts", type=int, default=16)
     parser.add_argument("--shape", default="gpt2_small")
     options = parser.parse_args()
     if unknown := set(options.parts) - {*PARTS, "gpu"}:

@@ -16,6 +16,7 @@ class OnePassConf:
 
     _target_: str = "hydra_plugins.lora_lightning_one_pass.OnePassLauncher"
     max_jobs_at_once: int | None = None
+    memory: int | None = None
     strict: bool = False
 
 
@@ -29,11 +30,18 @@ class OnePassLauncher(Launcher):
 
     Args:
         max_jobs_at_once: how many go side by side; None: all that can.
+        memory: bytes for those that go side by side and their base; None: what is free.
         strict: refuse jobs that cannot share, in place of running them by themselves.
     """
 
-    def __init__(self, max_jobs_at_once: int | None = None, strict: bool = False) -> None:
+    def __init__(
+        self,
+        max_jobs_at_once: int | None = None,
+        memory: int | None = None,
+        strict: bool = False,
+    ) -> None:
         self.max_jobs_at_once = max_jobs_at_once
+        self.memory = memory
         self.strict = strict
 
     def setup(
@@ -57,5 +65,6 @@ class OnePassLauncher(Launcher):
             job_overrides,
             initial_job_idx,
             self.max_jobs_at_once,
+            self.memory,
             self.strict,
         )

@@ -3,7 +3,7 @@
 What a key may hold says the class or function that it is an argument of; see `ranges.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object
@@ -69,8 +69,12 @@ UNUSED_BY_TEXT = ("data", "trainer", "protocol", "logger")
 UNUSED_BY_FILES = ("data", "method")
 
 
-def check_config(config: DictConfig) -> None:
+def check_config(config: DictConfig, checked: Collection[str] = ()) -> None:
     """Check every value, and values against each other.
+
+    Args:
+        config: of a command.
+        checked: groups that need no check.
 
     Raises:
         InputError: naming the key, what it holds and what it may hold.
@@ -86,7 +90,7 @@ def check_config(config: DictConfig) -> None:
         unused = UNUSED_BY_TEXT
         check("data.max_length", config.data.max_length, Tokens)
     for group in KNOWN_GROUPS:
-        if group in config and group not in unused:
+        if group in config and group not in (*unused, *checked):
             node: Any = config._get_node(group)
             if OmegaConf.is_config(node):
                 # Where a logger writes is known only inside a job.

@@ -20,6 +20,7 @@ from lora_lightning.one_pass.base import SharedBase
 from lora_lightning.one_pass.forwards import Forwards, backward
 from lora_lightning.one_pass.job import Job, Result
 from lora_lightning.one_pass.requests import Backward, Forward, NextText
+from lora_lightning.one_pass.room import Room
 from lora_lightning.one_pass.searches import Searches
 from lora_lightning.one_pass.seat import OwnSeat
 
@@ -35,10 +36,15 @@ class Pass(Generic[Result]):
         jobs: each is called once, in a turn of its own, and returns its result.
         at_once: how many live at a time; the next one begins where one ended. None: all.
         rounds: micro-batches that the jobs have had together in an earlier pass.
+        memory: bytes for those that live at a time; None: what is free.
     """
 
     def __init__(
-        self, jobs: Sequence[Callable[[], Result]], at_once: int | None = None, rounds: int = 0
+        self,
+        jobs: Sequence[Callable[[], Result]],
+        at_once: int | None = None,
+        rounds: int = 0,
+        memory: int | None = None,
     ) -> None:
         self._rounds = rounds
         self._trained: list[Job[Result]] = []  # in the last of them
@@ -46,6 +52,7 @@ class Pass(Generic[Result]):
         self._at_once = at_once or len(jobs)
         self._living: list[Job[Result]] = []
         self._results: dict[int, Result] = {}
+        self._room = Room(memory, TOKENS_AT_ONCE)
         self._base = SharedBase()
         self._forwards = Forwards()
         self._searches = Searches()
@@ -71,13 +78,18 @@ class Pass(Generic[Result]):
         return [self._results[number] for number in sorted(self._results)]
 
     def _begin_jobs(self) -> None:
-        while self._waiting and len(self._living) < self._at_once and self._ending is None:
+        while self._waiting and self._has_place() and self._ending is None:
             number, run = self._waiting.popleft()
             job = Job(number, OwnSeat(self._base), run)
             self._living.append(job)
             self._turn(job, job.turns.begin)
         if self._ending is not None:
             self._waiting.clear()
+
+    def _has_place(self) -> bool:
+        reserved = [job.seat.reserved for job in self._living]
+        trainings = [one for one in reserved if one is not None]
+        return len(self._living) < self._at_once and self._room.has_place(trainings)
 
     def _turn(self, job: Job[Result], turn: Callable[[], None]) -> None:
         """Let a job go on until it asks for something or ends."""

@@ -130,21 +130,17 @@ class JointReader(SharedPromptModel):
     """Reads each query with its own model, all in one way over the base.
 
     Args:
-        models: of one `frame_of`.
+        model: a `joint_model`.
+        owners: its own.
         owner_of: the number of each query's model.
         packing: whether weights are laid out for the CPU's products.
-        precision: in which is computed.
     """
 
     def __init__(
-        self,
-        models: Sequence[GPT2LMHeadModel],
-        owner_of: Sequence[int],
-        packing: Packing,
-        precision: Precision,
+        self, model: GPT2LMHeadModel, owners: Owners, owner_of: Sequence[int], packing: Packing
     ) -> None:
-        self._owners = Owners()
-        super().__init__(joint_model(models, self._owners, precision), packing)
+        super().__init__(model, packing)
+        self._owners = owners
         self._owner_of = torch.tensor(owner_of, device=self.device)
         self.is_recordable = not any(isinstance(m, OwnModules) for m in self.model.modules())
 

@@ -31,6 +31,7 @@ def launch(
     overrides: Sequence[Sequence[str]],
     first: int,
     max_jobs_at_once: int | None,
+    memory: int | None,
     strict: bool,
 ) -> list[JobReturn]:
     """Run jobs, and return what Hydra's sweepers expect of each, in order.
@@ -42,16 +43,18 @@ def launch(
         overrides: of each job.
         first: number of the first job.
         max_jobs_at_once: how many go side by side; None: all that can.
+        memory: bytes for them and their base; None: what is free.
         strict: refuse jobs that cannot share, in place of running them alone.
 
     Raises:
-        InputError: `max_jobs_at_once` is below 1, or `strict` and a job shares nothing.
+        InputError: `max_jobs_at_once` or `memory` is below 1, or `strict` and a job shares nothing.
     """
-    if max_jobs_at_once is not None and max_jobs_at_once < 1:
-        raise InputError(
-            f"hydra.launcher.max_jobs_at_once={max_jobs_at_once}: allowed is null (all) or a whole "
-            "number from 1"
-        )
+    for key, value in (("max_jobs_at_once", max_jobs_at_once), ("memory", memory)):
+        if value is not None and value < 1:
+            raise InputError(
+                f"hydra.launcher.{key}={value}: allowed is null (all that can) or a whole number "
+                "from 1"
+            )
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,8 @@ def launch(
             log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
         runs = [partial(_run, context, task, jobs[number]) for number in group]
         rounds = meet([Path(jobs[n].resume) for n in group if jobs[n].get("resume")])
-        results = [runs[0]()] if len(group) == 1 else Pass(runs, max_jobs_at_once, rounds).run()
+        is_alone = len(group) == 1
+        results = [runs[0]()] if is_alone else Pass(runs, max_jobs_at_once, rounds, memory).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]

@@ -9,7 +9,7 @@ from lora_lightning.decoding.runner import decode_contexts, search_all
 from lora_lightning.decoding.schedule import automatic_batch_size
 from lora_lightning.methods.inject import merged_copy
 from lora_lightning.one_pass.job import Job
-from lora_lightning.one_pass.joint_model import JointReader, frame_of
+from lora_lightning.one_pass.joint_model import JointReader, Owners, frame_of, joint_model
 from lora_lightning.one_pass.requests import Decoding, NextText
 
 Found = tuple[int, list[Hypothesis]]
@@ -83,7 +83,9 @@ def _search(decodings: Sequence[Decoding]) -> Iterator[Found]:
     if size == "auto":
         size = automatic_batch_size(first.model, max(map(len, queries)), settings, memory)
     owner_of = [number for number, d in enumerate(decodings) for _ in d.left]
-    reader = JointReader([d.model for d in decodings], owner_of, first.packing, first.precision)
+    owners = Owners()
+    model = joint_model([d.model for d in decodings], owners, first.precision)
+    reader = JointReader(model, owners, owner_of, first.packing)
     yield from search_all(reader, queries, settings, size)
 
 

@@ -15,7 +15,9 @@ from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.one_pass.base import SharedBase
 from lora_lightning.one_pass.precision import Precision
 from lora_lightning.one_pass.requests import Backward, Decoding, Forward, NextText
+from lora_lightning.one_pass.room import Reserved
 from lora_lightning.one_pass.turns import ask
+from lora_lightning.training.memory import MemoryEstimate
 
 
 class OwnSeat:
@@ -29,10 +31,15 @@ class OwnSeat:
         self._base = base
         self.round = 0
         self.is_save_due = False
+        self.reserved: Reserved | None = None
 
     def take(self, model: GPT2LMHeadModel, device: torch.device) -> None:
         """Share the frozen tensors that others have as well."""
         self._base.share_with(model, device)
+
+    def reserve(self, memory: MemoryEstimate, device: torch.device) -> None:
+        """Note how much memory the training will take, and where."""
+        self.reserved = Reserved(memory, device)
 
     def hidden_states(self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor) -> Tensor:
         """Return the final hidden states of the wanted positions, (wanted, width)."""

@@ -19,11 +19,13 @@ class MemoryEstimate:
         weights: all parameters.
         training: gradients and the optimizer's two moments of the trainable ones.
         activations: what the backward pass needs of the largest micro-batch, and the loss's chunk.
+        tokens: of that micro-batch.
     """
 
     weights: int
     training: int
     activations: int
+    tokens: int
 
     @property
     def peak(self) -> int:
@@ -56,6 +58,7 @@ def estimate_memory(
         weights=sum(p.numel() * p.element_size() for p in model.parameters()),
         training=3 * 4 * trainable,
         activations=activations + 2 * min(CHUNK_BYTES, 4 * model.config.vocab_size * tokens),
+        tokens=tokens,
     )
 
 

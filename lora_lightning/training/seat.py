@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.gpt2.rows import PackedRows
+from lora_lightning.training.memory import MemoryEstimate
 
 
 class Seat(Protocol):
@@ -23,6 +24,9 @@ class Seat(Protocol):
 
     def take(self, model: GPT2LMHeadModel, device: torch.device) -> None:
         """Let `model` share what others have of its frozen base, on the device of the training."""
+
+    def reserve(self, memory: MemoryEstimate, device: torch.device) -> None:
+        """Say how much memory the training will take at its peak, and where."""
 
     def hidden_states(self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor) -> Tensor:
         """Return the final hidden states of the wanted positions, as `packed_hidden_states`."""

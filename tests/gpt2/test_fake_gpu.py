@@ -19,8 +19,11 @@ from lora_lightning.decoding.runner import Batch
 from lora_lightning.decoding.settings import BeamSettings, Sampling
 from lora_lightning.decoding.shared_prompt import SharedPromptModel
 from lora_lightning.gpt2.forward import packed_hidden_states
+from lora_lightning.gpt2.layout import shared_copy
 from lora_lightning.gpt2.projection import with_own_projections
+from lora_lightning.methods.lora import LoRALayer
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.one_pass.joint_model import JointReader, Owners, ThinUpdates
 from lora_lightning.training.loss import CompletionLoss
 
 pytestmark = pytest.mark.skipif(
@@ -78,8 +81,24 @@ def test_a_training_step_stays_on_the_gpu_in_its_dtype(fake_gpu, dtype):
 def test_a_step_of_the_search_can_be_recorded(fake_gpu, dtype, search):
     """On fake tensors, asking for a value raises, so that no value reaches the host."""
     settings = replace(SETTINGS, **search)
+    check_recordable(SharedPromptModel(small_gpt2(dtype).eval()), settings, dtype)
+
+
+def test_a_step_of_the_search_with_several_adapters_can_be_recorded(fake_gpu):
+    base, dtype = with_own_projections(small_gpt2(torch.float32)).eval(), torch.float32
+    owners, joint = Owners(), shared_copy(base)
+    for block in joint.transformer.h:
+        frozen = block.attn.c_attn
+        layers = [LoRALayer(frozen, rank, 32, slices=(0, 2), num_slices=3) for rank in (2, 4)]
+        block.attn.c_attn = ThinUpdates(frozen, layers, owners)
+    reader = JointReader(joint, owners, [0, 1], packing=False)
+    assert reader.is_recordable
+    check_recordable(reader, SETTINGS, dtype)
+
+
+def check_recordable(model: SharedPromptModel, settings: BeamSettings, dtype: torch.dtype):
     prompts = [[5] * 4, [6] * 3]
-    batch = Batch(SharedPromptModel(small_gpt2(dtype).eval()), prompts, settings, len(prompts))
+    batch = Batch(model, prompts, settings, len(prompts))
     batch.cache._grow(16)
     batch.cache.reading, batch.cache._contexts = 16, len(prompts)  # as `reserve` leaves it
     before = start(range(len(prompts)), prompts, settings, torch.device("cuda"))

@@ -116,8 +116,9 @@ def write_experiment(path, given):
 
 def test_jobs_that_cannot_share_run_by_themselves_in_their_places(tmp_path, capsys):
     run_command("train", "-m", *TRAINING, "method=lora,full", "seed=0,1", "trainer.max_steps=1",
-                ONE_PASS, f"output_dir={tmp_path}/sweep")  # fmt: skip
+                ONE_PASS, "hydra.launcher.memory=1", f"output_dir={tmp_path}/sweep")  # fmt: skip
     said = capsys.readouterr().out
+    assert said.count("1 at once, the next begins where one ends") == 1
     assert said.count("jobs 0, 1 share their base") == 1
     assert said.count("jobs 2, 3: method=full") == 1
     assert [row["status"] for row in table(tmp_path / "sweep")] == ["finished"] * 4
@@ -138,10 +139,11 @@ def test_strict_refuses_before_the_first_job_and_leaves_nothing(given, named, tm
     assert not (tmp_path / "sweep").exists()
 
 
-def test_a_number_of_jobs_below_one_is_refused(tmp_path):
-    limit = "hydra.launcher.max_jobs_at_once=0"
-    error = error_of("train", "-m", "seed=0,1", ONE_PASS, limit, f"output_dir={tmp_path}/sweep")
-    assert "hydra.launcher.max_jobs_at_once=0" in error
+@pytest.mark.parametrize("limit", ["max_jobs_at_once=0", "memory=-1"])
+def test_a_limit_below_one_is_refused(limit, tmp_path):
+    given = f"hydra.launcher.{limit}"
+    error = error_of("train", "-m", "seed=0,1", ONE_PASS, given, f"output_dir={tmp_path}/sweep")
+    assert given in error
 
 
 def test_a_job_that_fails_leaves_the_others_in_the_pass(tmp_path):
