@@ -373,7 +373,7 @@ def test_too_few_rows_for_the_ranks_are_an_error_in_every_rank(make_e2e, shuffle
 def test_what_a_data_set_of_ones_own_gives_is_judged_where_it_is_taken(
     make_e2e, monkeypatch, functions, said
 ):
-    data = make_e2e()
+    data = make_e2e().rows
     monkeypatch.setattr(data, "__class__", type("Mine", (type(data),), functions))
     with pytest.raises(InputError, match=said):
         data.examples("train")
