@@ -8,7 +8,7 @@
 # make test-lowest: the tests that train little, with the oldest versions that pyproject.toml allows
 # make gpu-traces: steps of training and search on fake GPU tensors; needs a CUDA build of torch, some gigabytes, no GPU
 # make growth: memory over 200 jobs in one process, and of files 200 times as long
-# make bench: all benchmarks that need no GPU, an hour and more on a quiet machine
+# make bench: all benchmarks that need no GPU, tables written anew; hours on a quiet machine
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
@@ -77,14 +77,15 @@ doctor: $(INSTALLED)
 bench: $(INSTALLED)
 	$(PYTHON) -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(PYTHON) benchmarks/training.py --write
-	$(PYTHON) benchmarks/training.py peft bound packed command --dtype bfloat16 --write
-	$(PYTHON) benchmarks/methods.py
-	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program || exit; done
-	$(PYTHON) -m benchmarks.evaluation
-	$(PYTHON) benchmarks/comparison.py times
+	$(PYTHON) benchmarks/training.py peft bound profile packed command growth --dtype bfloat16 --write
+	$(PYTHON) benchmarks/methods.py --write
+	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program --write || exit; done
+	$(PYTHON) benchmarks/decoding.py speed --dtype bfloat16 --write
+	$(PYTHON) -m benchmarks.evaluation --write
+	$(PYTHON) benchmarks/comparison.py times --write
 	$(PYTHON) benchmarks/startup.py
-	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program || exit; done
-	$(PYTHON) benchmarks/one_pass.py
+	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program --write || exit; done
+	$(PYTHON) benchmarks/one_pass.py --write
 
 growth: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py

@@ -18,7 +18,7 @@ from lora_lightning.sweep.job import run_task
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Score the predictions, write metrics.json and sentences.jsonl, and print the table."""
-    if config.hypotheses is None or config.logger:
+    if config.logger:
         import_lightning()
     from lora_lightning.tasks.evaluate import evaluate
 

@@ -1,13 +1,14 @@
 """What `python -m lora_lightning.compare` costs, and how often its tests see what is not there.
 
-    python benchmarks/comparison.py times [--folders <where evaluations are kept>]
+    python benchmarks/comparison.py times [--folders <where evaluations are kept>] [--write]
     python benchmarks/comparison.py rates [--trials 1000] [--folders …] [--write]
 
 times: seconds and peak memory of whole processes, from evaluated folders, with 10,000 samples;
 DART's second system is the first with every third text cut by a word, as there is one alone ·
 rates: how often p < 0.05 where systems do not differ, over sentences on the golden outputs of E2E,
-exchanged at random, and over seeds on made scores; --write puts the tables into docs/compare.md.
-Both read the golden scores in LORA_LIGHTNING_GOLDENS, or ../shared/golden.
+exchanged at random, and over seeds on made scores. --write puts the former's table into
+benchmarks/README.md, the latter's into docs/compare.md. Both read the golden scores in
+LORA_LIGHTNING_GOLDENS, or ../shared/golden.
 """
 
 import argparse
@@ -23,18 +24,20 @@ from statistics import median
 
 import numpy as np
 
-from lora_lightning.compare.comparison import Statistics, compared
-from lora_lightning.compare.corpus_scores import CORPUS_SCORES, Array
-from lora_lightning.compare.resampling import bootstrap_weights
-from lora_lightning.evaluation.files import read_hypotheses, write_lines
-from lora_lightning.evaluation.statistics_file import read_statistics
-from lora_lightning.files import atomic_text
-
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import table  # noqa: E402
+from lora_lightning.compare.comparison import Statistics, compared  # noqa: E402
+from lora_lightning.compare.corpus_scores import CORPUS_SCORES, Array  # noqa: E402
+from lora_lightning.compare.resampling import bootstrap_weights  # noqa: E402
+from lora_lightning.evaluation.files import read_hypotheses, write_lines  # noqa: E402
+from lora_lightning.evaluation.statistics_file import read_statistics  # noqa: E402
+
 SCORES = Path(os.environ.get("LORA_LIGHTNING_GOLDENS", ROOT.parent / "shared/golden")) / "scores"
 PAGE = ROOT / "docs" / "compare.md"
-MARKS = ("<!-- rates -->\n", "<!-- end of rates -->\n")
 ROUNDS = 3
+HEAD = ("`compare`, 10,000 samples, whole process", "", "peak memory")
 SENTENCES, SAMPLES = 630, 1000
 MEAN = {"score": CORPUS_SCORES["e2e"]["rouge_l"]}
 
@@ -47,29 +50,29 @@ def main() -> None:
     parser.add_argument("part", choices=("times", "rates"))
     parser.add_argument("--folders", type=Path, help="made evaluations are kept here")
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--write", action="store_true", help="into docs/compare.md")
+    parser.add_argument("--write", action="store_true", help="the table into its page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folders = options.folders or Path(place)
         if options.part == "times":
-            times(folders)
+            about = table.conditions(["numpy"])
+            print(about)
+            found = f"{about}\n\n{table.rows(HEAD, times(folders))}"
+            if options.write:
+                table.replace("comparing", found)
             return
         lines = []
         of_sentences = rates_over_sentences(folders, options.trials)
         for line in chain(of_sentences, [""], rates_over_seeds(options.trials)):
             print(line, flush=True)
             lines.append(line)
-    text = "\n".join(lines) + "\n"
     if options.write:
-        before, rest = PAGE.read_text("utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        with atomic_text(PAGE) as file:
-            file.write(f"{before}{MARKS[0]}{text}{MARKS[1]}{after}")
+        table.replace("rates", "\n".join(lines), PAGE)
 
 
-def times(folders: Path) -> None:
-    """Print seconds and peak memory of a comparison of each set."""
-    print(f"{'compare, whole process':<26}{'median s':>10}{'min':>8}{'max':>8}{'peak MB':>10}")
+def times(folders: Path) -> list[tuple[str, str, str]]:
+    """Print seconds and peak memory of a comparison of each set, and return them as rows."""
+    found = []
     pairs = {
         "E2E, 5 metrics": e2e_folders(folders),
         "WebNLG, 3 metrics": webnlg_folders(folders),
@@ -77,8 +80,10 @@ def times(folders: Path) -> None:
     }
     for name, pair in pairs.items():
         seconds, peaks = zip(*(timed(pair) for _ in range(ROUNDS)), strict=True)
-        print(f"{name:<26}{median(seconds):>10.2f}{min(seconds):>8.2f}{max(seconds):>8.2f}"
-              f"{max(peaks):>10.0f}")  # fmt: skip
+        time = f"{median(seconds):.1f} s ({min(seconds):.1f} … {max(seconds):.1f})"
+        found.append((name, time, f"{max(peaks):.0f} MB"))
+        print(*found[-1], flush=True)
+    return found
 
 
 def timed(folders: Sequence[Path]) -> tuple[float, float]:

@@ -1,10 +1,11 @@
 """What a sweep costs beyond its training: overhead a job, and jobs beside each other.
 
-    python benchmarks/sweeps.py grid [--steps 100] [--threads 1]
-    python benchmarks/sweeps.py overhead [--jobs 8]
+    python benchmarks/sweeps.py grid [--steps 100] [--threads 1] [--write]
+    python benchmarks/sweeps.py overhead [--jobs 8] [--write]
 
 grid: the same 8 jobs (rank × seed on the bundled sample), serially and with joblib n_jobs=2, in
 turn, each process with `--threads` threads · overhead: from a job's start to its first update.
+`--write` puts the table into benchmarks/README.md.
 """
 
 import argparse
@@ -19,6 +20,11 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import table  # noqa: E402
+
+Row = tuple[str, str]
 SETTINGS = ("-m", "experiment=quickstart", "trainer=cpu", "logger=none")
 GRID = ("method.rank=1,2,4,8", "seed=0,1")
 ONE_UPDATE = ("trainer.max_steps=1", "trainer.log_every_n_steps=1", "trainer.limit_val_batches=0")
@@ -35,31 +41,39 @@ def sweep(folder: Path, threads: int, *overrides: str) -> float:
     return time.perf_counter() - started
 
 
-def grid(steps: int, threads: int, rounds: int) -> None:
-    """Print serial and parallel seconds, and the ratio of each round."""
-    ratios = []
+def grid(steps: int, threads: int, rounds: int) -> list[Row]:
+    """Return serial and parallel seconds, and the ratio of the rounds."""
+    serially, beside = [], []
     for round_ in range(rounds):
         with tempfile.TemporaryDirectory() as place:
             length = f"trainer.max_steps={steps}"
-            serial = sweep(Path(place) / "serial", threads, *GRID, length)
-            beside = sweep(Path(place) / "beside", threads, *GRID, length, *PARALLEL)
-        ratios.append(serial / beside)
-        print(f"round {round_ + 1}: serial {serial:.1f} s, joblib n_jobs=2 {beside:.1f} s, "
-              f"{ratios[-1]:.2f} times as fast")  # fmt: skip
-    print(f"median {median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+            serially.append(sweep(Path(place) / "serial", threads, *GRID, length))
+            beside.append(sweep(Path(place) / "beside", threads, *GRID, length, *PARALLEL))
+        print(f"round {round_ + 1}: {serially[-1]:.1f} s, {beside[-1]:.1f} s", flush=True)
+    ratios = [one / two for one, two in zip(serially, beside, strict=True)]
+    return [
+        (f"8 jobs of {steps} updates, one after another", f"{median(serially):.1f} s"),
+        ("with joblib's two workers", f"{median(beside):.1f} s"),
+        ("", f"{median(ratios):.2f} × ({min(ratios):.2f} … {max(ratios):.2f})"),
+    ]
 
 
-def overhead(jobs: int, threads: int) -> None:
-    """Print seconds from a job's start to its first update: the first job, and those after it."""
+def overhead(jobs: int, threads: int) -> list[Row]:
+    """Return seconds from a job's start to its first update: the first job, and those after it."""
     seeds = f"seed={','.join(map(str, range(jobs)))}"
-    ways = {"serial": (), "joblib n_jobs=2": PARALLEL}
+    ways = {"serial": (), "joblib's two workers": PARALLEL}
+    found = []
     for way, launcher in ways.items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "sweep"
             total = sweep(folder, threads, seeds, *ONE_UPDATE, *launcher)
             starts = [to_first_update(folder / str(job)) for job in range(jobs)]
-        print(f"{way}: first job {starts[0]:.2f} s, then median {median(starts[1:]):.2f} s; "
-              f"whole sweep {total / jobs:.2f} s a job")  # fmt: skip
+        found += [
+            (f"{way}: to the first update, first job", f"{starts[0]:.2f} s"),
+            (f"{way}: to the first update, later jobs", f"{median(starts[1:]):.2f} s"),
+            (f"{way}: a job of one update in all", f"{total / jobs:.2f} s"),
+        ]
+    return found
 
 
 def to_first_update(job: Path) -> float:
@@ -78,11 +92,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=8)
+    parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
     arguments = parser.parse_args()
+    about = f"{table.conditions(['torch'])} {arguments.threads} threads a process."
+    print(about)
     if arguments.what == "grid":
-        grid(arguments.steps, arguments.threads, arguments.rounds)
+        found = grid(arguments.steps, arguments.threads, arguments.rounds)
     else:
-        overhead(arguments.jobs, arguments.threads)
+        found = overhead(arguments.jobs, arguments.threads)
+    text = f"{about}\n\n{table.rows((arguments.what, ''), found)}"
+    print(text)
+    if arguments.write:
+        table.replace(f"sweeps {arguments.what}", text)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+from lora_lightning.data.batches import Batches
 from lora_lightning.data.sets.e2e import E2EDataModule
 from lora_lightning.data.tokenizer import load_tokenizer
 
@@ -48,6 +49,6 @@ def e2e_rows(number: int, folder: Path | None, tokenizer: Path | None) -> list[R
     if folder is None or tokenizer is None:
         pairs = [tuple(map(int, pair.split("+"))) for pair in E2E_LENGTHS.split()]
         return synthetic_rows([pairs[i % len(pairs)] for i in range(number)])  # type: ignore[misc]
-    data = E2EDataModule(dir=folder, tokenizer=load_tokenizer(tokenizer), seed=0)
+    data = Batches(E2EDataModule(dir=folder), load_tokenizer(tokenizer), seed=0)
     chosen = random.Random(0).sample(data.encoded("train"), number)
     return [(row.context_ids, row.completion_ids) for row in chosen]

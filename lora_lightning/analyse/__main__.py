@@ -27,6 +27,7 @@ from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import given_values, run_program
 from lora_lightning.config.build import build
 from lora_lightning.config.typed import is_true
+from lora_lightning.data.batches import Batches
 from lora_lightning.errors import InputError
 from lora_lightning.files import write_json
 from lora_lightning.methods.inject import unmerge_adapters
@@ -100,8 +101,8 @@ def curve(run: RunFolder, model: GPT2LMHeadModel, rows: int) -> list[Point]:
         return []
     kept = {"limit_valid": min(rows, config.data.get("limit_valid") or rows), "round_up": "none"}
     with named_in_errors(run.path / RESOLVED):
-        data = build(config.data, tokenizer=tokenizer_of(config.model), seed=config.seed, **kept)
-    if not data.has_validation:
+        data = Batches(build(config.data, **kept), tokenizer_of(config.model), config.seed)
+    if not data.rows.has_validation:
         return []
     unmerge_adapters(model)
     return truncation_curve(model, list(data.val_dataloader()))

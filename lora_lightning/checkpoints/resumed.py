@@ -19,7 +19,7 @@ from lora_lightning.checkpoints.files import (
 from lora_lightning.checkpoints.loop_state import frozen_base
 from lora_lightning.checkpoints.same_run import altered_values
 from lora_lightning.checkpoints.time_limit import has_more_time
-from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.data.batches import Batches
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text, remove_unfinished
 from lora_lightning.runs.folder import RunFolder
@@ -83,7 +83,7 @@ class ResumedRun:
             return not has_more_time(trainer, self.saved["callbacks"])
         return self.saved_run["has_ended"] and not is_lengthened
 
-    def check(self, data: DataToTextModule, model: GPT2LMHeadModel, world_size: int) -> None:
+    def check(self, data: Batches, model: GPT2LMHeadModel, world_size: int) -> None:
         """Check what the config does not say: the number of ranks, the base and the data itself.
 
         Raises:
@@ -95,9 +95,9 @@ class ResumedRun:
         if frozen_base(model) != self.saved["frozen_base"]:
             changes.append("weights of the base")
         then = self.saved["data_sha256"]
-        if len(then) > len(data.checksums()):
+        if len(then) > len(data.rows.checksums()):
             data.encoded("valid")
-        now = data.checksums()
+        now = data.rows.checksums()
         changes += [
             f"content of {name}"
             for name, checksum in then.items()

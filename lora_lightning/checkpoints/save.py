@@ -23,7 +23,7 @@ from lora_lightning.checkpoints.signals import SignalWatch
 from lora_lightning.checkpoints.time_limit import is_time_up, wait_for_update
 from lora_lightning.config.study import direction_of
 from lora_lightning.config.typed import as_typed, for_shell
-from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.data.batches import Batches
 from lora_lightning.errors import InputError, Interrupted
 from lora_lightning.files import require_folder, size_on_disk
 from lora_lightning.methods.adapter_files import save_adapter
@@ -184,8 +184,8 @@ class SaveRun(Checkpoint):
         checkpoint["random_states"] = random_states()
         checkpoint["frozen_base"] = frozen_base(module.model)
         checkpoint["world_size"] = trainer.world_size
-        data: DataToTextModule = trainer.datamodule  # type: ignore[attr-defined]
-        checkpoint["data_sha256"] = data.checksums()
+        data: Batches = trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["data_sha256"] = data.rows.checksums()
         checkpoint["tokenizer_sha256"] = data.tokenizer.checksum
         if module.seat is not None:
             checkpoint["round"] = module.seat.round
@@ -195,6 +195,10 @@ class SaveRun(Checkpoint):
     ) -> None:
         """Keep the random numbers for the start, and say where the loop stands."""
         self._random_states = checkpoint["random_states"]
+        data: Batches = trainer.datamodule  # type: ignore[attr-defined]
+        earlier = type(data.rows).__qualname__  # what an earlier version named their state by
+        if earlier in checkpoint:
+            data.load_state_dict(checkpoint[earlier])
         self._resumed_at = [checkpoint["update"]]  # the earlier ones follow with the state
         loops = checkpoint["loops"]
         loops["fit_loop"] = between_micro_batches(loops["fit_loop"])

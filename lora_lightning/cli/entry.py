@@ -101,7 +101,7 @@ def _run(main: Callable[[], Any], command: str) -> None:
             sys.argv[1:] = shared_by_ranks(lambda: prepare_arguments(command, arguments))
             is_sweep = any(makes_a_multirun(argument) for argument in arguments)
             with nothing_left_behind(), _folder_of_sweep(is_sweep and writes_nothing(arguments)):
-                if is_sweep:
+                if is_sweep and command != "evaluate":
                     import_lightning()  # before the sweep's jobs are checked, which imports it
                 main()
     except (InputError, *COMPOSING) as error:

@@ -3,7 +3,7 @@
 What a key may hold says the class or function that it is an argument of; see `ranges.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from hydra.utils import get_object
@@ -32,6 +32,7 @@ from lora_lightning.config.commands import (
 )
 from lora_lightning.config.keys import flat_keys, unknown_key
 from lora_lightning.config.renamed import current_name
+from lora_lightning.config.signatures import check_function
 from lora_lightning.config.trainer import TrainerSettings, check_further_arguments
 from lora_lightning.errors import InputError
 from lora_lightning.ranges import Tokens, check
@@ -68,8 +69,12 @@ UNUSED_BY_TEXT = ("data", "trainer", "protocol", "logger")
 UNUSED_BY_FILES = ("data", "method")
 
 
-def check_config(config: DictConfig) -> None:
+def check_config(config: DictConfig, checked: Collection[str] = ()) -> None:
     """Check every value, and values against each other.
+
+    Args:
+        config: of a command.
+        checked: groups that need no check.
 
     Raises:
         InputError: naming the key, what it holds and what it may hold.
@@ -85,7 +90,7 @@ def check_config(config: DictConfig) -> None:
         unused = UNUSED_BY_TEXT
         check("data.max_length", config.data.max_length, Tokens)
     for group in KNOWN_GROUPS:
-        if group in config and group not in unused:
+        if group in config and group not in (*unused, *checked):
             node: Any = config._get_node(group)
             if OmegaConf.is_config(node):
                 # Where a logger writes is known only inside a job.
@@ -272,8 +277,11 @@ def _check_group(group: str, node: Any, is_used: bool) -> None:
 
 
 def _check_object(key: str, node: dict[str, Any]) -> None:
-    require_kind(key, node["_target_"], target_of(key, node))
+    target = target_of(key, node)
+    require_kind(key, node["_target_"], target)
     check_node(key, node)
+    if key == "optimizer" and node.get("_partial_"):
+        check_function(key, node["_target_"], target, [n for n in node if not n.startswith("_")])
 
 
 def _check_owned(group: str, node: dict[str, Any], is_used: bool) -> None:

@@ -39,7 +39,7 @@ data=sample_e2e          e2e | webnlg | dart | jsonl | csv | sample_e2e | sample
 data.dir=<folder>        the raw files, plain or .gz; further data.* keys as in train.py
 model.tokenizer=<folder> tokenizer.json, or vocab.json and merges.txt; default: the model's
 """
-NEEDED = ["data", "model", "paths", "seed"]
+NEEDED = ["data", "model", "paths"]
 DEFAULTS: dict[str, Any] = {"output": None, "split": "test", "format": "tokens",
                             "overwrite": "false"}  # fmt: skip
 
@@ -81,10 +81,10 @@ def main(arguments: list[str]) -> None:
     overwrite = is_true("overwrite", own["overwrite"])
     if output.exists() and not overwrite:
         raise InputError(f"output={output}: exists; choose another or set overwrite=true")
-    module = _data_module(overrides)
-    examples = module.examples(own["split"])
+    data, tokenizer = _data_set(overrides)
+    examples = data.examples(own["split"])
     with atomic_text(output) as file:
-        export_examples(examples, module.tokenizer, own["format"], file)
+        export_examples(examples, tokenizer, own["format"], file)
     print(f"{len(examples)} rows -> {output}")
 
 
@@ -120,15 +120,13 @@ def _divide(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     return own, overrides
 
 
-def _data_module(overrides: list[str]) -> DataToTextModule:
+def _data_set(overrides: list[str]) -> tuple[DataToTextModule, Tokenizer]:
     try:
         # Of the others, output_dir has a value only where Hydra runs a job.
         config = OmegaConf.masked_copy(composed("train", overrides), NEEDED)
         expand_homes(config)
         import_from(Path(config.paths.user_dir).absolute())
-        tokenizer = load_tokenizer(config.model.tokenizer)
-        module: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
-        return module
+        return build(config.data), load_tokenizer(config.model.tokenizer)
     except (HydraException, OmegaConfBaseException) as error:
         # Hydra wraps what a constructor raises; the cause says what was wrong.
         raise InputError(str(error.__cause__ or error)) from None

@@ -7,8 +7,6 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import torch
-
 from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_path, read_bytes
 
@@ -70,6 +68,8 @@ def download(file: RawFile, folder: Path, source: str) -> Path:
     url = f"{source.rstrip('/')}/{file.name}"
     path = folder / file.name
     by_hand = f"place {file.name} in {folder}, or set data.dir to the folder that holds it"
+    import torch.hub  # where something is downloaded, and nowhere else
+
     try:
         with atomic_path(path) as temporary:
             torch.hub.download_url_to_file(url, str(temporary), progress=True)

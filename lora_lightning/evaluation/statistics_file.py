@@ -7,7 +7,7 @@ in the order of `sentences.jsonl`, whose SHA-256 it names. Rows of other sentenc
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,13 +43,14 @@ def numbers_of(statistic: Any) -> list[float]:
     Args:
         statistic: `AddsUp`, or else all of a number, of numbers, or of a dataclass.
     """
+    # What there is most of comes first, as a protocol's turn takes a hundred times as long.
+    if isinstance(statistic, int | float):
+        return [statistic]
     if isinstance(statistic, AddsUp):
         return list(statistic.numbers)
-    if is_dataclass(statistic) and not isinstance(statistic, type):
-        return numbers_of(astuple(statistic))
-    if isinstance(statistic, Sequence):
-        return [number for part in statistic for number in numbers_of(part)]
-    return [statistic]
+    if is_dataclass(statistic):
+        statistic = [getattr(statistic, field.name) for field in fields(statistic)]
+    return [number for part in statistic for number in numbers_of(part)]
 
 
 def write_statistics(folder: Path, metrics: Mapping[str, Rows]) -> None:

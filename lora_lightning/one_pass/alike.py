@@ -50,7 +50,8 @@ def projection_within(module: nn.Module) -> GPT2Projection | None:
     if isinstance(module, AdapterLayer):
         base = module.base
     elif hasattr(module, "get_base_layer"):  # one of PEFT's
-        base = module.get_base_layer()
+        of_peft: Any = module
+        base = of_peft.get_base_layer()
     if not is_plain(base, GPT2Projection) or base.weight.requires_grad:
         return None
     projection: GPT2Projection = base

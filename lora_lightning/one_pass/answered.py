@@ -51,7 +51,7 @@ class JointProduct:
         def forward(given: Tensor) -> Tensor:
             return self.part(number) if given is x else GPT2Projection.forward(projection, given)
 
-        projection.forward = forward  # type: ignore[method-assign]  # which a module's call prefers
+        projection.forward = forward  # type: ignore[assignment, method-assign]  # which a module's call prefers
         try:
             yield
         finally:

@@ -14,6 +14,7 @@ from lora_lightning.config.faults import unknown_option
 from lora_lightning.config.files import lacks
 from lora_lightning.config.rules import check_config
 from lora_lightning.errors import InputError
+from lora_lightning.runs.unset import groups_unset
 
 
 def check_options(overrides: list[Override]) -> None:
@@ -80,7 +81,7 @@ def check_jobs(config: DictConfig, jobs: list[list[str]]) -> None:
             of_job = loader.load_sweep_config(config, list(job))
             OmegaConf.update(of_job, "hydra.job.num", 0)  # a job's folder refers to it
             hydra.set_config(of_job)
-            check_config(of_job)
+            check_config(of_job, groups_unset(of_job))
     finally:
         hydra.cfg = sweep
 

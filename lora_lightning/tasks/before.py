@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from transformers import GPT2LMHeadModel
 
-from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.data.batches import Batches
 from lora_lightning.errors import InputError
 from lora_lightning.gpt2.flops import measured_peak
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.precision import compute_dtype
 from lora_lightning.methods.exports import refused_by_peft
-from lora_lightning.methods.method import Method, trainable_parameters
+from lora_lightning.methods.method import Method, rows_of, trainable_parameters
 from lora_lightning.training.memory import MemoryEstimate, estimate_memory
 from lora_lightning.training.plan import TrainingPlan
 
@@ -28,7 +28,7 @@ UNLABELLED = {  # what rows without a label are, and what they change
 
 
 def report(
-    data: DataToTextModule,
+    data: Batches,
     model: GPT2LMHeadModel,
     method: Method,
     plan: TrainingPlan,
@@ -52,15 +52,15 @@ def report(
         *(size / 1e6 for size in (memory.peak, memory.weights, memory.training)),
         memory.activations / 1e6,
     )
-    kept = 3 if data.has_validation else 2  # the last, the one before it, the best
+    kept = 3 if data.rows.has_validation else 2  # the last, the one before it, the best
     log.info("checkpoint    %.1f MB, %d are kept", memory.training / 1e6, kept)
-    if not data.has_validation:
+    if not data.rows.has_validation:
         log.info("validation    none: data.valid is null")
     if cut:
-        log.info("cut           %d of %d rows, to %d tokens", cut, rows, data.max_length)
+        log.info("cut           %d of %d rows, to %d tokens", cut, rows, data.rows.max_length)
 
 
-def report_unlabelled(data: DataToTextModule, split: str) -> None:
+def report_unlabelled(data: Batches, split: str) -> None:
     """Say how many rows of a split have no completion left, and what that means for its numbers.
 
     Raises:
@@ -70,7 +70,7 @@ def report_unlabelled(data: DataToTextModule, split: str) -> None:
     if not unlabelled:
         return
     kind, what = UNLABELLED[split]
-    reason = f"their contexts fill data.max_length={data.max_length}"
+    reason = f"their contexts fill data.max_length={data.rows.max_length}"
     if unlabelled == rows:
         raise InputError(
             f"none of the {rows} {kind} rows has a token of its completion left: {reason}; raise it"
@@ -79,13 +79,13 @@ def report_unlabelled(data: DataToTextModule, split: str) -> None:
 
 
 def largest_step(
-    model: GPT2LMHeadModel, data: DataToTextModule, execution: Execution, device: torch.device
+    model: GPT2LMHeadModel, data: Batches, execution: Execution, device: torch.device
 ) -> MemoryEstimate:
     """Estimate the memory of the largest micro-batch there can be, and warn of too much."""
     lengths = sorted(data.lengths("train"), reverse=True)
-    rows = data.batch_sizes["train"]
-    if data.batch_tokens is not None:
-        rows = max(1, data.batch_tokens // lengths[0])
+    rows = data.rows.batch_sizes["train"]
+    if data.rows.batch_tokens is not None:
+        rows = max(1, data.rows.batch_tokens // lengths[0])
     memory = estimate_memory(model, lengths[:rows], execution, device)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
     if free is not None and memory.peak > free:
@@ -113,7 +113,7 @@ def parameter_table(model: nn.Module, method: Method) -> str:
     A method of the user's own may leave some out of its rows; the sum has all.
     """
     total = sum(parameter.numel() for parameter in model.parameters())
-    rows = method.parameter_table(model)
+    rows = rows_of(method, model)
     trainable = trainable_parameters(model)
     lines = [f"{'parameters':<14}{row.kind}: {row.count:,} = {row.formula}" for row in rows]
     lines.append(f"{'':<14}trainable {trainable:,} of {total:,} ({100 * trainable / total:.3f} %)")

@@ -1,7 +1,7 @@
 """Evaluate: from predictions and references to scores.
 
-Files of texts are scored without torch, Lightning or transformers; what needs them is imported
-where it is needed.
+Texts are scored without torch, Lightning or transformers; what needs them is imported where it is
+needed.
 """
 
 import logging
@@ -28,6 +28,7 @@ from lora_lightning.evaluation.segment import Segment, one_line
 from lora_lightning.files import read_json_object
 from lora_lightning.runs.folder import RunFolder, output_folder
 from lora_lightning.runs.holder import held_by_this_command
+from lora_lightning.runs.unset import groups_unset
 from lora_lightning.tasks.scoring import FINISHED_WITH_A_HOLE, build_scoring, score_into
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def evaluate(config: DictConfig) -> None:
     Raises:
         InputError: a key, a file or their combination is wrong; nothing is written then.
     """
-    check_config(config)
+    check_config(config, groups_unset(config))
     folder = output_folder()
     run = None if config.run is None else RunFolder.open(config.run)
     scoring = build_scoring(config, HydraConfig.get().runtime.choices, run)
@@ -59,7 +60,7 @@ def evaluate(config: DictConfig) -> None:
             partial = None
         else:
             predictions = predictions_path(config)
-            data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
+            data: DataToTextModule = build(config.data)
             segments = segments_of(data, config, scoring.protocol, predictions)
             partial = data.what_is_left_out(config.split)
         if config.dry_run:

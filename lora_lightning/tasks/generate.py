@@ -108,7 +108,7 @@ def decode_run(
     """Decode the split of a run that has just been trained, with what it wrote to disk."""
     decoder = load_decoder(config, adapters_of_run(run, config.checkpoint))
     folder = run.path / "predictions" / config.split
-    contexts = data.contexts(config.split)
+    contexts = encode_contexts(data.contexts(config.split), decoder.tokenizer)
     with held_by_this_command(folder):
         decode(decoder, contexts, data.checksums(config.split), config.split, folder, trainer)
     for logger in run_loggers(trainer.loggers):
@@ -122,8 +122,9 @@ def contexts_of(config: DictConfig, tokenizer: Tokenizer) -> tuple[list[Context]
         names = {part: fields[part] for part in ("context", "id") if part in fields}
         inputs = [(given.id, given.context) for given in read_inputs(config.inputs, **names)]
         return encode_contexts(inputs, tokenizer), {}
-    data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
-    return data.contexts(config.split), data.checksums(config.split)
+    data: DataToTextModule = build(config.data)
+    contexts = encode_contexts(data.contexts(config.split), tokenizer)
+    return contexts, data.checksums(config.split)
 
 
 def decode(

@@ -68,7 +68,7 @@ class Candidates:
         config = OmegaConf.merge(run.resolved_config, {"data": {"limit_test": None}})
         with named_in_errors(run.path / RESOLVED):
             self.protocol: ScoringProtocol = build(config.protocol)
-            data: DataToTextModule = build(config.data, tokenizer=None, seed=config.seed)
+            data: DataToTextModule = build(config.data)
         rows = text_rows(data.examples(split), config.model)
         groups = group_rows(rows)  # type: ignore[arg-type]
         self.groups = _groups(groups, self.records, path)

@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.build import build
 from lora_lightning.data.datamodule import DataToTextModule
+from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.decoding.writer import read_predictions
 from lora_lightning.errors import InputError
 from lora_lightning.files import read_json
@@ -32,11 +33,11 @@ def predictions_of(
     folder = run.path / "predictions" / split
     if not (folder / "manifest.json").is_file():
         leave_out_hints()
-        data = data_of(run, config, decoder)
+        data = data_of(run, config)
         with held_by_this_command(folder):
             here = OmegaConf.merge(config.trainer, ONE_PROCESS)
             trainer = build_trainer(here, [], [], folder)  # type: ignore[arg-type]
-            contexts = data.contexts(split)
+            contexts = encode_contexts(data.contexts(split), decoder.tokenizer)
             decode(decoder, contexts, data.checksums(split), split, folder, trainer)
     settings = read_json(folder / "manifest.json")["settings"]
     if settings["adapter_sha256"] != sorted(decoder.adapter_checksums.values()):
@@ -57,13 +58,12 @@ def scores_of(
     """
     predictions_of(run, config, decoder, split)
     of_split: Any = OmegaConf.merge(config, {"split": split})
-    score_run(of_split, run, data_of(run, config, decoder), [])
+    score_run(of_split, run, data_of(run, config), [])
     return read_scores(run.path / "evaluation" / split / "metrics.json").scores
 
 
-def data_of(run: RunFolder, config: DictConfig, decoder: Decoder) -> DataToTextModule:
-    """Build a run's data module."""
+def data_of(run: RunFolder, config: DictConfig) -> DataToTextModule:
+    """Build a run's data set."""
     with named_in_errors(run.path / RESOLVED):
-        tokenizer = decoder.tokenizer
-        data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
+        data: DataToTextModule = build(config.data)
     return data

@@ -9,8 +9,8 @@ import lightning.pytorch as pl
 from omegaconf import DictConfig
 from transformers import GPT2LMHeadModel
 
-from lora_lightning.data.datamodule import DataToTextModule
-from lora_lightning.data.encoding import Context
+from lora_lightning.data.batches import Batches
+from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.decoding.schedule import divide, expected_cost
 from lora_lightning.decoding.seat import DECODING_SEAT
 from lora_lightning.errors import InputError
@@ -46,7 +46,7 @@ class TextValidation:
     def __init__(
         self,
         config: DictConfig,
-        data: DataToTextModule,
+        data: Batches,
         protocol: ScoringProtocol,
         trainer: pl.Trainer,
     ) -> None:
@@ -55,8 +55,8 @@ class TextValidation:
                 f"validation=generation: protocol {protocol.name} has no score for a validation"
             )
         self.config, self.data, self.protocol, self.trainer = config, data, protocol, trainer
-        groups = group_rows(text_rows(data.examples("valid"), config.model))  # type: ignore[arg-type]
-        contexts = data.contexts("valid")
+        groups = group_rows(text_rows(data.rows.examples("valid"), config.model))  # type: ignore[arg-type]
+        contexts = encode_contexts(data.rows.contexts("valid"), data.tokenizer)
         places = stratified([_stratum(group) for group in groups], config.validation.contexts)
         self.groups = [groups[place] for place in places]
         self.contexts = [contexts[place] for place in places]

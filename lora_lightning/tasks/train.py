@@ -24,6 +24,7 @@ from lora_lightning.config.overrides import flat_values, with_absolute_paths
 from lora_lightning.config.renamed import with_current_names
 from lora_lightning.config.rules import pruned_by, validated
 from lora_lightning.config.typed import as_typed, command_line
+from lora_lightning.data.batches import Batches
 from lora_lightning.data.batching import padded
 from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.errors import InputError, first_line
@@ -74,6 +75,7 @@ from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
 from lora_lightning.training.optimizers import OptimizerMaker
 from lora_lightning.training.plan import TrainingPlan, micro_batches_between, plan_micro_steps
+from lora_lightning.training.schedules import require_schedule
 from lora_lightning.training.seat import SEAT
 from lora_lightning.training.validation import objectives
 
@@ -97,7 +99,7 @@ class Training:
     """
 
     folder: Path
-    data: DataToTextModule
+    data: Batches
     model: GPT2LMHeadModel
     method: Method
     module: FineTuning
@@ -149,14 +151,14 @@ def train(config: DictConfig) -> Objective:
         run = RunFolder.open(folder)
         pruned_after = None if training.pruning is None else training.pruning.update
         if pruned_after is None:
-            scores |= do_what_follows(config, run, training.data, trainer, may_be_done)
+            scores |= do_what_follows(config, run, training.data.rows, trainer, may_be_done)
         value = objective_of(scores, config.optimized_metric) if pruned_after is None else None
         with failure_recorded(folder, config.optimized_metric, trainer.is_global_zero):
             require_finite_objective(config.optimized_metric, value)
         if trainer.is_global_zero:
             write_result(folder, config.optimized_metric, value, pruned_after=pruned_after)
             say_result(run, config)
-            say_next(config, folder, data=training.data)
+            say_next(config, folder, data=training.data.rows)
     if pruned_after is not None:
         raise PrunedError(f"pruned after update {pruned_after} of {training.module.plan.updates}")
     may_exit = trainer.is_global_zero and not is_job_of_sweep()  # which has a value to give
@@ -171,14 +173,15 @@ def build_training(
     """Build every part of a training, check that they fit, and say what will be trained."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     tokenizer = tokenizer_of(config.model)
-    data: DataToTextModule = build(config.data, tokenizer=tokenizer, seed=config.seed)
-    limit = config.trainer.limit_val_batches if data.has_validation else 0
+    data = Batches(build(config.data), tokenizer, config.seed)
+    limit = config.trainer.limit_val_batches if data.rows.has_validation else 0
     callbacks = build_each("callbacks", config.callbacks, pl.Callback)
     check_callbacks(callbacks, validated(config))
     decodes = config.validation.by == "generation"
     if limit == 0:
         require_no_validation(config.checkpoint, callbacks, decodes)
-    loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
+    loss, optimizer = build(config.loss), build(config.optimizer)
+    schedule = require_schedule(build(config.scheduler))
     method = build(config.method)
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
     described: Any = OmegaConf.to_container(config.method, resolve=True)
@@ -250,7 +253,7 @@ def run_training(training: Training, config: DictConfig) -> None:
     report_end(training)
     record |= training.saving.record() | {"throughput": training.module.median_throughput()}
     ranks = gather_ranks(checksum(config), training.trainer)
-    record |= {"data": training.data.checksums(), "ranks": ranks}
+    record |= {"data": training.data.rows.checksums(), "ranks": ranks}
     record |= {"updates": training.module.update}
     if training.trainer.is_global_zero:
         end_training(training.folder, record, has_trained=training.module.micro_step > 0)
@@ -339,7 +342,7 @@ def say_result(run: RunFolder, config: DictConfig) -> None:
 
 
 def plan_training(
-    trainer: DictConfig, data: DataToTextModule, schedule: Any, world_size: int
+    trainer: DictConfig, data: Batches, schedule: Any, world_size: int
 ) -> TrainingPlan:
     """Return the run's length and what happens when.
 
@@ -365,7 +368,7 @@ def plan_training(
     )
 
 
-def check_length(data: DataToTextModule, positions: int) -> None:
+def check_length(data: Batches, positions: int) -> None:
     """Check that every training row fits the model.
 
     Raises:
@@ -374,12 +377,12 @@ def check_length(data: DataToTextModule, positions: int) -> None:
     longest = max(data.lengths("train"))
     if longest > positions:
         raise InputError(
-            f"data.max_length={data.max_length}: the longest training row has {longest} tokens, "
-            f"the model {positions} positions; lower data.max_length to {positions}"
+            f"data.max_length={data.rows.max_length}: the longest training row has {longest} "
+            f"tokens, the model {positions} positions; lower data.max_length to {positions}"
         )
 
 
-def check_share(data: DataToTextModule, limit: float | None, world_size: int) -> None:
+def check_share(data: Batches, limit: float | None, world_size: int) -> None:
     """Check that a share of the validation batches is at least one of them.
 
     Raises:

@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
+from lora_lightning.checkpoints.files import AtomicCheckpoints, read_checkpoint
 from lora_lightning.runs.claim import claimed
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from tests.checkpoints.interrupted_runs import (
@@ -90,6 +91,19 @@ def test_the_place_in_the_loop_is_found_again(overrides, data, tmp_path):
                 run_command("train", f"resume={run}")
     run_command("train", f"resume={run}")
     assert_same_run(run, whole)
+
+
+def test_samplers_go_on_from_a_checkpoint_that_names_their_state_by_the_data_set(
+    data, whole, tmp_path
+):
+    run = tmp_path / "run"
+    interrupted(run, data, 14, crash)
+    last = run / "checkpoints" / "last.ckpt"
+    saved = read_checkpoint(last)
+    saved["JsonlDataModule"] = saved.pop("Batches")
+    AtomicCheckpoints().save_checkpoint(saved, last)
+    run_command("train", f"resume={run}")
+    assert_same_run(run, whole[0])
 
 
 def test_a_run_resumed_twice_is_still_the_same(data, whole, tmp_path):

@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
+
+from lora_lightning.data.sets.e2e import E2EDataModule
 from tests.commands import run_process
 from tests.evaluation.golden_sets import EDGE_CASES
-from tests.tiny import TRAINING
+from tests.goldens import ROOT
+from tests.tiny import TRAINING, write_rows
 
 COMMANDS = """
 import runpy, sys
@@ -42,9 +46,53 @@ print("without need:", *imported_without_need)
 """
 
 
-def test_commands_import_nothing_they_do_not_use_and_all_of_it_can_be_had_later(tmp_path):
-    output = run_process("-c", COMMANDS, tmp_path / "run", *TRAINING)
-    assert output.splitlines()[-1] == "without need:", output
+SCORING = """
+import importlib, pkgutil, runpy, sys
+from lora_lightning.data import sets
+
+def score(*arguments):
+    sys.argv = ["evaluate.py", *arguments, "data.limit_test=2", "protocol.metrics=[bleu]"]
+    runpy.run_path("evaluate.py", run_name="__main__")
+
+for module in pkgutil.iter_modules(sets.__path__):
+    importlib.import_module(f"lora_lightning.data.sets.{module.name}")
+run, sweep = sys.argv[1:]
+score(f"run='{run}'")
+score("-m", f"run='{run}'", "seed=0,1", f"output_dir='{sweep}'")
+print("without need:", *{"torch", "lightning", "torchmetrics", "transformers", "numpy", "pandas",
+                         "matplotlib", "wandb"} & sys.modules.keys())
+"""
+LAST = "without need:"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run, and what the process printed that made it."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    return folder, run_process("-c", COMMANDS, folder, *TRAINING)
+
+
+def test_commands_import_nothing_they_do_not_use_and_all_of_it_can_be_had_later(trained):
+    _, output = trained
+    assert output.splitlines()[-1] == LAST, output
+
+
+def test_scoring_predictions_that_hold_texts_imports_no_torch_also_of_several_jobs(
+    trained, tmp_path
+):
+    run, _ = trained
+    contexts = E2EDataModule(dir=ROOT / "data" / "sample" / "e2e").contexts("test")
+    predictions = run / "predictions" / "test" / "predictions.jsonl"
+    predictions.parent.mkdir(parents=True)
+    write_rows(
+        predictions,
+        [{"id": row, "context": context, "text": "A pub ."} for row, context in contexts[:2]],
+    )
+    output = run_process("-c", SCORING, run, tmp_path / "sweep")
+    assert output.splitlines()[-1] == LAST, output
+    for folder in (run / "evaluation" / "test", *(tmp_path / "sweep").glob("*seed*")):
+        scores = json.loads((folder / "metrics.json").read_text())["scores"]
+        assert scores["bleu"] > 0, folder
 
 
 def test_scoring_files_imports_neither_torch_nor_lightning_nor_transformers(tmp_path):

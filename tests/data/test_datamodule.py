@@ -1,4 +1,4 @@
-"""The data modules: what tasks and the Trainer get from a data set."""
+"""Data sets and their batches: what tasks and the Trainer get from them."""
 
 import gzip
 import hashlib
@@ -10,7 +10,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lora_lightning.data.batches import Batches
 from lora_lightning.data.batching import ReferenceBatchSampler, padded
+from lora_lightning.data.encoding import encode_contexts
 from lora_lightning.data.sets.dart import DARTDataModule
 from lora_lightning.data.sets.e2e import E2EDataModule
 from lora_lightning.data.sets.jsonl import JsonlDataModule
@@ -31,12 +33,16 @@ def e2e_folder(tmp_path):
 
 @pytest.fixture
 def make_e2e(e2e_folder, tokenizer):
-    """Make an E2E module on the lines above."""
+    """Make the batches of E2E on the lines above."""
 
-    def make(**settings) -> E2EDataModule:
-        return E2EDataModule(**{"dir": e2e_folder, "tokenizer": tokenizer, "seed": 110, **settings})
+    def make(**settings) -> Batches:
+        return Batches(E2EDataModule(**{"dir": e2e_folder, **settings}), tokenizer, seed=110)
 
     return make
+
+
+def completions(data, split):
+    return [example.completion for example in data.rows.examples(split)]
 
 
 def row_ids(loader):
@@ -88,11 +94,11 @@ def fit(folder, data, steps, checkpoint=None):
 def test_only_the_file_of_the_split_asked_for_is_read(make_e2e, e2e_folder):
     (e2e_folder / "train.txt").unlink()
     data = make_e2e()
-    assert len(data.examples("test")) == 7
+    assert len(data.rows.examples("test")) == 7
     sha256 = hashlib.sha256((e2e_folder / "test.txt").read_bytes()).hexdigest()
-    assert data.checksums() == {"test.txt": sha256}
+    assert data.rows.checksums() == {"test.txt": sha256}
     (e2e_folder / "test.txt").unlink()
-    assert len(data.examples("test")) == 7
+    assert len(data.rows.examples("test")) == 7
 
 
 def test_checksums_are_of_the_unpacked_bytes(make_e2e, e2e_folder):
@@ -100,43 +106,44 @@ def test_checksums_are_of_the_unpacked_bytes(make_e2e, e2e_folder):
     (e2e_folder / "valid.txt").unlink()
     (e2e_folder / "valid.txt.gz").write_bytes(gzip.compress(plain))
     data = make_e2e()
-    data.examples("valid")
-    assert data.checksums() == {"valid.txt": hashlib.sha256(plain).hexdigest()}
+    data.rows.examples("valid")
+    assert data.rows.checksums() == {"valid.txt": hashlib.sha256(plain).hexdigest()}
 
 
-def test_contexts_are_distinct_and_named_by_their_first_row(make_e2e, tokenizer):
-    contexts = make_e2e().contexts("test")
-    assert [(context.id, context.text) for context in contexts] == [
-        (0, "a"),
-        (1, "b"),
-        (3, "c"),
-        (5, "d"),
-    ]
-    assert contexts[0].query_ids == [*tokenizer.encode("a"), tokenizer.end_of_text]
+def test_contexts_are_distinct_and_named_by_their_first_row(make_e2e):
+    assert make_e2e().rows.contexts("test") == [(0, "a"), (1, "b"), (3, "c"), (5, "d")]
 
 
 def test_the_first_contexts_keep_all_their_texts_and_their_ids(make_e2e):
     data = make_e2e(limit_test=2)
-    assert [example.completion for example in data.examples("test")] == [
+    assert completions(data, "test") == [
         "one",
         "two",
         "three",
         "five",
     ]
-    assert data.contexts("test") == make_e2e().contexts("test")[:2]
-    assert len(data.examples("valid")) == 7
-    assert make_e2e(limit_test=0).contexts("test") == []
-    assert len(make_e2e(limit_test=99).contexts("test")) == 4
+    assert data.rows.contexts("test") == make_e2e().rows.contexts("test")[:2]
+    assert len(data.rows.examples("valid")) == 7
+    assert make_e2e(limit_test=0).rows.contexts("test") == []
+    assert len(make_e2e(limit_test=99).rows.contexts("test")) == 4
 
 
 def test_the_first_training_rows_are_taken_where_a_limit_says_so(make_e2e):
     data = make_e2e(limit_train=3)
-    assert [example.completion for example in data.examples("train")] == ["one", "two", "three"]
-    assert len(data.examples("valid")) == len(data.examples("test")) == 7
+    assert completions(data, "train") == [
+        "one",
+        "two",
+        "three",
+    ]
+    assert len(data.rows.examples("valid")) == len(data.rows.examples("test")) == 7
     limited = make_e2e(limit_valid=3)
-    assert [example.completion for example in limited.examples("valid")] == ["one", "two", "three"]
+    assert completions(limited, "valid") == [
+        "one",
+        "two",
+        "three",
+    ]
     assert len(limited.encoded("valid")) == 3
-    assert len(limited.examples("train")) == len(limited.examples("test")) == 7
+    assert len(limited.rows.examples("train")) == len(limited.rows.examples("test")) == 7
 
 
 def test_loaders_give_the_reference_order_and_go_on_over_calls(make_e2e):
@@ -227,30 +234,30 @@ def test_a_training_that_was_stopped_anywhere_goes_on_with_the_same_rows(
 def test_the_samplers_state_loads_without_pickled_objects(tmp_path, make_e2e):
     fit(tmp_path, make_e2e(batch_size=3), steps=2)
     checkpoint = torch.load(tmp_path / "step=2.ckpt", weights_only=True)
-    assert checkpoint["E2EDataModule"]["train"] == {"batches_given": [2]}
+    assert checkpoint["Batches"]["train"] == {"batches_given": [2]}
 
 
 def test_token_ids_of_json_lines_are_batched_as_they_stand(write, tokenizer):
     path = write("rows.jsonl", '{"context": [7, 8], "completion": [9, 7]}\n')
-    data = JsonlDataModule(train=path, tokenizer=tokenizer, seed=0, batch_size=1)
+    data = Batches(JsonlDataModule(train=path, batch_size=1), tokenizer, seed=0)
     [batch] = data.train_dataloader()
     assert batch.input_ids.tolist() == [7, 8, 9]
-    assert data.contexts("train")[0].query_ids == [7, 8]
+    assert encode_contexts(data.rows.contexts("train"), tokenizer)[0].query_ids == [7, 8]
 
 
 def test_a_token_id_outside_the_vocabulary_names_the_file_and_the_row(write, tokenizer):
     path = write("rows.jsonl", '{"context": [7, 50256], "completion": [9]}\n')
-    data = JsonlDataModule(train=path, tokenizer=tokenizer, seed=0)
+    data = Batches(JsonlDataModule(train=path), tokenizer, seed=0)
     with pytest.raises(InputError, match=r"rows\.jsonl: row 0 .*50256"):
         data.train_dataloader()
 
 
-def test_json_lines_of_two_folders_keep_apart_in_the_checksums(tmp_path, tokenizer):
+def test_json_lines_of_two_folders_keep_apart_in_the_checksums(tmp_path):
     paths = [tmp_path / name / "rows.jsonl" for name in ("train", "valid")]
     for path in paths:
         path.parent.mkdir()
         path.write_text(json.dumps({"context": str(path), "completion": "x"}))
-    data = JsonlDataModule(train=paths[0], valid=paths[1], tokenizer=tokenizer, seed=0)
+    data = JsonlDataModule(train=paths[0], valid=paths[1])
     data.examples("train"), data.examples("valid")
     assert list(data.checksums()) == [str(path) for path in paths]
 
@@ -259,36 +266,32 @@ def test_rows_are_cached_for_each_naming_of_their_fields(write, tmp_path, tokeni
     path = write("rows.jsonl", '{"context": "a", "completion": "b", "other": "a much longer text"}')
 
     def tokens(**settings):
-        data = JsonlDataModule(
-            train=path, tokenizer=tokenizer, seed=0, cache_dir=tmp_path / "cache", **settings
-        )
-        return len(data.encoded("train")[0].completion_ids)
+        rows = JsonlDataModule(train=path, cache_dir=tmp_path / "cache", **settings)
+        return len(Batches(rows, tokenizer, seed=0).encoded("train")[0].completion_ids)
 
     assert tokens() < tokens(fields={"completion": "other"})
 
 
-def test_names_of_fields_that_say_nothing_are_refused(tokenizer):
+def test_names_of_fields_that_say_nothing_are_refused():
     for fields, message in [
         ({"text": "a"}, r"data\.fields\.text: a row has no such part; it has context, completion"),
         ({"context": "a", "completion": "a"}, "'a' is named for context and completion alike"),
         ({"context": 3}, r"data\.fields"),
     ]:
         with pytest.raises(InputError, match=message):
-            JsonlDataModule(tokenizer=tokenizer, seed=0, fields=fields)
+            JsonlDataModule(fields=fields)
 
 
 def test_a_json_lines_file_is_needed_only_by_what_reads_it(write, tokenizer):
-    data = JsonlDataModule(
-        test=write("t.jsonl", '{"context": "a", "completion": "b"}'), tokenizer=tokenizer, seed=0
-    )
-    assert len(data.examples("test")) == 1
+    rows = JsonlDataModule(test=write("t.jsonl", '{"context": "a", "completion": "b"}'))
+    assert len(rows.examples("test")) == 1
     with pytest.raises(InputError, match=r"data\.train is null"):
-        data.train_dataloader()
+        Batches(rows, tokenizer, seed=0).train_dataloader()
 
 
-def test_dart_takes_the_partial_training_file_only_where_that_is_allowed(tmp_path, tokenizer):
+def test_dart_takes_the_partial_training_file_only_where_that_is_allowed(tmp_path):
     def make(**settings):
-        return DARTDataModule(dir=tmp_path, tokenizer=tokenizer, seed=0, **settings)
+        return DARTDataModule(dir=tmp_path, **settings)
 
     partial = tmp_path / "dart-v1.1.1-partial-train.json.gz"
     partial.write_bytes(gzip.compress(json.dumps([DART_ENTRY]).encode()))
@@ -303,9 +306,9 @@ def test_dart_takes_the_partial_training_file_only_where_that_is_allowed(tmp_pat
         make(allow_partial=True).examples("valid")
 
 
-def test_webnlg_files_are_found_under_the_names_of_the_reference(tokenizer):
+def test_webnlg_files_are_found_under_the_names_of_the_reference():
     folder = shared("data", "webnlg_challenge_2017")
-    data = WebNLGDataModule(dir=folder, tokenizer=tokenizer, seed=0)
+    data = WebNLGDataModule(dir=folder)
     assert len(data.examples("valid")) == 2258
     assert list(data.checksums()) == ["dev.json"]
 
@@ -326,11 +329,11 @@ def test_a_value_out_of_range_names_its_key(make_e2e, settings, message):
 
 def test_an_unknown_split_is_an_error(make_e2e):
     with pytest.raises(InputError, match="split=dev: unknown; take one of train, valid, test"):
-        make_e2e().examples("dev")
+        make_e2e().rows.examples("dev")
 
 
 class TwoRanks:
-    """What a data module asks of the Trainer of one of two processes."""
+    """What the batches ask of the Trainer of one of two processes."""
 
     world_size = 2
     global_rank = 0
@@ -360,3 +363,17 @@ def test_too_few_rows_for_the_ranks_are_an_error_in_every_rank(make_e2e, shuffle
     data.trainer = TwoRanks()
     with pytest.raises(InputError, match=r"data\.batch_size=8: 7 rows of train"):
         data.train_dataloader()
+
+
+@pytest.mark.parametrize(("functions", "said"), [
+    ({"read": lambda self, path: None}, r"Mine.read\(\) gives no list of Example"),
+    ({"read": lambda self, path: ["a text"]}, r"Mine.read\(\) gives no list of Example"),
+    ({"path": lambda self, split: "train.txt"}, r"Mine.path\(\) gives 'train.txt', where a"),
+])  # fmt: skip
+def test_what_a_data_set_of_ones_own_gives_is_judged_where_it_is_taken(
+    make_e2e, monkeypatch, functions, said
+):
+    data = make_e2e().rows
+    monkeypatch.setattr(data, "__class__", type("Mine", (type(data),), functions))
+    with pytest.raises(InputError, match=said):
+        data.examples("train")

@@ -63,16 +63,16 @@ def test_another_table_is_refused_with_its_place(write, content, message):
         read_e2e_table(write("devset.csv", content))
 
 
-def test_the_folder_of_the_challenge_is_read_as_it_is(write, tmp_path, tokenizer):
+def test_the_folder_of_the_challenge_is_read_as_it_is(write, tmp_path):
     write("trainset.csv", HEADER + "name[A],pub.\n")
     write("devset.csv", HEADER + "name[B],bar.\n")
     write("testset.csv", "MR\nname[C]\n")
     write("testset_w_refs.csv", HEADER + "name[C],inn.\n")
-    data = E2EDataModule(dir=tmp_path, tokenizer=tokenizer, seed=0)
+    data = E2EDataModule(dir=tmp_path)
     texts = [data.examples(split)[0].completion for split in ("train", "valid", "test")]
     assert texts == ["pub .", "bar .", "inn ."]
     write("devset_other.csv", HEADER + "name[B],bar.\n")
-    other = E2EDataModule(dir=tmp_path, tokenizer=tokenizer, seed=0)
+    other = E2EDataModule(dir=tmp_path)
     with pytest.raises(InputError, match=r"devset\.csv and devset_other\.csv may both"):
         other.examples("valid")
     write("valid.txt", "name : D||D")
@@ -108,7 +108,7 @@ def test_webnlg_xml_gives_the_rows_of_its_json(tmp_path):
     assert read_webnlg(tmp_path / "dev.xml") == read_webnlg(path)
 
 
-def test_a_release_is_a_folder_of_xml_a_split(write, tmp_path, tokenizer):
+def test_a_release_is_a_folder_of_xml_a_split(write, tmp_path):
     english = '<lex comment="good" lid="Id1" lang="en">One.</lex>'
     russian = '<lex comment="good" lid="Id2" lang="ru">Два.</lex>'
     write("en/train/1triples/Airport.xml", benchmark(english + russian))
@@ -118,7 +118,7 @@ def test_a_release_is_a_folder_of_xml_a_split(write, tmp_path, tokenizer):
     write("ru/train/1triples/Airport.xml", benchmark(russian))
 
     def module(folder, language="en"):
-        return WebNLGDataModule(dir=folder, language=language, tokenizer=tokenizer, seed=0)
+        return WebNLGDataModule(dir=folder, language=language)
 
     for folder in (tmp_path, tmp_path / "en"):
         data = module(folder)

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import os
 import random
 
 import numpy as np
@@ -166,10 +167,21 @@ def random_segments(count):
     return zip(*segments, strict=True)
 
 
+def test_segments_dealt_out_to_processes_have_the_numbers_of_one(monkeypatch):
+    hypotheses, references = random_segments(50)
+    java = find_java()
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    one = meteor.statistics(hypotheses, references, java, cache_folder())
+    monkeypatch.setattr(meteor, "_TEXTS_WORTH_A_PROCESS", 20)
+    assert meteor.statistics(hypotheses, references, java, cache_folder()) == one
+
+
 @pytest.mark.long
-def test_random_texts_get_the_whole_tables_numbers_line_for_line(tmp_path):
+def test_random_texts_get_the_whole_tables_numbers_line_for_line(monkeypatch):
     hypotheses, references = random_segments(3_000)
     java = find_java()
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     whole = meteor.statistics(hypotheses, references, java)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
     assert meteor.statistics(hypotheses, references, java, cache_folder()) == whole
     assert sum(numbers[16] + numbers[18] > 0 for numbers in whole) > 300  # matches by paraphrase

@@ -28,6 +28,7 @@ SMALLEST_HITS = 1e-15
 SMALLEST_TOTAL = 1e-9
 
 Tokens = Sequence[Hashable]
+Hits = Sequence[tuple[NGram, int]]
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,23 @@ class BleuStatistics:
     reference_length: int
 
 
-def e2e_statistics(hypothesis: Tokens, references: Sequence[Tokens]) -> BleuStatistics:
-    """Return one segment's statistics, tokens lower-cased by the caller (pymteval)."""
-    return _statistics(hypothesis or [""], [reference or [""] for reference in references], None)
+def e2e_statistics(
+    hypothesis: Tokens, references: Sequence[Tokens], hits: Hits | None = None
+) -> BleuStatistics:
+    """Return one segment's statistics, tokens lower-cased by the caller (pymteval).
+
+    Args:
+        hypothesis: its tokens.
+        references: theirs.
+        hits: the n-grams that `clipped_hits` finds, where they are known, of any order from 4 on.
+    """
+    texts = hypothesis or [""], [reference or [""] for reference in references]
+    return _statistics(*texts, clipped_hits(*texts, ORDER) if hits is None else hits, None)
 
 
 def generation_eval_statistics(hypothesis: Tokens, references: Sequence[Tokens]) -> BleuStatistics:
     """Return one segment's statistics (multi-bleu-detok)."""
-    return _statistics(hypothesis, references, 0)
+    return _statistics(hypothesis, references, clipped_hits(hypothesis, references, ORDER), 0)
 
 
 def e2e_bleu(statistics: Sequence[BleuStatistics]) -> float:
@@ -91,9 +101,7 @@ def add_up(statistics: Sequence[BleuStatistics]) -> tuple[list[int], list[int], 
     return hits, totals, length, sum(s.reference_length for s in statistics)
 
 
-def clipped_hits(
-    hypothesis: Tokens, references: Sequence[Tokens], order: int
-) -> list[tuple[NGram, int]]:
+def clipped_hits(hypothesis: Tokens, references: Sequence[Tokens], order: int) -> Hits:
     """Return (n-gram, count clipped at the highest count in one reference), n = 1 … `order`."""
     counts = ngram_counts(hypothesis, order)
     limits: dict[NGram, int] = {}
@@ -107,11 +115,12 @@ def clipped_hits(
 
 
 def _statistics(
-    hypothesis: Tokens, references: Sequence[Tokens], least_total: int | None
+    hypothesis: Tokens, references: Sequence[Tokens], found: Hits, least_total: int | None
 ) -> BleuStatistics:
     hits = [0] * ORDER
-    for ngram, count in clipped_hits(hypothesis, references, ORDER):
-        hits[len(ngram) - 1] += count
+    for ngram, count in found:
+        if len(ngram) <= ORDER:
+            hits[len(ngram) - 1] += count
     length = len(hypothesis)
     totals = [length - n for n in range(ORDER)]
     if least_total is not None:

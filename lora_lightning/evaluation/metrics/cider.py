@@ -15,9 +15,10 @@ mean of its segments' scores, and a single segment scores 0.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from lora_lightning.evaluation.metrics.bleu import Tokens
-from lora_lightning.evaluation.metrics.ngrams import NGram, ngram_counts
+from lora_lightning.evaluation.metrics.ngrams import NGram, ngram_counts, ngrams
 
 ORDER = 4
 _SIGMA = 6.0
@@ -57,7 +58,7 @@ def _inverse_document_frequency(
     # The counts are made again for the vectors: those of all references at once would not fit.
     document_frequency: Counter[NGram] = Counter()
     for group in references:
-        document_frequency.update(set().union(*(ngram_counts(r, ORDER) for r in group)))
+        document_frequency.update(set(chain.from_iterable(ngrams(r, ORDER) for r in group)))
     return {ngram: rarest - math.log(df) for ngram, df in document_frequency.items()}
 
 

@@ -12,12 +12,15 @@ content and function words weighted δ and 1 - δ:
 corpus score comes from the **summed** numbers, to which such a segment adds no chunk; it is not
 the mean of the segments' scores, which is far higher.
 
+It takes each segment by itself, so the segments of a large set are dealt out to several processes.
 The jar gets its table of paraphrases cut down to those that the texts can hold, which changes none
 of its numbers and spares it ten seconds of loading (`paraphrases/index.py`).
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +31,8 @@ from lora_lightning.evaluation.segment import one_line
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
 STAGE_WEIGHTS = (1.0, 0.6, 0.8, 0.6)
 _NUMBERS = 23
+_TEXTS_WORTH_A_PROCESS = 1_500  # half a second of starting pays from here on
+_MOST_PROCESSES = 4  # a thread and some hundred MB each
 _SECONDS = 180.0  # loading the paraphrases takes 4 to 20 s
 _SECONDS_PER_TEXT = 0.02
 
@@ -83,22 +88,49 @@ def statistics(
         one_line(f" {BAR} ".join(["SCORE", *dict.fromkeys(group), hypothesis]))
         for hypothesis, group in zip(hypotheses, references, strict=True)
     ]
-    with tempfile.TemporaryDirectory() as name:
-        source, target = Path(name, "segments"), Path(name, "statistics")
-        with source.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+    texts = sum(map(len, references))
+    count = max(1, min(os.cpu_count() or 1, _MOST_PROCESSES, texts // _TEXTS_WORTH_A_PROCESS))
+    parts = [range(first, len(lines), count) for first in range(count)]
+    answers = [""] * len(lines)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(count) as threads:
         paraphrases = _paraphrases(lines, cache, Path(name, "paraphrases.gz"))
-        # In this mode the jar answers each line with the numbers of the best reference, so one
-        # process serves the corpus, its subsets and the segments.
-        # Its own way to the paraphrases, from its jar's address, fails below a folder with a space.
-        arguments = ["-jar", str(jar(METEOR_JAR)), "-", "-", "-stdio", "-l", "en", "-norm",
-                     "-a", str(paraphrases)]  # fmt: skip
-        texts = sum(map(len, references))
-        run_java(java, arguments, source, target, _SECONDS + _SECONDS_PER_TEXT * texts, texts)
-        answers = target.read_text("utf-8", "replace").splitlines()
-    if len(answers) != len(hypotheses):
-        raise NotComputable(f"METEOR answered {len(answers)} of {len(hypotheses)} segments")
+
+        def answer(part: range) -> list[str]:
+            folder = Path(name, str(part.start))
+            folder.mkdir()
+            return _answers([lines[i] for i in part], paraphrases, folder, java, texts)
+
+        for part, found in zip(parts, threads.map(answer, parts), strict=True):
+            answers[part.start :: count] = found
     return [_parse(answer) for answer in answers]
+
+
+def _answers(
+    lines: Sequence[str], paraphrases: Path, folder: Path, java: Java, texts: int
+) -> list[str]:
+    """Return the jar's answer to each line, from one process that works in `folder`.
+
+    Args:
+        lines: what the process reads.
+        paraphrases: its table.
+        folder: a new one.
+        java: the runtime.
+        texts: how many references all processes have between them, which decides how long it may
+            take.
+    """
+    source, target = folder / "segments", folder / "statistics"
+    with source.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    # In this mode the jar answers each line with the numbers of the best reference, so one process
+    # serves the corpus, its subsets and the segments.
+    # Its own way to the paraphrases, from its jar's address, fails below a folder with a space.
+    arguments = ["-jar", str(jar(METEOR_JAR)), "-", "-", "-stdio", "-l", "en", "-norm",
+                 "-a", str(paraphrases)]  # fmt: skip
+    run_java(java, arguments, source, target, _SECONDS + _SECONDS_PER_TEXT * texts, texts)
+    answers = target.read_text("utf-8", "replace").splitlines()
+    if len(answers) != len(lines):
+        raise NotComputable(f"METEOR answered {len(answers)} of {len(lines)} segments")
+    return answers
 
 
 def meteor(statistics: Sequence[Statistics]) -> float:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lora_lightning.evaluation.measurement import NotComputable
-from lora_lightning.evaluation.metrics.bleu import Tokens, clipped_hits
+from lora_lightning.evaluation.metrics.bleu import Hits, Tokens, clipped_hits
 from lora_lightning.evaluation.metrics.ngrams import NGram, ngrams
 
 ORDER = 5
@@ -60,14 +60,25 @@ def information(
     return {ngram: math.log2(counts[ngram[:-1]] / counts[ngram]) for ngram in asked}
 
 
+def segment_hits(hypothesis: Tokens, references: Sequence[Tokens]) -> Hits:
+    """Return the n-grams of one segment that count, and how often."""
+    return clipped_hits(hypothesis or [""], [reference or [""] for reference in references], ORDER)
+
+
 def statistics(
-    hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
+    hypotheses: Sequence[Tokens],
+    references: Sequence[Sequence[Tokens]],
+    hits: Sequence[Hits] | None = None,
 ) -> list[NistStatistics]:
-    """Return the statistics of each segment, tokens lower-cased by the caller."""
-    hits = [
-        clipped_hits(hypothesis or [""], [reference or [""] for reference in group], ORDER)
-        for hypothesis, group in zip(hypotheses, references, strict=True)
-    ]
+    """Return the statistics of each segment, tokens lower-cased by the caller.
+
+    Args:
+        hypotheses: tokens of each segment.
+        references: tokens of each segment's references.
+        hits: the `segment_hits` of each, where they are known.
+    """
+    if hits is None:
+        hits = list(map(segment_hits, hypotheses, references))
     worth = information(references, {ngram for found in hits for ngram, _ in found})
     return [
         _segment_statistics(hypothesis or [""], [reference or [""] for reference in group],
@@ -93,10 +104,13 @@ def nist(statistics: Sequence[NistStatistics]) -> float:
     return gained * math.exp(BETA * math.log(min(1.0, ratio)) ** 2)
 
 
-def nist_of_one(hypothesis: Tokens, references: Sequence[Tokens]) -> float | None:
+def nist_of_one(
+    hypothesis: Tokens, references: Sequence[Tokens], hits: Hits | None = None
+) -> float | None:
     """Return the NIST of a segment as if it were the corpus, None where it is undefined."""
+    known = None if hits is None else [hits]
     try:
-        return nist(statistics([hypothesis], [references]))
+        return nist(statistics([hypothesis], [references], known))
     except NotComputable:
         return None
 
@@ -104,7 +118,7 @@ def nist_of_one(hypothesis: Tokens, references: Sequence[Tokens]) -> float | Non
 def _segment_statistics(
     hypothesis: Tokens,
     references: Sequence[Tokens],
-    hits: Sequence[tuple[NGram, int]],
+    hits: Hits,
     worth: dict[NGram, float],
 ) -> NistStatistics:
     gained = [0.0] * ORDER

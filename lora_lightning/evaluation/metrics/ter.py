@@ -13,7 +13,8 @@ A segment scores the minimum over its references, 1 against an empty reference; 
 is the plain mean over segments. It may exceed 1.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -55,22 +56,27 @@ def ter_of_segments(
 def _edits(hypothesis: str, reference: str) -> int:
     from rapidfuzz.distance import Levenshtein
 
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, character in enumerate(reference):
+        places[character].append(place)
     distance = Levenshtein.distance(hypothesis, reference)
     shifts = 0
-    while distance and (shifted := _best_shift(hypothesis, reference, distance)):
+    while distance and (shifted := _best_shift(hypothesis, reference, places, distance)):
         distance, hypothesis = shifted
         shifts += 1
     return shifts + distance
 
 
-def _best_shift(hypothesis: str, reference: str, distance: int) -> tuple[int, str] | None:
+def _best_shift(
+    hypothesis: str, reference: str, places: Mapping[str, list[int]], distance: int
+) -> tuple[int, str] | None:
     """Return (edit distance, shifted hypothesis) of the best shift, None if none lowers it."""
     from rapidfuzz.distance import Levenshtein
 
     best: tuple[int, str] | None = None
     limit = distance - 1  # the largest distance still worth finding
     tried = {hypothesis}
-    for start, target, length in _runs(hypothesis, reference):
+    for start, target, length in _runs(hypothesis, places):
         # Moving `length` words changes any distance by at most that many deletions and insertions.
         if distance - 2 * length > limit:
             continue
@@ -86,19 +92,19 @@ def _best_shift(hypothesis: str, reference: str, distance: int) -> tuple[int, st
     return best
 
 
-def _runs(hypothesis: str, reference: str) -> Iterator[tuple[int, int, int]]:
-    """Yield (start in hypothesis, start in reference, length) of each pair's longest run."""
-    for start, character in enumerate(hypothesis):
-        target = reference.find(character)
-        while target >= 0:
+def _runs(hypothesis: str, places: Mapping[str, list[int]]) -> Iterator[tuple[int, int, int]]:
+    """Yield (start in hypothesis, start in reference, length) of each pair's longest run.
+
+    Args:
+        hypothesis: one character a word.
+        places: where each character stands in the reference.
+    """
+    following: dict[int, int] = {}  # target of the next start → length
+    for start in range(len(hypothesis) - 1, -1, -1):
+        lengths = {
+            target: following.get(target + 1, 0) + 1 for target in places.get(hypothesis[start], ())
+        }
+        for target, length in lengths.items():
             if start != target:
-                yield start, target, _common(hypothesis[start:], reference[target:])
-            target = reference.find(character, target + 1)
-
-
-def _common(first: str, second: str) -> int:
-    """Return the length of the common beginning."""
-    for length, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
-            return length
-    return min(len(first), len(second))
+                yield start, target, length
+        following = lengths

@@ -98,7 +98,9 @@ class ParaphraseIndex:
             How many pairs it has.
         """
         is_kept = self._may_occur(keys)
-        pairs = self.pairs[is_kept[self.pairs].all(axis=1)]
+        # A phrase, and of what is left its paraphrase: few of the five million pairs are looked up.
+        pairs = self.pairs[is_kept[self.pairs[:, 0]]]
+        pairs = pairs[is_kept[pairs[:, 1]]]
         begins = np.append(0, self.ends)
         blob = self.phrases.data
         phrase = {
@@ -114,12 +116,14 @@ class ParaphraseIndex:
 
         Two marks for a key, as in a Bloom filter: keys of any number take the same memory.
         """
-        marks = np.zeros((2, 1 << _MARKS), bool)
+        first, second = np.zeros((2, 1 << _MARKS), bool)
         for some in keys:
-            for table, places in zip(marks, _marks(some), strict=True):
-                table[places] = True
-        found = [table[places] for table, places in zip(marks, _marks(self.keys), strict=True)]
-        return self.is_always_kept | (found[0] & found[1])
+            first[_first_marks(some)] = True
+            second[_second_marks(some)] = True
+        is_kept = first[_first_marks(self.keys)]
+        likely = np.flatnonzero(is_kept)
+        is_kept[likely] = second[_second_marks(self.keys[likely])]
+        return is_kept | self.is_always_kept
 
 
 def paraphrase_index(table: Callable[[], Path], sha256: str, cache: Path) -> ParaphraseIndex | None:
@@ -147,9 +151,12 @@ def paraphrase_index(table: Callable[[], Path], sha256: str, cache: Path) -> Par
     return ParaphraseIndex.open(folder)
 
 
-def _marks(keys: Keys) -> tuple[Keys, Keys]:
-    shift = np.uint64(64 - _MARKS)
-    return keys >> shift, (keys ^ (keys >> np.uint64(32))) * _MIX >> shift
+def _first_marks(keys: Keys) -> Keys:
+    return keys >> np.uint64(64 - _MARKS)
+
+
+def _second_marks(keys: Keys) -> Keys:
+    return (keys ^ (keys >> np.uint64(32))) * _MIX >> np.uint64(64 - _MARKS)
 
 
 def _lines_of_phrases(table: Path) -> Iterator[list[bytes]]:

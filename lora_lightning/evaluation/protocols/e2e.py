@@ -29,7 +29,7 @@ from lora_lightning.evaluation.java import (
 )
 from lora_lightning.evaluation.measurement import Measurement, mean
 from lora_lightning.evaluation.metrics import bleu, cider, meteor, nist, rouge_l
-from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol
+from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol, measured_by
 from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segments
 from lora_lightning.evaluation.signature import signed, versions
 from lora_lightning.evaluation.slots.measurement import measure_slot_errors
@@ -175,11 +175,15 @@ class E2EScorer:
             "cider": self._cider,
             "slot_error": lambda: measure_slot_errors(self.segments),
         }
-        return measures[metric]()
+        return measured_by(measures, metric)
 
     @cached_property
     def _mteval(self) -> list[Tokenised]:
         return tokenise_segments(self.segments, tokenise_13a_lower)
+
+    @cached_property
+    def _hits(self) -> list[bleu.Hits]:
+        return [nist.segment_hits(s.hypothesis, s.references) for s in self._mteval]
 
     def _tokenise_ptb(self, java: Java) -> list[Tokenised]:
         hypotheses = [segment.hypothesis for segment in self.segments]
@@ -202,16 +206,20 @@ class E2EScorer:
         return statistics, java.version
 
     def _bleu(self) -> Measurement:
-        statistics = [bleu.e2e_statistics(s.hypothesis, s.references) for s in self._mteval]
+        statistics = [
+            bleu.e2e_statistics(s.hypothesis, s.references, hits)
+            for s, hits in zip(self._mteval, self._hits, strict=True)
+        ]
         signature = f"BLEU-4 as pymteval (n-gram totals not floored), 0..1; {_MTEVAL}; {versions()}"
         return Measurement(statistics, bleu.e2e_bleu, signature, ("mteval", self._mteval))
 
     def _nist(self) -> Measurement:
         tokens = self._mteval
-        statistics = nist.statistics([s.hypothesis for s in tokens], [s.references for s in tokens])
+        texts = [s.hypothesis for s in tokens], [s.references for s in tokens]
+        statistics = nist.statistics(*texts, self._hits)
         signature = f"NIST-5 as pymteval (mean reference length); {_MTEVAL}; {versions()}"
         # A segment alone has the information of its own references only.
-        alone = [nist.nist_of_one(s.hypothesis, s.references) for s in tokens]
+        alone = list(map(nist.nist_of_one, *texts, self._hits))
         return Measurement(statistics, nist.nist, signature, ("mteval", tokens), alone)
 
     def _meteor(self) -> Measurement:

@@ -8,8 +8,12 @@ off a neighbour that is no digit; split `-` off a digit before it; split at whit
 import re
 
 _ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
+_SYMBOLS = {
+    ord(character): f" {character} "
+    for character in map(chr, range(128))
+    if re.match(r"[{-~\[-` -&(-+:-@/]", character)
+}
 _RULES = (
-    (re.compile(r"([{-~\[-` -&(-+:-@/])"), r" \1 "),
     (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
     (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
     (re.compile(r"([0-9])(-)"), r"\1 \2 "),
@@ -37,7 +41,7 @@ def _separated(text: str) -> str:
     if "&" in text:
         for entity, character in _ENTITIES:
             text = text.replace(entity, character)
-    text = f" {text} "
+    text = f" {text} ".translate(_SYMBOLS)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
