@@ -48,11 +48,9 @@ def test_each_run_gets_its_own_predictions_of_each_split_by_its_own_model(runs):
         assert str(results) == row["folder"]
         assert results.name.startswith("data.limit_")
         assert "split" not in results.name
-        following = f"evaluate.py run={run} name={results.name} data.limit_"
-        assert (
-            following.replace(" name", f"{' split=valid' * (row['split'] == 'valid')} name")
-            in (results / "generate.log").read_text()
-        )
+        split = [] if row["split"] == "test" else [f"split={row['split']}"]
+        following = " ".join(["evaluate.py", f"run={run}", *split, f"name={results.name} "])
+        assert following in (results / "generate.log").read_text()
         layer = {"a": "lora_method.LoRA", "b": "full.Full"}[run.name]
         assert layer in (results / ".hydra" / "config.yaml").read_text()
     assert texts_of(runs / "a") != texts_of(runs / "b")
