@@ -85,7 +85,7 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/comparison.py times --write
 	$(PYTHON) benchmarks/startup.py
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program --write || exit; done
-	$(PYTHON) benchmarks/one_pass.py
+	$(PYTHON) benchmarks/one_pass.py --write
 
 growth: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py

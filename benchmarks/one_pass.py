@@ -1,15 +1,15 @@
 """Many adapters in one pass over one base, against the same jobs by themselves.
 
-    python benchmarks/one_pass.py [separate] [steps] [memory] [growth] [decoding] [gpu]
-        [--jobs 16] [--updates 25] [--rounds 3] [--contexts 16] [--shape gpt2_small]
+    python benchmarks/one_pass.py [jobs] [growth] [decoding] [gpu]
+        [--jobs 16] [--updates 25] [--rounds 3] [--contexts 16] [--shape gpt2_small] [--write]
 
-separate: one pass of 4 ranks × 4 rates on GPT-2 small's shape, 8 rows each, in turn with as many
-`python train.py` processes (target: at most 0.85 of their summed wall time) · steps: the same
-against one `-m` process (target: at most 1.02 of the summed time of its updates) · memory: peak of
-both (target: base and, for each job, adapter, optimizer and activations) · growth: time per job
-from 2 to 32 jobs (target: within 10 %) · decoding: the contexts of all adapters in one pass
-against generate.py -m in turn · gpu: 16 jobs against one on a GPU (target: at most 2.5
-times its time). Default: all but gpu.
+jobs: one pass of 4 ranks × 4 rates on GPT-2 small's shape, 8 rows each, in turn with as many
+`python train.py` processes (target: at most 0.85 of their summed wall time) and with one `-m`
+process (target: at most 1.02 of the summed time of its updates); peak memory (target: base and, for
+each job, adapter, optimizer and activations) · growth: time per job from 2 to 32 jobs (target:
+within 10 %) · decoding: the contexts of all adapters in one pass against generate.py -m in turn ·
+gpu: 16 jobs against one on a GPU (target: at most 2.5 times its time). Default: all but gpu.
+`--write` puts the table into benchmarks/README.md.
 """
 
 import argparse
@@ -25,9 +25,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import one_pass_decoding  # noqa: E402
-from benchmarks.table import conditions  # noqa: E402
+from benchmarks import one_pass_decoding, table  # noqa: E402
+from benchmarks.training_report import spread  # noqa: E402
 from benchmarks.training_rows import e2e_rows  # noqa: E402
+
+Row = tuple[str, str, str]
+HEAD = ("", "measured", "target")
 
 RANKS, RATES = (1, 2, 4, 8), (1e-4, 2e-4, 5e-4, 1e-3)
 ROWS = 8
@@ -36,6 +39,7 @@ TOKENIZER = ROOT / "data" / "sample" / "gpt2_tiny"
 ONE_PASS = "hydra/launcher=one_pass"
 SEPARATE_TARGET, STEPS_TARGET, GROWTH_TARGET, GPU_TARGET = 0.85, 1.02, 0.10, 2.5
 JOBS_OF_GROWTH = (2, 4, 8, 16, 32)
+UPDATES_OF_GROWTH = 8  # of which the first five are not counted
 
 
 class Bench:
@@ -118,32 +122,32 @@ def seconds_of_update(job: Path) -> float:
     return float(ROWS / throughput["rows_per_second"])
 
 
-def separate(bench: Bench, options: argparse.Namespace) -> None:
-    """One pass against as many processes."""
-    ratios = []
+def jobs(bench: Bench, options: argparse.Namespace) -> list[Row]:
+    """One pass against as many processes, and against one process that trains the jobs in turn."""
+    of_processes, of_updates = [], []
+    each = sorted({tuple(job) for job in grid(options.jobs)})
     for _ in range(options.rounds):
-        _, together, _ = bench.run(*sweep_of(options.jobs), ONE_PASS)
-        alone = 0.0
-        for job in sorted({tuple(job) for job in grid(options.jobs)}):
-            alone += bench.run(*" ".join(job).split())[1]
-        ratios.append(together / alone)
-        print(f"  one pass {together:.1f} s, {options.jobs} processes {alone:.1f} s, "
-              f"{ratios[-1]:.3f}", flush=True)  # fmt: skip
-    print(f"separate: {statistics.median(ratios):.3f} (target: at most {SEPARATE_TARGET})")
-
-
-def steps(bench: Bench, options: argparse.Namespace) -> None:
-    """One pass against one process that trains the jobs in turn."""
-    ratios = []
-    for _ in range(options.rounds):
-        together, *_ = bench.run(*sweep_of(options.jobs), ONE_PASS)
+        together, seconds, memory = bench.run(*sweep_of(options.jobs), ONE_PASS)
+        alone = [bench.run(*" ".join(job).split())[1:] for job in each]
         in_turn, *_ = bench.run(*sweep_of(options.jobs))
+        processes = sum(one for one, _ in alone)
+        of_processes.append(seconds / processes)
         of_pass = statistics.median(map(seconds_of_update, jobs_of(together)))
         of_jobs = sum(map(seconds_of_update, jobs_of(in_turn)))
-        ratios.append(of_pass / of_jobs)
-        print(f"  an update of all in one pass {of_pass:.3f} s, in turn {of_jobs:.3f} s, "
-              f"{ratios[-1]:.3f}", flush=True)  # fmt: skip
-    print(f"steps: {statistics.median(ratios):.3f} (target: at most {STEPS_TARGET})")
+        of_updates.append(of_pass / of_jobs)
+        print(f"  one pass {seconds:.1f} s, processes {processes:.1f} s; an update of all "
+              f"{of_pass:.3f} s, in turn {of_jobs:.3f} s", flush=True)  # fmt: skip
+    bound = max(peak for _, peak in alone) + (len(each) - 1) * own_megabytes(options)
+    what = f"{len(each)} jobs of {options.updates} updates: "
+    return [
+        (
+            what + "wall time, to as many processes",
+            spread(of_processes),
+            f"at most {SEPARATE_TARGET}",
+        ),
+        (what + "an update of each, to it in turn", spread(of_updates), f"at most {STEPS_TARGET}"),
+        (what + "peak memory", f"{memory:,.0f} MB", f"at most {bound:,.0f} MB"),
+    ]
 
 
 def jobs_of(sweep: Path) -> list[Path]:
@@ -151,8 +155,8 @@ def jobs_of(sweep: Path) -> list[Path]:
     return [path for path in sweep.iterdir() if path.name.isdigit()]
 
 
-def memory(bench: Bench, options: argparse.Namespace) -> None:
-    """Peak memory of one pass, of one job, and the bound."""
+def own_megabytes(options: argparse.Namespace) -> float:
+    """Return what a job needs beside the base: adapter, optimizer, activations."""
     import torch
 
     from benchmarks.training_contenders import random_base
@@ -160,58 +164,62 @@ def memory(bench: Bench, options: argparse.Namespace) -> None:
     from lora_lightning.methods.lora_method import LoRA
     from lora_lightning.training.memory import estimate_memory
 
-    _, _, together = bench.run(*sweep_of(options.jobs), ONE_PASS)
-    _, _, alone = bench.run("method.rank=8")
     with torch.device("meta"):
         model = random_base(options.shape, torch.float32)
         LoRA(max(RANKS), 32, 0.1, ["q", "v"]).apply(model)
-    longest = sorted((len(c) + len(t) for c, t in e2e_rows(ROWS * options.updates, None, None)))
+    longest = sorted(len(c) + len(t) for c, t in e2e_rows(ROWS * options.updates, None, None))
     of_job = estimate_memory(model, longest[-ROWS:], EAGER, torch.device("cpu"))
-    bound = alone + (options.jobs - 1) * (of_job.training + of_job.activations) / 1e6
-    print(f"memory: one pass of {options.jobs} {together:.0f} MB, one job {alone:.0f} MB "
-          f"(target: at most {bound:.0f} MB)")  # fmt: skip
+    return (of_job.training + of_job.activations) / 1e6
 
 
-def growth(bench: Bench, options: argparse.Namespace) -> None:
+def growth(bench: Bench, options: argparse.Namespace) -> list[Row]:
     """Time per job of passes of more and more jobs."""
-    each: dict[int, list[float]] = {jobs: [] for jobs in JOBS_OF_GROWTH}
+    each: dict[int, list[float]] = {number: [] for number in JOBS_OF_GROWTH}
+    few = f"trainer.max_steps={min(UPDATES_OF_GROWTH, options.updates)}"
     for _ in range(options.rounds):
-        for jobs, seconds in each.items():
-            folder, *_ = bench.run(*sweep_of(jobs), ONE_PASS)
+        for number, seconds in each.items():
+            given = (
+                *sweep_of(number),
+                ONE_PASS,
+                *bench.settings,
+                few,
+                "trainer.log_every_n_steps=1",
+            )
+            folder, *_ = bench.command("train.py", *given)
             update = statistics.median(map(seconds_of_update, jobs_of(folder)))
-            seconds.append(update / len(jobs_of(folder)))
-    medians = {jobs: statistics.median(seconds) for jobs, seconds in each.items()}
-    for jobs, seconds in medians.items():
-        print(f"  {jobs:>2} jobs: {seconds:.4f} s for an update of each", flush=True)
-    middle = statistics.mean((min(medians.values()), max(medians.values())))
-    spread = max(medians.values()) / middle - 1
-    print(f"growth: within {100 * spread:.0f} % (target: {100 * GROWTH_TARGET:.0f} %)")
+            seconds.append(update / number)
+            print(f"  {number:>2} jobs: {seconds[-1]:.4f} s for an update of each", flush=True)
+    medians = [statistics.median(seconds) for seconds in each.values()]
+    middle = statistics.mean((min(medians), max(medians)))
+    over = max(medians) / middle - 1
+    found = [(f"{number} jobs: an update of one", f"{1000 * median:.0f} ms", "")
+             for number, median in zip(each, medians, strict=True)]  # fmt: skip
+    return [*found, ("spread over the number of jobs", f"± {over:.0%}", f"± {GROWTH_TARGET:.0%}")]
 
 
-def decoding(bench: Bench, options: argparse.Namespace) -> None:
+def decoding(bench: Bench, options: argparse.Namespace) -> list[Row]:
     """One pass over the contexts of all adapters against one adapter after another."""
     once = (*bench.settings, "trainer.max_steps=1")
     trained, *_ = bench.command("train.py", *sweep_of(options.jobs), ONE_PASS, *once)
     runs = sorted(jobs_of(trained), key=lambda path: int(path.name))
     rows = bench.place / "rows.jsonl"
-    one_pass_decoding.measure(
+    return one_pass_decoding.measure(
         lambda *given: bench.command("generate.py", *given),
         runs, rows, options.contexts, options.rounds,
     )  # fmt: skip
 
 
-def gpu(bench: Bench, options: argparse.Namespace) -> None:
+def gpu(bench: Bench, options: argparse.Namespace) -> list[Row]:
     """An update of 16 jobs against one of one job, on a GPU."""
     together, *_ = bench.run(*sweep_of(16), ONE_PASS)
     alone, *_ = bench.run("method.rank=8")
     of_pass = statistics.median(map(seconds_of_update, jobs_of(together)))
     ratio = of_pass / seconds_of_update(alone)
-    print(f"gpu: an update of 16 jobs takes {1000 * of_pass:.1f} ms, {ratio:.2f} times one job's "
-          f"(target: at most {GPU_TARGET})")  # fmt: skip
+    what = f"an update of 16 jobs, {1000 * of_pass:.1f} ms, to one job's"
+    return [(what, f"{ratio:.2f}", f"at most {GPU_TARGET}")]
 
 
-PARTS = {"separate": separate, "steps": steps, "memory": memory, "growth": growth,
-         "decoding": decoding}  # fmt: skip
+PARTS = {"jobs": jobs, "growth": growth, "decoding": decoding, "gpu": gpu}
 
 
 def main() -> None:
@@ -219,22 +227,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part")
+    parser.add_argument("parts", nargs="*", default=[*PARTS][:-1], metavar="part")
     parser.add_argument("--jobs", type=int, default=16)
     parser.add_argument("--updates", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--contexts", type=int, default=16)
     parser.add_argument("--shape", default="gpt2_small")
+    parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
     options = parser.parse_args()
-    if unknown := set(options.parts) - {*PARTS, "gpu"}:
+    if unknown := set(options.parts) - set(PARTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    print(f"{conditions(['torch'])} {options.shape}")
+    about = f"{table.conditions(['torch'])} {options.shape}, {options.rounds} rounds."
+    print(about)
+    found: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory() as place:
         for part in options.parts:
-            if part == "gpu":
-                gpu(Bench(Path(place), options, "gpu"), options)
-            else:
-                PARTS[part](Bench(Path(place), options), options)
+            bench = Bench(Path(place), options, "gpu" if part == "gpu" else "cpu")
+            found[f"one pass {part}"] = PARTS[part](bench, options)
+            for row in found[f"one pass {part}"]:
+                print(" | ".join(row), flush=True)
+    if options.write:
+        for name, rows in found.items():
+            table.replace(name, f"{about}\n\n{table.rows(HEAD, rows)}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Decoding the contexts of many adapters in one pass, against one adapter after another."""
 
 import json
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from benchmarks.training_report import spread
 
 TARGET = 1.0
 """At most of the time in turn. On a CPU a batch of one adapter fills the products already."""
@@ -15,7 +16,7 @@ def measure(
     rows: Path,
     contexts: int,
     rounds: int,
-) -> None:
+) -> list[tuple[str, str, str]]:
     """Decode with the adapters of trained runs, in one pass and in turn, by alternation.
 
     Args:
@@ -24,6 +25,9 @@ def measure(
         rows: file of the contexts.
         contexts: of each run.
         rounds: how often.
+
+    Returns:
+        Rows of a table: what, measured, and the target.
     """
     given = (
         "-m", f"run={','.join(map(str, trained))}", f"data.test={rows}",
@@ -36,17 +40,14 @@ def measure(
         of_pass, of_jobs = max(_seconds(together)), sum(_seconds(in_turn))
         searches.append(of_pass / of_jobs)
         walls.append(wall / wall_in_turn)
-        print(
-            f"  {len(trained)} adapters × {contexts} contexts: searches in one pass "
-            f"{of_pass:.1f} s, in turn {of_jobs:.1f} s, {searches[-1]:.3f}; commands {wall:.1f} s "
-            f"and {wall_in_turn:.1f} s, {walls[-1]:.3f}; memory {memory:.0f} and "
-            f"{memory_in_turn:.0f} MB",
-            flush=True,
-        )
-    print(
-        f"decoding: {statistics.median(searches):.3f} of the searches in turn (target: at most "
-        f"{TARGET}), {statistics.median(walls):.3f} of the command's time"
-    )
+        print(f"  searches in one pass {of_pass:.1f} s, in turn {of_jobs:.1f} s; commands "
+              f"{wall:.1f} s and {wall_in_turn:.1f} s", flush=True)  # fmt: skip
+    what = f"decoding, {len(trained)} adapters × {contexts} contexts: "
+    return [
+        (what + "searches, to those in turn", spread(searches), f"at most {TARGET}"),
+        (what + "`generate.py -m`, to it in turn", spread(walls), ""),
+        (what + "peak memory", f"{memory:,.0f} MB, in turn {memory_in_turn:,.0f} MB", ""),
+    ]
 
 
 def _seconds(sweep: Path) -> list[float]:

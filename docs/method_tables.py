@@ -23,6 +23,7 @@ from lora_lightning.config.compose import CONFIGS
 from lora_lightning.errors import InputError, ProgramArguments, one_line_errors
 from lora_lightning.files import atomic_text
 from lora_lightning.gpt2.empty import empty_modules
+from lora_lightning.methods.method import rows_of
 from lora_lightning.paper.beside import RANK_SWEEP, Trained, rows_beside
 from lora_lightning.paper.rows import PublishedRow, papers
 from lora_lightning.paper.table import score_of
@@ -113,7 +114,7 @@ def trained_parameters(option: str, *overrides: str) -> int:
         model = GPT2LMHeadModel(GPT2Config(n_embd=1024, n_layer=24, n_head=16))
     method = build(_config(option, *overrides).method)
     method.apply(model)
-    rows = method.parameter_table(model)
+    rows = rows_of(method, model)
     return sum(row.count for row in rows if NEVER_TRAINED not in row.kind)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lightning.config.own import is_own
+from lora_lightning.config.signatures import check_signatures
 from lora_lightning.errors import InputError
 
 
@@ -24,21 +25,23 @@ class Kind:
     Attributes:
         base: what they derive from, or the protocol that they follow.
         package: where those that others made are to be had; None: there are none.
+        hooks: a protocol of functions that they may have besides.
     """
 
     base: str
     package: str | None = None
+    hooks: str | None = None
 
 
+HOOKS = "lora_lightning.methods.hooks.MethodHooks"
 KINDS = (
     ("data", Kind("lora_lightning.data.datamodule.DataToTextModule")),
-    ("method", Kind("lora_lightning.methods.method.Method")),
+    ("method", Kind("lora_lightning.methods.method.Method", hooks=HOOKS)),
     ("method.*", Kind("peft.PeftConfig", "peft")),
     ("loss", Kind("lora_lightning.training.loss.TrainingLoss")),
     ("optimizer", Kind("torch.optim.Optimizer", "torch.optim")),
     ("optimizer", Kind("lora_lightning.training.optimizers.OptimizerMaker")),
     ("scheduler", Kind("lora_lightning.training.schedules.Schedule")),
-    ("scheduler", Kind("torch.optim.lr_scheduler.LRScheduler", "torch.optim.lr_scheduler")),
     ("protocol", Kind("lora_lightning.evaluation.protocols.protocol.ScoringProtocol")),
     ("callbacks.*", Kind("lightning.pytorch.Callback", "lightning.pytorch.callbacks")),
     ("logger.*", Kind("lightning.pytorch.loggers.Logger", "lightning.pytorch.loggers")),
@@ -64,16 +67,20 @@ def require_kind(place: str, name: str, found: Any) -> None:
         found: the class or function.
 
     Raises:
-        InputError: it is of another kind.
+        InputError: it is of another kind, or has a function that takes other arguments.
     """
-    bases = [kind.base for pattern, kind in KINDS if fnmatchcase(place, pattern)]
+    kinds = [kind for pattern, kind in KINDS if fnmatchcase(place, pattern)]
+    fitting = [kind for kind in kinds if _fits(found, kind.base)]
     is_function = place == "optimizer" and inspect.isfunction(found)
-    if bases and not is_function and not any(_fits(found, base) for base in bases):
-        kinds = " or ".join(base.rpartition(".")[2] for base in bases)
+    if kinds and not is_function and not fitting:
+        allowed = " or ".join(kind.base.rpartition(".")[2] for kind in kinds)
         raise InputError(
             f"{place}._target_={name}: a class that is not allowed there; name one that is a "
-            f"{kinds}"
+            f"{allowed}"
         )
+    for kind in fitting:
+        named = filter(None, (kind.base, kind.hooks))
+        check_signatures(place, name, found, [_named(one) for one in named])
 
 
 def is_allowed(place: str, name: str, user_folder: Path) -> bool:
@@ -147,8 +154,7 @@ def _defines(file: Path, name: str) -> bool:
 
 def _fits(found: Any, base: str) -> bool:
     """Whether a class derives from `base` or, where that is a protocol, has what it asks for."""
-    module, _, name = base.rpartition(".")
-    wanted = getattr(importlib.import_module(module), name)
+    wanted = _named(base)
     if not inspect.isclass(found):
         return False
     if not getattr(wanted, "_is_protocol", False):
@@ -156,3 +162,8 @@ def _fits(found: Any, base: str) -> bool:
     members = {member for member in vars(wanted) if not member.startswith("_")}
     fields = {field for owner in found.__mro__ for field in inspect.get_annotations(owner)}
     return members <= {*dir(found), *fields}
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)

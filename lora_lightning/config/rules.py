@@ -32,6 +32,7 @@ from lora_lightning.config.commands import (
 )
 from lora_lightning.config.keys import flat_keys, unknown_key
 from lora_lightning.config.renamed import current_name
+from lora_lightning.config.signatures import check_function
 from lora_lightning.config.trainer import TrainerSettings, check_further_arguments
 from lora_lightning.errors import InputError
 from lora_lightning.ranges import Tokens, check
@@ -276,8 +277,11 @@ def _check_group(group: str, node: Any, is_used: bool) -> None:
 
 
 def _check_object(key: str, node: dict[str, Any]) -> None:
-    require_kind(key, node["_target_"], target_of(key, node))
+    target = target_of(key, node)
+    require_kind(key, node["_target_"], target)
     check_node(key, node)
+    if key == "optimizer" and node.get("_partial_"):
+        check_function(key, node["_target_"], target, [n for n in node if not n.startswith("_")])
 
 
 def _check_owned(group: str, node: dict[str, Any], is_used: bool) -> None:

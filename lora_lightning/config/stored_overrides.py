@@ -25,7 +25,8 @@ HYDRA_KEYS = re.compile(
     r"max_failure_rate|max_batch_size|sampler(\..*)?|params(\..*)?)|launcher\.(n_jobs|verbose|"
     r"pre_dispatch|batch_size|timeout_min|cpus_per_task|gpus_per_node|tasks_per_node|nodes|mem_gb|"
     r"name|partition|qos|account|array_parallelism|max_num_timeout|signal_delay_s|constraint|gres|"
-    r"mem_per_(cpu|gpu)|cpus_per_gpu|gpus_per_task|comment|exclude|nodelist|exclusive))"
+    r"mem_per_(cpu|gpu)|cpus_per_gpu|gpus_per_task|comment|exclude|nodelist|exclusive|"
+    r"max_jobs_at_once|strict|num_cpus|num_gpus|memory|max_retries))"
 )
 """Keys of Hydra that neither start a program nor load a file nor build anything."""
 

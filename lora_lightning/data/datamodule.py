@@ -4,10 +4,11 @@ Nothing here knows torch or Lightning, so that scoring texts imports neither; `b
 rows what a training gets.
 """
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Literal
 
-from lora_lightning.data.example import Example, first_contexts
+from lora_lightning.data.example import Example, first_contexts, require_examples, require_path
 from lora_lightning.data.sources import content_sha256, name_beside
 from lora_lightning.errors import InputError
 from lora_lightning.ranges import Count, CountOrZero, Text, Tokens, ranged
@@ -86,10 +87,12 @@ class DataToTextModule:
         """Whether there are validation rows at all."""
         return self.has("valid")
 
+    @abstractmethod
     def path(self, split: str) -> Path:
         """Return the path of a split's file, which is there or will be when this returns."""
         raise NotImplementedError
 
+    @abstractmethod
     def read(self, path: Path) -> list[Example]:
         """Return the rows of a raw file."""
         raise NotImplementedError
@@ -110,7 +113,8 @@ class DataToTextModule:
             InputError: unknown split, or its file cannot be found or read.
         """
         if split not in self._examples:
-            examples, limit = self.read(self.found(split)), self.limits[split]
+            examples = require_examples(self.read(self.found(split)), type(self).__name__)
+            limit = self.limits[split]
             if split != "test":
                 examples = examples[:limit]
             elif limit is not None:
@@ -153,7 +157,7 @@ class DataToTextModule:
         if split not in SPLITS:
             raise InputError(f"split={split}: unknown; take one of {', '.join(SPLITS)}")
         if split not in self._paths_read:
-            self._paths_read[split] = self.path(split)
+            self._paths_read[split] = require_path(self.path(split), type(self).__name__)
         return self._paths_read[split]
 
     def checksum(self, split: str) -> str:

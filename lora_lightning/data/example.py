@@ -1,6 +1,9 @@
 """One row of a data set, before tokenization."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from lora_lightning.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +31,28 @@ def first_contexts(examples: list[Example], count: int) -> list[Example]:
     """
     kept = set(list(dict.fromkeys(example.context for example in examples))[:count])
     return [example for example in examples if example.context in kept]
+
+
+def require_examples(found: object, reader: str) -> list[Example]:
+    """Return what a data set of the user's own has read.
+
+    Raises:
+        InputError: it is no list of examples.
+    """
+    if not isinstance(found, list) or not all(isinstance(one, Example) for one in found):
+        raise InputError(f"data._target_: {reader}.read() gives no list of Example; let it")
+    return found
+
+
+def require_path(found: object, reader: str) -> Path:
+    """Return where a data set of the user's own has a split.
+
+    Raises:
+        InputError: it is no path.
+    """
+    if not isinstance(found, Path):
+        raise InputError(
+            f"data._target_: {reader}.path() gives {found!r}, where a pathlib.Path is needed; let "
+            "it return one"
+        )
+    return found

@@ -1,12 +1,14 @@
 """Scoring segments by a protocol: every metric, for all of them and for each subset."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from lora_lightning.errors import InputError
 from lora_lightning.evaluation.measurement import Measurement, NotComputable
-from lora_lightning.evaluation.protocols.protocol import ScoringProtocol
+from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol
 from lora_lightning.evaluation.segment import Segment, check_segments, subset_positions
 from lora_lightning.evaluation.statistics_file import Rows, numbers_of
 
@@ -89,11 +91,11 @@ def _measured(
     """Return each metric's measurement, or why it has none, in the protocol's order."""
     found: dict[str, Measurement | str] = {}
     in_background = set(protocol.background_metric_names)
-    with closing(protocol.scorer(segments, java)) as scorer:
+    with closing(_scorer(protocol, segments, java)) as scorer:
         for done, metric in enumerate(sorted(protocol.metrics, key=in_background.__contains__)):
             report(metric, done, len(protocol.metrics))
             try:
-                found[metric] = scorer.measure(metric)
+                found[metric] = _fitting(scorer.measure(metric), metric, len(segments))
             except NotComputable as error:
                 found[metric] = str(error)
     report("done", len(protocol.metrics), len(protocol.metrics))
@@ -132,6 +134,35 @@ def _sentence(segment: Segment) -> dict[str, Any]:
         "metrics": {},
         "tokens": {},
     }
+
+
+def _scorer(protocol: ScoringProtocol, segments: Sequence[Segment], java: str | None) -> Scorer:
+    """Return a protocol's scorer, if it is called as one."""
+    scorer = protocol.scorer(segments, java)
+    try:
+        inspect.signature(scorer.measure).bind("metric")
+        inspect.signature(scorer.close).bind()
+    except (AttributeError, TypeError):
+        raise InputError(
+            f"protocol._target_: {type(protocol).__name__}.scorer() gives a "
+            f"{type(scorer).__name__}, without measure(metric) and close(); let it have both"
+        ) from None
+    return scorer
+
+
+def _fitting(measured: object, metric: str, number: int) -> Measurement:
+    """Return what a scorer measured, if it is a measurement of each of a number of segments."""
+    if not isinstance(measured, Measurement):
+        raise InputError(
+            f"protocol.metrics: {metric} is measured as a {type(measured).__name__}, where a "
+            "Measurement is needed; let measure() return one"
+        )
+    if (found := len(measured.statistics)) != number:
+        raise InputError(
+            f"protocol.metrics: {metric} has statistics of {found} segments, and there are "
+            f"{number}; give one of each"
+        )
+    return measured
 
 
 def _enter(

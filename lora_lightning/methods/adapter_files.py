@@ -197,7 +197,7 @@ def _read(model: PreTrainedModel, method: Method, path: Path) -> Weights:
             raise InputError(f"{path}: is an adapter; set method={choice}")
         return peft.read_peft(path, model, method)
     if whole_model.is_model_folder(path):
-        if isinstance(method, LoRA):
+        if adapter_tensors(model):
             raise InputError(
                 f"{path}: is a whole model; set method=full, or model.path={path} to adapt it"
             )

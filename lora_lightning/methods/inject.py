@@ -1,6 +1,7 @@
 """Putting LoRA layers into a model, and merging them into its weights."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -54,6 +55,7 @@ def inject_lora(
                 f"{key}{own} is larger than {name} allows; "
                 f"choose from 1 to {adaptation.largest_rank}"
             )
+    _require_layer(layer_type)
     model.requires_grad_(False)
     for name, adaptation in adaptations.items():
         layer = layer_type(
@@ -66,6 +68,16 @@ def inject_lora(
         initialise(layer, init)
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, layer)
+
+
+def _require_layer(layer_type: type[LoRALayer]) -> None:
+    try:
+        inspect.signature(layer_type).bind("base", "rank", "alpha", "dropout", "slices", "number")
+    except TypeError as error:
+        raise InputError(
+            f"method._target_: {layer_type.__name__} is built from the arguments of LoRALayer, and "
+            f"takes others ({error}); let it take these"
+        ) from None
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:

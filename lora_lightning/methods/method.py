@@ -34,33 +34,8 @@ class ParameterRow:
 class Method(Protocol):
     """Decides which parameters of a base model are trained, and adds those that it needs.
 
-    A method needs the two functions below. It may have any of these besides:
-
-    `state(model) -> dict[str, Tensor]`
-        what is written into `adapter/`, by names of its own; without it all tensors that the base
-        does not have, and those of the base that are trained (`methods.base.trained_tensors`).
-    `load(model, tensors: dict[str, Tensor]) -> None`
-        takes what `state` gave; without it each tensor is copied into its namesake.
-    `initialise(model, batches: Iterator[dict[str, Tensor]]) -> None`
-        gives what it added first values that come from data. Is called once, before anything else
-        that is slow, in a new run that starts from no adapter, and in every rank with the same rows
-        and random numbers; neither these nor the place in the data is the run's. `batches` are the
-        micro-batches of the first epoch, all ranks' in turn, padded: `input_ids`, `attention_mask`
-        and `labels`, each (rows, tokens) int64, as transformers' models take them. Tensors may get
-        other shapes.
-    `make_room(model, tensors: Mapping[str, Tensor]) -> None`
-        follows instead where a run goes on, for a method whose `initialise` decides shapes: gives
-        the model those of the checkpoint, which has `tensors` by their names in the model.
-    `begin(model, updates: int) -> None`
-        is told, before anything slow, how many updates the run will have.
-    `extra_loss(model) -> Tensor`
-        (), float32, is added to what each micro-batch makes small, not to what is logged.
-    `after_step(model, update: int) -> None`
-        follows each update, counted from 1, while its gradients are still there.
-    `training_state(model) -> dict`, `load_training_state(model, state: dict) -> None`
-        what a resumed run needs besides the tensors: plain values and tensors.
-
-    What decodes merged are layers that say how, see `layer.py`.
+    A method needs the two functions below, and may have any of those in `hooks.py` besides. What
+    decodes merged are layers that say how, see `layer.py`.
     """
 
     def apply(self, model: nn.Module) -> None:
@@ -140,17 +115,54 @@ def check_state(method: Method, model: PreTrainedModel) -> None:
     """Check that nothing that a method trains would be lost.
 
     Raises:
-        InputError: it trains nothing, or its own `state` leaves out what it trains.
+        InputError: it trains nothing, or its own `state` leaves out what it trains, or a resumed
+            run could not go on.
     """
     declared = {tensor.data_ptr() for tensor in state_of(method, model).values()}
     trained = {n: t for n, t in trained_tensors(model).items() if t.requires_grad}
     if not trained:
         raise InputError(f"method: {type(method).__name__} leaves nothing to train")
+    if hasattr(method, "training_state") and not hasattr(method, "load_training_state"):
+        raise InputError(
+            f"method: {type(method).__name__} has training_state(), and no load_training_state() "
+            "by which a resumed run would take it; write both"
+        )
     if lost := [name for name, tensor in trained.items() if tensor.data_ptr() not in declared]:
         raise InputError(
             f"method: {type(method).__name__}.state() leaves out {lost[0]}, which is trained, so "
             "the adapter would lose it; add it, or leave out state() to have all tensors written"
         )
+
+
+def rows_of(method: Method, model: nn.Module) -> list[ParameterRow]:
+    """Return the trainable parameters of a model that its method made ready, in a few rows.
+
+    Raises:
+        InputError: the method gives something else.
+    """
+    rows = method.parameter_table(model)
+    if not isinstance(rows, list) or not all(isinstance(row, ParameterRow) for row in rows):
+        raise InputError(
+            f"method._target_: {type(method).__name__}.parameter_table() gives no list of "
+            "ParameterRow; let it"
+        )
+    return rows
+
+
+def extra_loss_of(method: object, model: nn.Module) -> Tensor | None:
+    """Return what a method adds to the loss of each micro-batch, (); None where it adds nothing.
+
+    Raises:
+        InputError: it gives something else.
+    """
+    own = getattr(method, "extra_loss", None)
+    extra: Tensor | None = None if own is None else own(model)
+    if extra is not None and (not isinstance(extra, Tensor) or extra.numel() != 1):
+        raise InputError(
+            f"method._target_: {type(method).__name__}.extra_loss() gives a "
+            f"{type(extra).__name__}, where a tensor of one number is needed; let it return one"
+        )
+    return extra
 
 
 def load_state(method: Method, model: PreTrainedModel, tensors: dict[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lora_lightning.gpt2.precision import is_plain
 from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.dropout import CheapDropout
+from lora_lightning.methods.layer import AdapterLayer
 from lora_lightning.methods.lora import LoRALayer
 
 
@@ -38,6 +39,20 @@ def frozen_projection(module: nn.Module) -> GPT2Projection | None:
         if isinstance(module.scale, Tensor):
             return None
     if not is_plain(base, GPT2Projection) or is_trained(base):
+        return None
+    projection: GPT2Projection = base
+    return projection
+
+
+def projection_within(module: nn.Module) -> GPT2Projection | None:
+    """Return the projection of a frozen weight that a module is, or that a layer stands around."""
+    base: Any = module
+    if isinstance(module, AdapterLayer):
+        base = module.base
+    elif hasattr(module, "get_base_layer"):  # one of PEFT's
+        of_peft: Any = module
+        base = of_peft.get_base_layer()
+    if not is_plain(base, GPT2Projection) or base.weight.requires_grad:
         return None
     projection: GPT2Projection = base
     return projection

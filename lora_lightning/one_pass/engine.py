@@ -15,13 +15,13 @@ from functools import partial
 from typing import Generic
 
 from lora_lightning.checkpoints.signals import has_noted_signal, noted_by_trainings
-from lora_lightning.errors import Interrupted
+from lora_lightning.errors import Interrupted, first_line
 from lora_lightning.one_pass.base import SharedBase
 from lora_lightning.one_pass.forwards import Forwards, backward
 from lora_lightning.one_pass.job import Job, Result
 from lora_lightning.one_pass.requests import Backward, Forward, NextText
 from lora_lightning.one_pass.room import Room
-from lora_lightning.one_pass.searches import Searches
+from lora_lightning.one_pass.searches import GO_BY_THEMSELVES, Searches
 from lora_lightning.one_pass.seat import OwnSeat
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,8 @@ class Pass(Generic[Result]):
         try:
             answers = compute(group)
         except Exception as error:
-            if len(group) > 1 and compute == self._forwards.hidden_states:  # whose fault is it?
+            if len(group) > 1 and compute == self._forwards.hidden_states:
+                log.warning(GO_BY_THEMSELVES, len(group), first_line(error))
                 for job, numbers in zip(group, random, strict=True):
                     job.turns.state.of_torch = numbers
                 for job in group:

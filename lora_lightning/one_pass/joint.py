@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import accumulate, groupby
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,13 @@ from lora_lightning.gpt2.mlp import mlp
 from lora_lightning.gpt2.precision import is_plain, mixed_layer_norm
 from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.lora import LoRALayer
-from lora_lightning.one_pass.alike import addresses, are_one, frozen_projection
+from lora_lightning.one_pass.alike import (
+    addresses,
+    are_one,
+    frozen_projection,
+    projection_within,
+)
+from lora_lightning.one_pass.answered import JointProduct
 from lora_lightning.one_pass.update import Update, updated_product
 
 Call = Callable[[Any, Tensor], Tensor]
@@ -35,6 +42,14 @@ class Member:
 
     model: GPT2LMHeadModel
     random_numbers: Callable[[], AbstractContextManager[None]]
+
+
+class Shared(Enum):
+    """How modules share a product."""
+
+    UPDATED = auto()
+    ASKED = auto()
+    NOT = auto()
 
 
 class Division:
@@ -107,7 +122,8 @@ class _JointMLP(nn.Module):
 class _Divided(nn.Module):
     """Modules of several models in one place, each for its model's tokens.
 
-    Neighbours that adapt the same frozen projection by low-rank updates share its product.
+    Neighbours that adapt the same frozen projection share its product: those that do it by low-rank
+    updates, and those that ask for it in their own way.
     """
 
     def __init__(
@@ -120,7 +136,7 @@ class _Divided(nn.Module):
         super().__init__()
         self.pairs = list(zip(modules, members, strict=True))
         keys = groupby(range(len(modules)), lambda number: _shared_key(modules[number]))
-        self.runs = [(key is not None, list(numbers)) for key, numbers in keys]
+        self.runs = [(key[0], list(numbers)) for key, numbers in keys]
         self.division = division
         self.call = call
 
@@ -129,10 +145,12 @@ class _Divided(nn.Module):
         counts = [[sizes[number] for number in numbers] for _, numbers in self.runs]
         parts = [x] if len(self.runs) == 1 else x.split([sum(own) for own in counts])
         results: list[Tensor] = []
-        for (is_shared, numbers), part, own in zip(self.runs, parts, counts, strict=True):
+        for (how, numbers), part, own in zip(self.runs, parts, counts, strict=True):
             pairs = [self.pairs[number] for number in numbers]
-            if is_shared:
+            if how is Shared.UPDATED:
                 results.append(_shared(part, pairs, own))
+            elif how is Shared.ASKED:
+                results += self._as_they_ask(part, pairs, own)
             else:
                 results += self._one_by_one(part, pairs, own)
         return results[0] if len(results) == 1 else torch.cat(results)
@@ -142,6 +160,15 @@ class _Divided(nn.Module):
     ) -> Iterator[Tensor]:
         for part, (module, member) in zip(x.split(list(counts)), pairs, strict=True):
             with member.random_numbers():
+                yield self.call(module, part)
+
+    def _as_they_ask(
+        self, x: Tensor, pairs: Sequence[tuple[nn.Module, Member]], counts: list[int]
+    ) -> Iterator[Tensor]:
+        bases = [base for module, _ in pairs if (base := projection_within(module)) is not None]
+        product = JointProduct(x, bases, counts)
+        for number, (part, (module, member)) in enumerate(zip(x.split(counts), pairs, strict=True)):
+            with member.random_numbers(), product.answers(number, part):
                 yield self.call(module, part)
 
 
@@ -182,10 +209,13 @@ def _shared_by_autograd(
     return torch.cat(results)
 
 
-def _shared_key(module: nn.Module) -> tuple[int, ...] | None:
-    """Return what tells the frozen projection of a module from others; None: it is not shared."""
-    base = frozen_projection(module)
-    return None if base is None else addresses(base)
+def _shared_key(module: nn.Module) -> tuple[Shared, tuple[int, ...]]:
+    """Return how a module shares the product of a frozen projection, and what tells that one."""
+    if (base := frozen_projection(module)) is not None:
+        return Shared.UPDATED, addresses(base)
+    if (base := projection_within(module)) is not None:
+        return Shared.ASKED, (base.weight.data_ptr(),)
+    return Shared.NOT, ()
 
 
 def _call(module: Any, x: Tensor) -> Tensor:

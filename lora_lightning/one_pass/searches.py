@@ -1,5 +1,6 @@
 """Texts of several decodings by one search over their base."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,11 +8,14 @@ from lora_lightning.decoding.beam import NonFiniteLogitsError
 from lora_lightning.decoding.hypotheses import Hypothesis
 from lora_lightning.decoding.runner import decode_contexts, search_all
 from lora_lightning.decoding.schedule import automatic_batch_size
+from lora_lightning.errors import first_line
 from lora_lightning.methods.inject import merged_copy
 from lora_lightning.one_pass.job import Job
 from lora_lightning.one_pass.joint_model import JointReader, Owners, frame_of, joint_model
 from lora_lightning.one_pass.requests import Decoding, NextText
 
+log = logging.getLogger(__name__)
+GO_BY_THEMSELVES = "one pass      %d jobs together failed (%s): now each by itself"
 Found = tuple[int, list[Hypothesis]]
 
 
@@ -45,7 +49,8 @@ class Searches:
             self._running = None
             if len(decodings) == 1:
                 return job_of[decodings[0]], error
-            for decoding in decodings:  # whose fault is it?
+            log.warning(GO_BY_THEMSELVES, len(decodings), first_line(error))
+            for decoding in decodings:
                 decoding.is_alone = True
             return self.next(jobs)
         decoding.left.remove(found[0])

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from lora_lightning.config.renamed import current_name
 from lora_lightning.config.trainer import processes
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.peft_method import PEFT
 
 TRAINER = (
     "max_steps", "max_epochs", "accumulate_grad_batches", "gradient_clip_val",
@@ -34,8 +35,8 @@ def obstacle(config: DictConfig) -> str | None:
         return f"trainer.strategy={trainer.strategy} starts processes of its own"
     if trainer.profiler is not None:
         return f"trainer.profiler={trainer.profiler} is of a whole pass"
-    kind, name = config.method._target_, config.hydra.runtime.choices["method"]
-    if not _leaves_projections(kind):
+    if not _leaves_projections(config.method):
+        name = config.hydra.runtime.choices["method"]
         return f"method={name} does not leave the projections of the base to others"
     return _obstacle_of_training(config) if "optimizer" in config else None
 
@@ -49,13 +50,13 @@ def _obstacle_of_training(config: DictConfig) -> str | None:
         return "trainer.precision=16-mixed scales each job's loss on its own"
     if trainer.get("detect_anomaly"):
         return "trainer.detect_anomaly watches a whole pass"
-    if (bias := config.method.get("bias", "none")) != "none":
-        return f"method.bias={bias} trains biases of the base"
     return None
 
 
-def _leaves_projections(target: str) -> bool:
-    kind = get_object(current_name(target))
+def _leaves_projections(method: DictConfig) -> bool:
+    kind = get_object(current_name(method._target_))
+    if kind is PEFT:
+        return not method.linear  # which keeps each weight in a tensor of its own
     return isinstance(kind, type) and issubclass(kind, LoRA)
 
 

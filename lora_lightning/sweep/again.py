@@ -5,7 +5,7 @@ keeps the texts that it has.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,15 @@ def results_elsewhere(sweep: SweepFolder, overrides: list[str], config: DictConf
         return None
     place = Jobs(command).place(HydraConfig.get(), config, overrides)
     return place if place is not None and Path(place).is_absolute() else None
+
+
+def overrides_again(jobs: Sequence[str]) -> list[str]:
+    """Return the overrides of a multirun in which jobs of before run again, each in its folder."""
+    return [
+        f"+sweep_job={','.join(map(quote, jobs))}",  # a name may hold characters of the grammar
+        "hydra.sweep.subdir=${sweep_job}",
+        "hydra.output_subdir=null",  # what describes the job stays, or is its own's
+    ]
 
 
 def run_again(

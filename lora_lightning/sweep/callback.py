@@ -80,12 +80,15 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
             one of a job's is taken.
     """
     from lora_lightning.sweep.plan import make_plan, sweep_overrides
+    from lora_lightning.sweep.ray_cluster import RAY, connect
     from lora_lightning.sweep.space import SEARCHES, Space
     from lora_lightning.sweep.study import check_pruner, check_study, open_study, readable
 
     plan = make_plan(config)
+    if plan.launcher == RAY:
+        connect(config)
     has_study = plan.sweeper in SEARCHES
-    check_pruner(config, has_study)
+    check_pruner(config, has_study, plan.axes)
     if has_study:
         space = Space.of(config, sweep_overrides(config))
         check_study(config, space.directions)

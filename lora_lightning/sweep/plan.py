@@ -18,6 +18,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.runs.jobs import JOBS, is_default_place, require_own_folders
 from lora_lightning.runs.refused import require_no_results
 from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
+from lora_lightning.sweep.ray_cluster import LOCAL, RAY, address_of
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.space import SEARCHES, Space
 
@@ -44,7 +45,8 @@ def make_plan(config: DictConfig) -> Plan:
     space = Space.of(config, overrides) if is_search else None
     is_grid = choices["hydra/sweeper"] == "basic" if space is None else space.sampler is None
     jobs = grid(overrides) if is_grid else []
-    if choices["hydra/launcher"] in ON_THIS_MACHINE:
+    launcher = choices["hydra/launcher"]
+    if launcher in ON_THIS_MACHINE or (launcher == RAY and address_of(config) == LOCAL):
         check_jobs(config, jobs or one_axis_at_a_time(overrides))
     named = named_jobs(config, jobs) if is_default_place(config) else {}
     metric = config.get("optimized_metric")
@@ -52,7 +54,7 @@ def make_plan(config: DictConfig) -> Plan:
         command=command,
         arguments=without_config_dir(sys.argv[1:])[0],
         folder=str(Path.cwd()),
-        launcher=choices["hydra/launcher"],
+        launcher=launcher,
         sweeper=choices["hydra/sweeper"],
         axes=list(dict.fromkeys(override.key_or_group for override in swept)),
         metric=metric if metric is None or isinstance(metric, str) else list(metric),

@@ -13,7 +13,7 @@ from lora_lightning.process import REPOSITORY
 from lora_lightning.process.children import run_child
 from lora_lightning.runs.folder import CONTINUES
 from lora_lightning.runs.stored_config import RESOLVED, read_resolved
-from lora_lightning.sweep.again import has_checkpoint, make_ready
+from lora_lightning.sweep.again import has_checkpoint, make_ready, overrides_again
 from lora_lightning.sweep.promote import promoted
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.space import SEARCHES
@@ -86,11 +86,8 @@ def rerun(sweep: SweepFolder, plan: Plan, unfinished: list[Job], extra: list[str
     for job in unfinished:
         make_ready(sweep, job.job, plan.command)
     write_table(sweep)
-    names = [job.job for job in unfinished]
-    # Quoted one by one: a name may hold characters of Hydra's grammar.
-    arguments = [f"+sweep_job={','.join(map(quote, names))}", "hydra.sweep.subdir=${sweep_job}"]
-    arguments.append("hydra.output_subdir=null")  # what describes the job stays, or is its own's
-    return launch(sweep, plan, arguments + with_launcher(launcher_of(plan), extra))
+    again = overrides_again([job.job for job in unfinished])
+    return launch(sweep, plan, again + with_launcher(launcher_of(plan), extra))
 
 
 def names_base(overrides: list[str]) -> bool:

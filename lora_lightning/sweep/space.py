@@ -140,16 +140,14 @@ def _described(sampler: Any) -> dict[str, Any] | None:
     Raises:
         InputError: there is no sampler of that name.
     """
-    if isinstance(sampler, str):
-        if sampler not in SAMPLERS:
-            raise InputError(
-                f"{KEY}={sampler}: allowed is {' | '.join(SAMPLERS)}, or {KEY}._target_=optuna."
-                "samplers.<class>"
-            )
+    if isinstance(sampler, str) and sampler in SAMPLERS:
         return {"_target_": f"optuna.samplers.{SAMPLERS[sampler]}"}
-    node: Any = OmegaConf.to_container(sampler, resolve=True) if sampler is not None else {}
-    if not isinstance(node, dict):
-        raise InputError(f"{KEY}={node!r}: allowed is {' | '.join(SAMPLERS)}")
+    if sampler is not None and not OmegaConf.is_dict(sampler):
+        raise InputError(
+            f"{KEY}={sampler}: allowed is {' | '.join(SAMPLERS)}, or {KEY}._target_=optuna."
+            "samplers.<class>"
+        )
+    node: Any = {} if sampler is None else OmegaConf.to_container(sampler, resolve=True)
     check(f"{KEY}.seed", node.get("seed"), Seed | None)
     if node.get("_target_") is None:
         further = [key for key, value in node.items() if value is not None and key != "seed"]
@@ -167,7 +165,7 @@ def objectives_of(config: DictConfig) -> list[str]:
     """
     metric = config.get("optimized_metric")
     if metric is None:
-        raise InputError("hydra/sweeper=search: only train.py has an optimized_metric to go by")
+        raise InputError("hydra/sweeper=search: goes by an optimized_metric, which train.py has")
     return [metric] if isinstance(metric, str) else list(metric)
 
 
@@ -175,10 +173,8 @@ def _directions(config: DictConfig) -> list[str]:
     metrics, given = objectives_of(config), config.hydra.sweeper.direction
     if given is None:
         return [direction_of(metric) for metric in metrics]
-    directions = [given] if OmegaConf.is_list(given) is False else list(given)
-    directions = [str(getattr(direction, "name", direction)) for direction in directions]
-    wrong = [direction for direction in directions if direction not in ("minimize", "maximize")]
-    if wrong or len(directions) != len(metrics):
+    directions = list(map(str, given)) if OmegaConf.is_list(given) else [str(given)]
+    if set(directions) - {"minimize", "maximize"} or len(directions) != len(metrics):
         raise InputError(
             f"hydra.sweeper.direction={','.join(directions)}: allowed is minimize | maximize, one "
             f"for each of optimized_metric={','.join(metrics)}"

@@ -4,7 +4,7 @@ A study under the same name but with another search space, direction, metric or 
 mix numbers that do not compare, so it is refused before the first trial.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,12 +112,20 @@ def build_pruner(config: DictConfig) -> "optuna.pruners.BasePruner":
     return pruner
 
 
-def check_pruner(config: DictConfig, has_study: bool) -> None:
+def check_pruner(config: DictConfig, has_study: bool, axes: Sequence[str]) -> None:
     """Check that a sweep's pruner has what it needs.
 
+    Args:
+        config: of the sweep, `hydra` included.
+        has_study: whether its sweeper keeps one.
+        axes: the swept keys.
+
     Raises:
-        InputError: there is no study, or no metric, that it could go by.
+        InputError: it is swept itself, or there is no study, or no metric, that it could go by.
     """
+    for key in axes:
+        if key.split(".")[0] == "pruner":
+            raise InputError(f"{key} is swept: one pruner compares the jobs of a sweep; give one")
     if "_target_" not in (config.get("pruner") or {}):
         return
     if not has_study:

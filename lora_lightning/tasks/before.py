@@ -12,7 +12,7 @@ from lora_lightning.gpt2.flops import measured_peak
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.precision import compute_dtype
 from lora_lightning.methods.exports import refused_by_peft
-from lora_lightning.methods.method import Method, trainable_parameters
+from lora_lightning.methods.method import Method, rows_of, trainable_parameters
 from lora_lightning.training.memory import MemoryEstimate, estimate_memory
 from lora_lightning.training.plan import TrainingPlan
 
@@ -113,7 +113,7 @@ def parameter_table(model: nn.Module, method: Method) -> str:
     A method of the user's own may leave some out of its rows; the sum has all.
     """
     total = sum(parameter.numel() for parameter in model.parameters())
-    rows = method.parameter_table(model)
+    rows = rows_of(method, model)
     trainable = trainable_parameters(model)
     lines = [f"{'parameters':<14}{row.kind}: {row.count:,} = {row.formula}" for row in rows]
     lines.append(f"{'':<14}trainable {trainable:,} of {total:,} ({100 * trainable / total:.3f} %)")

@@ -75,6 +75,7 @@ from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
 from lora_lightning.training.optimizers import OptimizerMaker
 from lora_lightning.training.plan import TrainingPlan, micro_batches_between, plan_micro_steps
+from lora_lightning.training.schedules import require_schedule
 from lora_lightning.training.seat import SEAT
 from lora_lightning.training.validation import objectives
 
@@ -179,7 +180,8 @@ def build_training(
     decodes = config.validation.by == "generation"
     if limit == 0:
         require_no_validation(config.checkpoint, callbacks, decodes)
-    loss, optimizer, schedule = (build(config[key]) for key in ("loss", "optimizer", "scheduler"))
+    loss, optimizer = build(config.loss), build(config.optimizer)
+    schedule = require_schedule(build(config.scheduler))
     method = build(config.method)
     adapters = [locate_adapter(config.adapter)] if config.adapter else []
     described: Any = OmegaConf.to_container(config.method, resolve=True)

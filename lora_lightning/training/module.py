@@ -18,12 +18,13 @@ from lora_lightning.gpt2.flops import training_flops
 from lora_lightning.gpt2.forward import EAGER, Execution, packed_hidden_states
 from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.methods.base import adapter_tensors
-from lora_lightning.methods.method import Method
+from lora_lightning.methods.method import Method, extra_loss_of
 from lora_lightning.training.accumulation import AccumulationGroup, gradient_norm
 from lora_lightning.training.cross_entropy import CrossEntropy
 from lora_lightning.training.diagnostics import diagnostics, restart_peak_memory
 from lora_lightning.training.finite import FiniteWatch
 from lora_lightning.training.loss import LabelledBatch, TrainingLoss, validation_statistics
+from lora_lightning.training.made_optimizer import require_optimizer
 from lora_lightning.training.plan import TrainingPlan
 from lora_lightning.training.schedules import Schedule, build_schedule
 from lora_lightning.training.seat import Seat
@@ -113,8 +114,10 @@ class FineTuning(pl.LightningModule):
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
         """Build the optimizer over the trainable tensors, and its schedule."""
-        optimizer = self.make_optimizer(
-            [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        optimizer = require_optimizer(
+            self.make_optimizer(
+                [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+            )
         )
         total = self.plan.total_steps(self.schedule.per)
         return [optimizer], [build_schedule(optimizer, self.schedule, total)]
@@ -151,7 +154,7 @@ class FineTuning(pl.LightningModule):
         is_update = self.plan.is_update(self.micro_step)
         loss, unsmoothed = self.training_loss(batch)
         with self._gradient_exchange(is_update):
-            penalty = self._call_hook("extra_loss")
+            penalty = extra_loss_of(self.method, self.model)
             trained = loss if penalty is None else loss + penalty
             self.manual_backward(trained / self.plan.accumulate_grad_batches)
         self._group.add(loss.detach(), unsmoothed, batch, self._work(batch))

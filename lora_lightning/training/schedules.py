@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lora_lightning.errors import InputError
-from lora_lightning.ranges import Count, CountOrZero, Rate, ranged
+from lora_lightning.ranges import Count, CountOrZero, Rate, check, ranged
 
 Per = Literal["optimizer_step", "micro_step"]
 
@@ -188,6 +188,25 @@ class CyclicSchedule:
         if base_lr == 0:
             raise InputError("optimizer.lr=0: scheduler=cyclic needs a rate above 0 to multiply")
         return cyclic_rate(t, self.steps, self.lrs) / base_lr
+
+
+def require_schedule(schedule: Schedule) -> Schedule:
+    """Return a schedule if training can count by it.
+
+    Raises:
+        InputError: what it says of itself, or its first factor, is of another kind.
+    """
+    total = schedule.run_steps
+    check("scheduler.per", schedule.per, Per)
+    check("scheduler.warmup_steps", schedule.warmup_steps, CountOrZero)
+    check("scheduler.run_steps", total, Count | None)
+    factor = schedule.factor(0, 1.0, total or 1)
+    if not isinstance(factor, int | float):
+        raise InputError(
+            f"scheduler._target_: {type(schedule).__name__}.factor() gives a "
+            f"{type(factor).__name__}, where a number is needed; let it return one"
+        )
+    return schedule
 
 
 def build_schedule(optimizer: Optimizer, schedule: Schedule, total_steps: int) -> LambdaLR:

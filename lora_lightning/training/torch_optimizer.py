@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.ranges import Rate, Text, accepts, annotations_of, ranged, words
+from lora_lightning.training.made_optimizer import CLOSURE, needs_closure
 from lora_lightning.training.optimizers import NamedParameters, OptimizerMaker
 
 Settings = Mapping[str, bool | int | float | str | Sequence[int | float] | None]
@@ -129,9 +130,8 @@ def _is_optimizer(value: Any) -> bool:
 
 def _reason_against(optimizer_class: Any) -> str | None:
     """Return why training here cannot use an optimizer; None where it can."""
-    closure = inspect.signature(optimizer_class.step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        return "it computes the loss several times an update, by a closure that training has not"
+    if needs_closure(optimizer_class):
+        return CLOSURE
     if "Sparse" in optimizer_class.__name__:
         return "it takes sparse gradients alone, and those here are dense"
     return None

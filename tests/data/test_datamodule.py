@@ -363,3 +363,17 @@ def test_too_few_rows_for_the_ranks_are_an_error_in_every_rank(make_e2e, shuffle
     data.trainer = TwoRanks()
     with pytest.raises(InputError, match=r"data\.batch_size=8: 7 rows of train"):
         data.train_dataloader()
+
+
+@pytest.mark.parametrize(("functions", "said"), [
+    ({"read": lambda self, path: None}, r"Mine.read\(\) gives no list of Example"),
+    ({"read": lambda self, path: ["a text"]}, r"Mine.read\(\) gives no list of Example"),
+    ({"path": lambda self, split: "train.txt"}, r"Mine.path\(\) gives 'train.txt', where a"),
+])  # fmt: skip
+def test_what_a_data_set_of_ones_own_gives_is_judged_where_it_is_taken(
+    make_e2e, monkeypatch, functions, said
+):
+    data = make_e2e().rows
+    monkeypatch.setattr(data, "__class__", type("Mine", (type(data),), functions))
+    with pytest.raises(InputError, match=said):
+        data.examples("train")

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 import torch
+from peft import VeraConfig
 from safetensors import safe_open
 from transformers import GPT2LMHeadModel
 
@@ -17,12 +18,14 @@ from lora_lightning.methods.adapter_files import (
     load_adapter,
     save_adapter,
 )
+from lora_lightning.methods.adapter_l import AdapterL
 from lora_lightning.methods.base import adapter_tensors, base_tensors
 from lora_lightning.methods.biases import trained_biases
 from lora_lightning.methods.exports import export_loralib, export_merged
 from lora_lightning.methods.full import Full
 from lora_lightning.methods.inject import lora_layers, merge_adapters
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.peft_method import PEFT
 from tests.methods.models import (
     METHODS,
     QV,
@@ -291,6 +294,8 @@ def test_the_other_methods_folder_is_refused_with_the_right_method(tmp_path):
     save_adapter(adapted(), QV, tmp_path / "lora")
     save_adapter(small_gpt2(), Full(), tmp_path / "full")
     assert "set method=lora" in refusal(fresh(Full()), Full(), tmp_path / "lora")
+    for method in (QV, AdapterL(3), PEFT(VeraConfig(target_modules=["c_attn"]))):
+        assert "set method=full" in refusal(fresh(method), method, tmp_path / "full")
     dora = METHODS["dora"](rank=2, alpha=6, dropout=0.0, targets=["q"])
     save_adapter(adapted(dora), dora, tmp_path / "dora")
     assert "set method=dora" in refusal(fresh(Full()), Full(), tmp_path / "dora")

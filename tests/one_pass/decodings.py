@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 
 from lora_lightning.decoding.runner import decode_contexts
@@ -54,7 +55,14 @@ def decoding(settings: Settings, change=None):
 
 
 def side_by_side(each, at_once=None):
-    return Pass([decoding(settings) for settings in each], at_once).run()
+    """Run all in one pass, in which none may fall back to itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lora_lightning.one_pass.searches.first_line", fail)
+        return Pass([decoding(settings) for settings in each], at_once).run()
+
+
+def fail(error):
+    raise AssertionError("the jobs cannot go together") from error
 
 
 def alone(settings: Settings):

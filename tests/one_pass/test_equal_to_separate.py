@@ -8,11 +8,13 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
+from peft import AdaLoraConfig, IA3Config, LNTuningConfig, LoraConfig, VeraConfig
 
 from lora_lightning.errors import Interrupted
 from lora_lightning.gpt2.projection import GPT2Projection
 from lora_lightning.methods.dora import DoRA
 from lora_lightning.methods.lora_method import LoRA
+from lora_lightning.methods.peft_method import PEFT
 from lora_lightning.methods.rslora import RSLoRA
 from lora_lightning.one_pass import engine
 from lora_lightning.one_pass.engine import Pass
@@ -29,11 +31,22 @@ METHODS = st.builds(
     alpha=st.sampled_from([4, 32]),
     dropout=st.sampled_from([0.0, 0.1, 0.5]),
     targets=st.sampled_from(TARGETS),
+    bias=st.sampled_from(["none", "none", "lora_only", "all"]),
 )
+OF_PEFT = st.sampled_from(
+    [
+        lambda: VeraConfig(r=4, target_modules=["c_attn"], vera_dropout=0.3),
+        lambda: IA3Config(target_modules=["c_attn", "c_proj"], feedforward_modules=["c_proj"]),
+        lambda: LoraConfig(r=2, target_modules=["c_attn", "c_fc"], lora_dropout=0.2),
+        lambda: LoraConfig(r=2, target_modules=["c_attn"], use_dora=True),
+        lambda: AdaLoraConfig(init_r=3, target_modules=["c_attn"], total_step=9),
+        lambda: LNTuningConfig(target_modules=["ln_1", "ln_f"]),
+    ]
+).map(lambda make: PEFT(make()))
 JOBS = st.lists(
     st.builds(
         Settings,
-        method=METHODS,
+        method=st.one_of(METHODS, METHODS, OF_PEFT),
         optimizer=st.sampled_from([torch.optim.AdamW, torch.optim.SGD]),
         lr=st.sampled_from([1e-3, 1e-2]),
         seed=st.integers(0, 9),
@@ -56,11 +69,19 @@ def check_equal(together, by_itself):
     assert torch.equal(together.random, by_itself.random)
     assert together.adapter.keys() == by_itself.adapter.keys()
     for name, tensor in by_itself.adapter.items():
-        assert torch.allclose(together.adapter[name], tensor, rtol=0, atol=TOLERANCE), name
+        trained = together.adapter[name]
+        if name.endswith("c_attn.bias"):  # k's has no gradient but rounding, which Adam makes large
+            trained, tensor = queries_and_values(trained), queries_and_values(tensor)
+        assert torch.allclose(trained, tensor, rtol=0, atol=TOLERANCE), name
+
+
+def queries_and_values(bias):
+    query, _, value = bias.chunk(3)
+    return torch.cat([query, value])
 
 
 @given(JOBS, st.sampled_from([None, 1, 2]), st.sampled_from([20, 4096]))
-@given_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_set_of_jobs_trains_as_each_job_alone(jobs, at_once, tokens_at_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "TOKENS_AT_ONCE", tokens_at_once)
@@ -76,7 +97,14 @@ def test_the_base_is_there_once_whatever_the_jobs_add():
         assert first.data_ptr() == second.data_ptr()
 
 
-def test_the_frozen_product_of_jobs_of_other_ranks_and_targets_is_one(monkeypatch):
+@pytest.mark.parametrize(
+    "methods",
+    [
+        (LORA, replace(LORA, rank=4)),
+        tuple(PEFT(VeraConfig(r=r, target_modules=["c_attn"], init_weights=True)) for r in (2, 4)),
+    ],
+)
+def test_the_frozen_product_of_jobs_of_other_ranks_is_one(methods, monkeypatch):
     rows = []
     product = GPT2Projection.product
 
@@ -85,7 +113,7 @@ def test_the_frozen_product_of_jobs_of_other_ranks_and_targets_is_one(monkeypatc
         return product(self, x, **settings)
 
     monkeypatch.setattr(GPT2Projection, "product", counted)
-    jobs = [Settings(LORA, updates=1), Settings(replace(LORA, rank=4), updates=1, seed=1)]
+    jobs = [Settings(method, updates=1, seed=seed) for seed, method in enumerate(methods)]
     side_by_side(jobs)
     together, calls = sum(rows), len(rows)
     rows.clear()

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 
 from lora_lightning.data.batching import collate
-from lora_lightning.methods.base import adapter_tensors
+from lora_lightning.methods.base import trained_tensors
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
@@ -39,7 +40,7 @@ class Trained:
 
     @property
     def adapter(self):
-        return adapter_tensors(self.model)
+        return trained_tensors(self.model)
 
 
 def training(settings: Settings):
@@ -91,7 +92,14 @@ def batch_of(settings: Settings, step: int):
 
 
 def side_by_side(each, at_once=None):
-    return Pass([training(settings) for settings in each], at_once).run()
+    """Run all in one pass, in which none may fall back to itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lora_lightning.one_pass.engine.first_line", fail)
+        return Pass([training(settings) for settings in each], at_once).run()
+
+
+def fail(error):
+    raise AssertionError("the jobs cannot go together") from error
 
 
 def alone(settings: Settings) -> Trained:

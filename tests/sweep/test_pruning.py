@@ -83,6 +83,8 @@ def test_the_jobs_are_those_of_the_same_grid_without_a_pruner(sweep):
         (["pruner=median", "trainer.limit_val_batches=0"], "never logged (no validation)"),
         (["pruner=median", "optimized_metric=[val/loss,parameters/trainable]"],
          "prunes by one objective"),
+        (["pruner=median,hyperband"], "pruner is swept: one pruner compares"),
+        (["pruner=median", "pruner.n_min_trials=1,2"], "pruner.n_min_trials is swept"),
         (["pruner=median", "hydra/sweeper=basic"], "pruner=median: needs hydra/sweeper=search"),
     ],
 )  # fmt: skip

@@ -159,6 +159,7 @@ def test_a_journal_that_a_full_disk_cut_short_goes_on(tmp_path):
     ("arguments", "said"),
     [
         (["hydra.sweeper.sampler=annealing"], "allowed is tpe | gp | cmaes | qmc | grid | random"),
+        (["hydra.sweeper.sampler=3"], "hydra.sweeper.sampler=3: allowed is tpe | gp"),
         (["hydra.sweeper.sampler._target_=optuna.samplers.No"], "hydra.sweeper.sampler"),
         (["hydra.sweeper.sampler._target_=pathlib.Path"], "name one that is a BaseSampler"),
         (["hydra.sweeper.sampler=grid"], "needs lists of values"),

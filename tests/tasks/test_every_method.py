@@ -23,10 +23,17 @@ SETTINGS = (
 )  # fmt: skip
 NOTHING_TO_MERGE = {"adapter_h", "adapter_l", "full", "own", "prefix_layer", "top2"}
 """Options that add nothing to a weight."""
-LIKE_OTHERS = {"gralora", "hira", "lora_all_linear", "pvera", "randlora", "rslora", "tinylora",
-               "unilora", "waveft"}  # fmt: skip
-"""Options that go the way of another one, which is tried every time."""
-EVERY = [pytest.param(name, marks=pytest.mark.long) if name in {*LINEAR, *LIKE_OTHERS} else name
+EACH_ITS_OWN_WAY = {
+    "adalora",  # hooks in training, and ranks that fall
+    "adapter_l",  # modules that the base has not, and nothing merged
+    "dora",  # magnitudes beside A and B
+    "full",  # a whole model
+    "ln_tuning",  # PEFT's layers in the place of layer norms
+    "top2",  # tensors of the base
+    "vera",  # tensors that PEFT's layers share
+}
+"""Options that are tried every time; others go the way of one, or of a test of their own."""
+EVERY = [pytest.param(name, marks=() if name in EACH_ITS_OWN_WAY else pytest.mark.long)
          for name in (*OPTIONS, *LINEAR)]  # fmt: skip
 ALONE = [pytest.param(name, marks=() if name == "adalora" else pytest.mark.long)
          for name in (*OPTIONS, *LINEAR) if name != "full"]  # fmt: skip

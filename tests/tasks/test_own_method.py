@@ -1,5 +1,6 @@
 """A user's own method by command: trained, resumed, decoded by its adapter alone."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -93,21 +94,24 @@ def test_a_tuner_that_does_not_fit_is_one_line_that_names_its_key(
     assert "\n" not in error
 
 
-@pytest.mark.parametrize("init", ["eva", pytest.param("lora_ga", marks=pytest.mark.long)])
+@pytest.mark.parametrize("init", ["eva", "corda", pytest.param("lora_ga", marks=pytest.mark.long)])
 def test_what_began_from_data_resumes_without_beginning_again(given, init, tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     config = "{_target_: peft.LoraConfig, r: 4, target_modules: [c_attn, c_fc], lora_dropout: 0.1, "
     settings = (*OWN_SETTINGS, "method=peft", f"method.config={config}init_lora_weights: {init}}}",
-                "trainer.max_epochs=1", "trainer.accumulate_grad_batches=1",
-                "trainer.limit_val_batches=1", "data.batch_size=4")  # fmt: skip
-    run_command("train", *settings, *given, f"output_dir={whole}")
-    interrupted(resumed, given, 8, crash, settings=settings)
+                "method.initial_batches=3", "trainer.max_steps=5",
+                "trainer.accumulate_grad_batches=1", "trainer.limit_val_batches=1")  # fmt: skip
+    run_command("train", *settings, *given, *DECODING, "then=[generate,evaluate]",
+                "protocol.metrics=[bleu]", f"output_dir={whole}")  # fmt: skip
+    interrupted(resumed, given, 4, crash, settings=settings)
     run_command("train", f"resume={resumed}", given[-1])
     assert_same_run(resumed, whole)
     names = ("adapter/adapter_config.json", "adapter/adapter_model.safetensors")
     assert all((resumed / name).read_bytes() == (whole / name).read_bytes() for name in names)
-    for name, adapter in (("run", f"run={whole}"), ("adapter", f"adapter={whole / 'adapter'}")):
-        run_command("generate", adapter, "data=jsonl", *given, *DECODING, "trainer=cpu",
-                    f"output_dir={tmp_path / name}")  # fmt: skip
-    texts = [(tmp_path / name / "predictions.jsonl").read_bytes() for name in ("run", "adapter")]
+    run_command("generate", f"adapter={whole / 'adapter'}", "data=jsonl", *given, *DECODING,
+                "trainer=cpu", f"output_dir={tmp_path / 'adapter'}")  # fmt: skip
+    scored = whole / "evaluation" / "test" / "metrics.json"
+    assert json.loads(scored.read_text())["scores"]["bleu"] is not None
+    texts = [(folder / "predictions.jsonl").read_bytes()
+             for folder in (whole / "predictions" / "test", tmp_path / "adapter")]  # fmt: skip
     assert texts[0] == texts[1]

@@ -28,6 +28,11 @@ def losses_of(run):
     return [row["train/loss"] for row in rows if "train/loss" in row]
 
 
+def learnt_in(file):
+    """The tensors of an adapter, without what a layer counts: its own rank's micro-batches."""
+    return {name: t for name, t in load_file(file).items() if t.is_floating_point()}
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_two_ranks_equal_one_with_their_micro_batches(name, tmp_path):
     settings = [*SETTINGS, *overrides_of(name, tmp_path / "user")]
@@ -40,7 +45,7 @@ def test_two_ranks_equal_one_with_their_micro_batches(name, tmp_path):
     losses = [torch.tensor(losses_of(run)) for run in (two, one)]
     torch.testing.assert_close(*losses, **tolerance)
     for path in (one / "adapter").glob("*.safetensors"):
-        found, expected = load_file(two / "adapter" / path.name), load_file(path)
+        found, expected = learnt_in(two / "adapter" / path.name), learnt_in(path)
         torch.testing.assert_close(found, expected, **tolerance)
     for path in (one / "adapter").glob("adapter_config.json"):  # AdaLoRA's ranks
         assert (two / "adapter" / path.name).read_bytes() == path.read_bytes()

@@ -77,7 +77,7 @@ def test_the_folder_must_be_this_commands(user_dir, tmp_path):
     ("optimizer", "torch.optim.adamw.AdamW", True),
     ("optimizer", "lora_lightning.training.optimizers.sgd", True),
     ("optimizer", "lora_lightning.process.run_child", False),
-    ("scheduler", "torch.optim.lr_scheduler.StepLR", True),
+    ("scheduler", "torch.optim.lr_scheduler.StepLR", False),
     ("method.config", "peft.VeraConfig", True),
     ("method.config", "peft.PeftModel", False),
 ])  # fmt: skip

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from lora_lightning.config.trust import trust_of
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.__main__ import sweep as sweep_command
+from lora_lightning.sweep.record import SweepFolder
 from tests.goldens import ROOT
 from tests.trust.planted import running
 
@@ -60,6 +62,7 @@ def attacks(marker):
         "method@callbacks.x=lora",
         "hydra.searchpath=[file:///tmp/evil]",
         "hydra.launcher.setup=[evil]",
+        "hydra.launcher.address=evil:6379",
         "+hydra.launcher._target_=os.system",
         "+hydra.job.env_set.PYTHONPATH=/tmp/evil",
         "+hydra.job_logging.handlers.x.class=evil",
@@ -152,3 +155,11 @@ def test_what_the_user_trusts_runs(sweep):
     assert sweep_command(["resume", str(sweep), "trust=true"]) == 0
     assert (sweep / "0" / "result.json").is_file()
     assert "trust" not in (sweep / "0" / "job.json").read_text()
+
+
+def test_numbers_of_the_launchers_are_taken_from_a_sweeps_folder(sweep):
+    given = ["max_jobs_at_once=2", "strict=true", "num_cpus=2", "num_gpus=0.5", "memory=1000000",
+             "max_retries=1", "n_jobs=2"]  # fmt: skip
+    arguments = ["-m", "method.rank=1", *(f"hydra.launcher.{one}" for one in given)]
+    change(sweep / "sweep.json", arguments=arguments)
+    SweepFolder.open(sweep).check(trust_of(everything=False))

@@ -29,7 +29,7 @@ from lora_lightning.evaluation.java import (
 )
 from lora_lightning.evaluation.measurement import Measurement, mean
 from lora_lightning.evaluation.metrics import bleu, cider, meteor, nist, rouge_l
-from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol
+from lora_lightning.evaluation.protocols.protocol import Scorer, ScoringProtocol, measured_by
 from lora_lightning.evaluation.segment import Segment, Tokenised, tokenise_segments
 from lora_lightning.evaluation.signature import signed, versions
 from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a_lower
@@ -174,7 +174,7 @@ class E2EScorer:
             "cider": self._cider,
             "slot_error": self._slot_error,
         }
-        return measures[metric]()
+        return measured_by(measures, metric)
 
     @cached_property
     def _mteval(self) -> list[Tokenised]:

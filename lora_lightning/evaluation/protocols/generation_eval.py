@@ -8,6 +8,7 @@ from lora_lightning.evaluation.java import METEOR_JAR, BackgroundJava, Java
 from lora_lightning.evaluation.measurement import Measurement, mean
 from lora_lightning.evaluation.metrics import bleu, meteor, ter
 from lora_lightning.evaluation.metrics.entity_coverage import measure_entity_coverage
+from lora_lightning.evaluation.protocols.protocol import measured_by
 from lora_lightning.evaluation.segment import Segment, tokenise_segments
 from lora_lightning.evaluation.signature import signed, versions
 from lora_lightning.evaluation.tokenizers.mteval import tokenise_13a_bytes
@@ -57,7 +58,7 @@ class GenerationEvalScorer:
             "ter": self._ter,
             "entity_coverage": lambda: measure_entity_coverage(self.segments),
         }
-        return measures[metric]()
+        return measured_by(measures, metric)
 
     def _run_meteor(self, java: Java) -> tuple[list[meteor.Statistics], str]:
         statistics = meteor.statistics(

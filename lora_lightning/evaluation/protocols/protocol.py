@@ -1,7 +1,7 @@
 """How a data set's predictions are grouped, written and scored: what the protocols share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -24,6 +24,20 @@ class Scorer(Protocol):
 
     def close(self) -> None:
         """End whatever still runs for the scorer."""
+
+
+def measured_by(measures: Mapping[str, Callable[[], Measurement]], metric: str) -> Measurement:
+    """Measure a metric by the function that a scorer has for it.
+
+    Raises:
+        InputError: it has none, as of a metric that a subclass names and does not measure.
+    """
+    if metric not in measures:
+        raise InputError(
+            f"protocol.metrics: {metric!r} is named by the protocol, but its scorer does not "
+            f"measure it; it measures {', '.join(measures)}"
+        )
+    return measures[metric]()
 
 
 @ranged("protocol")

@@ -1,0 +1,117 @@
+"""`hydra/launcher=ray`: jobs on a cluster's machines; a lost one goes on from its last checkpoint.
+
+Two nodes on this machine stand for as many machines. Needs `pip install '.[ray]'`.
+"""
+
+import contextlib
+import csv
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import error_of, run_command
+from tests.goldens import ROOT
+
+HAS_RAY = importlib.util.find_spec("ray") is not None
+SETTINGS = ("trainer=cpu", "trainer.max_steps=120", "trainer.save_every_n_steps=2",
+            "trainer.log_every_n_steps=1", "trainer.limit_val_batches=1")  # fmt: skip
+RAY = "hydra/launcher=ray"
+needs_ray = pytest.mark.skipif(not HAS_RAY, reason="without Ray: pip install '.[ray]'")
+
+
+def table_of(sweep):
+    with (sweep / "sweep.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
+def test_without_ray_one_line_says_what_to_install(tmp_path):
+    error = error_of("train", "-m", "seed=0,1", *SETTINGS, RAY, f"output_dir={tmp_path}/sweep")
+    assert "pip install '.[ray]'" in error
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.long
+@needs_ray
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hydra.launcher.address=here"], "allowed is <host>:<port>"),
+        (["hydra.launcher.address=localhost:<unused>"], "nothing answers there"),
+        (["hydra.launcher.address=auto"], "no Ray cluster to work with"),
+        (["hydra.launcher.num_cpus=4096"], "no machine of the cluster has what a job needs"),
+        (["hydra.launcher.num_cpus=oops"], "hydra.launcher.num_cpus"),
+        (["hydra.launcher.max_retries=-1"], "hydra.launcher.max_retries=-1"),
+    ],
+)
+def test_a_cluster_that_could_not_work_is_refused_before_the_first_job(arguments, said, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        unused = str(probe.getsockname()[1])
+    given = [argument.replace("<unused>", unused) for argument in arguments]
+    command = [sys.executable, "train.py", "-m", "seed=0,1", *SETTINGS, RAY, *given]
+    ended = subprocess.run([*command, f"output_dir={tmp_path}/sweep"], cwd=ROOT, timeout=200,
+                           capture_output=True, text=True)  # fmt: skip
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.returncode == 1
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.long
+@pytest.mark.asks_for_network  # Ray asks which of this machine's addresses leads to others
+@needs_ray
+def test_jobs_of_a_killed_worker_and_of_a_lost_machine_go_on_to_the_same_adapter(cluster, tmp_path):
+    second = cluster.add_node(num_cpus=1)
+    sweep = tmp_path / "sweep"
+    started = subprocess.Popen(
+        [sys.executable, "train.py", "-m", "seed=0,1", *SETTINGS, RAY,
+         f"hydra.launcher.address={cluster.address}", f"output_dir={sweep}"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    processes = [process_of(sweep / job) for job in "01"]
+    cluster.remove_node(second, allow_graceful=False)
+    for process in processes:  # one of them was that machine's
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    said, _ = started.communicate(timeout=280)
+    assert started.returncode == 0, said
+    assert said.count("was lost") >= 2, said
+    assert [row["status"] for row in table_of(sweep)] == ["finished"] * 2
+    for job in "01":
+        assert "resume" in (sweep / job / "train.log").read_text()
+        alone = tmp_path / f"alone_{job}"
+        run_command("train", *SETTINGS, f"seed={job}", f"output_dir={alone}")
+        adapters = [run / "adapter" / "adapter_model.safetensors"
+                    for run in (sweep / job, alone)]  # fmt: skip
+        assert adapters[0].read_bytes() == adapters[1].read_bytes()
+
+
+def process_of(job: Path) -> int:
+    """Wait until a job has saved something, and return its process."""
+    for _ in range(1200):
+        if (job / "checkpoints" / "last.ckpt").is_file():
+            return int(json.loads((job / "job.json").read_text())["process"])
+        time.sleep(0.1)
+    raise AssertionError(f"{job} has saved nothing")
