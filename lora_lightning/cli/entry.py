@@ -29,7 +29,7 @@ from lora_lightning.errors import (
     disk_fault,
     end_interrupted,
 )
-from lora_lightning.process import early, workspace
+from lora_lightning.process import early, garbage, workspace
 from lora_lightning.process.parent import end_with_parent, is_rank_of_lightning
 from lora_lightning.process.programs import as_started
 from lora_lightning.process.signals import ended_by_signals
@@ -103,6 +103,8 @@ def _run(main: Callable[[], Any], command: str) -> None:
             with nothing_left_behind(), _folder_of_sweep(is_sweep and writes_nothing(arguments)):
                 if is_sweep and command != "evaluate":
                     import_lightning()  # before the sweep's jobs are checked, which imports it
+                if is_sweep:
+                    garbage.take_up()  # the jobs may run in other processes
                 main()
     except (InputError, *COMPOSING) as error:
         if wants_traceback:
@@ -113,5 +115,6 @@ def _run(main: Callable[[], Any], command: str) -> None:
             raise
         sys.exit(f"error: {fault}")
     finally:
+        garbage.take_up()
         if not wants_traceback:
             del os.environ["HYDRA_FULL_ERROR"]

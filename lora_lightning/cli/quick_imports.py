@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 COMPILER = "torch._dynamo"
 GPT2 = "transformers.models.gpt2.modeling_gpt2"
+# What we import from transformers' package itself, and where it has it from.
+OURS = {
+    "AttentionInterface": "transformers.modeling_utils",
+    "GPT2Config": "transformers.models.gpt2.configuration_gpt2",
+    "GPT2LMHeadModel": GPT2,
+    "PreTrainedModel": "transformers.modeling_utils",
+}
 
 
 @cache
@@ -29,8 +36,9 @@ def import_gpt2() -> None:
 
     Left out: torch's compiler, for optimizers, too; tensors spread over devices, which transformers
     leaves out itself where torch was built without them; accelerate and scipy, for devices and
-    losses that are not ours; the names of all its models, gathered from a thousand files. Nothing
-    is left out for whoever has imported transformers before: it remembers what it has found.
+    losses that are not ours; the names of all its models, gathered from a thousand files, for its
+    package and again for its processors. Nothing is left out for whoever has imported transformers
+    before: it remembers what it has found.
     """
     if "transformers" in sys.modules:
         importlib.import_module(GPT2)
@@ -45,8 +53,16 @@ def import_gpt2() -> None:
         without_compiler(),
         not_installed("accelerate", "scipy"),
         patch.object(torch.distributed, "is_available", return_value=False),
+        patch("transformers.utils.direct_transformers_import", _transformers, create=True),
     ):
         importlib.import_module(GPT2)
+    found = {name: getattr(importlib.import_module(home), name) for name, home in OURS.items()}
+    vars(_transformers()).update(found)
+
+
+def _transformers(*_: object) -> ModuleType:
+    """Return transformers as it is imported, for a second copy of it."""
+    return sys.modules["transformers"]
 
 
 @cache

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class ShardWriter:
-    """Appends one rank's records, each flushed before the next.
+    """Appends one rank's records, each written before the next.
 
     A line that a killed run left unfinished is cut off first.
 
@@ -44,7 +44,8 @@ class ShardWriter:
         path = folder / "shards" / f"rank_{rank}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         written = path.read_bytes() if path.exists() else b""
-        self._file = path.open("ab")
+        # Unbuffered: what could not be written is not written later, when the file is closed.
+        self._file = path.open("ab", buffering=0)
         self._file.truncate(written.rfind(b"\n") + 1)
         if b"\n" not in written:
             self.write({"settings": settings_key})
@@ -55,10 +56,10 @@ class ShardWriter:
         Raises:
             OSError: of the disk, with the shard's name.
         """
-        line = json.dumps(with_checksum(record), ensure_ascii=False)
+        left = json.dumps(with_checksum(record), ensure_ascii=False).encode() + b"\n"
         try:
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise OSError(error.errno, error.strerror, self._file.name) from None
 

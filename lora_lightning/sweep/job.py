@@ -34,7 +34,7 @@ from lora_lightning.errors import (
     end_interrupted,
     presentable,
 )
-from lora_lightning.process import process_rank
+from lora_lightning.process import garbage, process_rank
 from lora_lightning.process.lost_ranks import ended_by_lost_rank
 from lora_lightning.process.parent import end_with_command
 from lora_lightning.runs.folder import ISOLATED_JOB, output_folder
@@ -56,6 +56,7 @@ def run_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     So do a signal, which it exits from as if it had ended the process, and a fault of the disk. A
     job of a multirun is recorded, and leaves its traceback in its folder.
     """
+    garbage.take_up()
     try:
         expand_homes(config)
     except COMPOSING as error:
@@ -120,7 +121,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     job = Job(name, overrides, "running", datetime.now().astimezone().isoformat(), results=results)
     job, value = _run(task, config, sweep, record, job)
     if (trial := current_trial()) is not None:
-        from lora_lightning.sweep.study import tell_trial
+        from lora_lightning.sweep.told import tell_trial
 
         tell_trial(trial, job)
     # Trainer, module and PEFT's model hold each other, and Python may leave them for many jobs.

@@ -11,7 +11,7 @@ from tests.goldens import ROOT
 from tests.tiny import TRAINING, write_rows
 
 COMMANDS = """
-import runpy, sys
+import gc, runpy, sys
 
 def run(command, *arguments):
     sys.argv = [command + ".py", *arguments]
@@ -27,6 +27,10 @@ import torch
 if torch.__version__ < "2.7":
     unused -= {"sympy"}  # its own checkpointing asks for it
 imported_without_need = unused & sys.modules.keys()
+from transformers.utils.import_utils import create_import_structure_from_path as names_in_files
+assert names_in_files.cache_info().misses < 20  # of hundreds of folders
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000  # what is imported, which no search looks at again
 
 # What was left out, asked for afterwards.
 import matplotlib.pyplot, scipy.signal, torch.distributed, transformers
@@ -34,6 +38,8 @@ from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, GPT2Config
 from transformers.models.bert import BertModel
 assert torch.distributed.is_available()
+from transformers.processing_utils import transformers_module
+assert transformers_module.GPT2LMHeadModel is transformers.GPT2LMHeadModel
 assert transformers.GPT2LMHeadModel is AutoModelForCausalLM.from_config(
     GPT2Config(n_layer=1, n_head=1, n_embd=8)).__class__
 assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item() == 2
@@ -47,7 +53,7 @@ print("without need:", *imported_without_need)
 
 
 SCORING = """
-import importlib, pkgutil, runpy, sys
+import gc, importlib, pkgutil, runpy, sys
 from lora_lightning.data import sets
 
 def score(*arguments):
@@ -59,6 +65,7 @@ for module in pkgutil.iter_modules(sets.__path__):
 run, sweep = sys.argv[1:]
 score(f"run='{run}'")
 score("-m", f"run='{run}'", "seed=0,1", f"output_dir='{sweep}'")
+assert gc.isenabled()
 print("without need:", *{"torch", "lightning", "torchmetrics", "transformers", "numpy", "pandas",
                          "matplotlib", "wandb"} & sys.modules.keys())
 """

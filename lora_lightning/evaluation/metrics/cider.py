@@ -18,22 +18,27 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from lora_lightning.evaluation.metrics.bleu import Tokens
-from lora_lightning.evaluation.metrics.ngrams import NGram, ngram_counts, ngrams
+from lora_lightning.evaluation.metrics.ngrams import NGram, ngrams, ngrams_of_order
 
 ORDER = 4
 _SIGMA = 6.0
 
 
 class _Vector:
-    """A text as weighted n-grams: weights by n-gram, the norm for each n, its bigrams."""
+    """A text as weighted n-grams: for each n the weights by n-gram and their norm; its bigrams."""
 
-    def __init__(self, counts: Counter[NGram], idf: Mapping[NGram, float], rarest: float) -> None:
-        self.weights = {ngram: count * idf.get(ngram, rarest) for ngram, count in counts.items()}
-        squares = [0.0] * ORDER
-        for ngram, weight in self.weights.items():
-            squares[len(ngram) - 1] += weight * weight
-        self.norms = [math.sqrt(square) for square in squares]
-        self.bigrams = sum(count for ngram, count in counts.items() if len(ngram) == 2)
+    def __init__(self, tokens: Tokens, idf: Mapping[NGram, float], rarest: float) -> None:
+        self.weights: list[dict[NGram, float]] = []
+        self.norms: list[float] = []
+        self.bigrams = max(0, len(tokens) - 1)
+        for order in range(1, ORDER + 1):
+            weights = {}
+            square = 0.0
+            for ngram, count in Counter(ngrams_of_order(tokens, order)).items():
+                weights[ngram] = weight = count * idf.get(ngram, rarest)
+                square += weight * weight
+            self.weights.append(weights)
+            self.norms.append(math.sqrt(square))
 
 
 def cider(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> list[float]:
@@ -41,13 +46,10 @@ def cider(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) 
     rarest = math.log(len(hypotheses))
     idf = _inverse_document_frequency(references, rarest)
 
-    def vector(tokens: Tokens) -> _Vector:
-        return _Vector(ngram_counts(tokens, ORDER), idf, rarest)
-
     scores = []
     for hypothesis, group in zip(hypotheses, references, strict=True):
-        candidate = vector(hypothesis)
-        total = sum(_similarity(candidate, vector(reference)) for reference in group)
+        candidate = _Vector(hypothesis, idf, rarest)
+        total = sum(_similarity(candidate, _Vector(reference, idf, rarest)) for reference in group)
         scores.append(10.0 * total / len(group))
     return scores
 
@@ -64,14 +66,15 @@ def _inverse_document_frequency(
 
 def _similarity(hypothesis: _Vector, reference: _Vector) -> float:
     """Return the mean over n of the clipped, length-penalised cosines."""
-    products = [0.0] * ORDER
-    for ngram, weight in hypothesis.weights.items():
-        other = reference.weights.get(ngram)
-        if other is not None:
-            products[len(ngram) - 1] += min(weight, other) * other
-    cosines = [
-        product / (h * r) if h and r else product
-        for product, h, r in zip(products, hypothesis.norms, reference.norms, strict=True)
-    ]
+    cosines = []
+    for order in range(ORDER):
+        others = reference.weights[order]
+        product = 0.0
+        for ngram, weight in hypothesis.weights[order].items():
+            other = others.get(ngram)
+            if other is not None:
+                product += min(weight, other) * other
+        h, r = hypothesis.norms[order], reference.norms[order]
+        cosines.append(product / (h * r) if h and r else product)
     difference = hypothesis.bigrams - reference.bigrams
     return sum(cosines) / ORDER * math.exp(-(difference**2) / (2 * _SIGMA**2))

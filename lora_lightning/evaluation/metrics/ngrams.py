@@ -9,8 +9,12 @@ NGram = tuple[Hashable, ...]
 
 def ngrams(tokens: Sequence[Hashable], order: int) -> Iterator[NGram]:
     """Yield the n-grams of `tokens` for n = 1 … `order`, one order after another."""
-    shifted = [tokens[start:] for start in range(order)]
-    return chain.from_iterable(zip(*shifted[:n], strict=False) for n in range(1, order + 1))
+    return chain.from_iterable(ngrams_of_order(tokens, n) for n in range(1, order + 1))
+
+
+def ngrams_of_order(tokens: Sequence[Hashable], order: int) -> Iterator[NGram]:
+    """Yield the n-grams of `tokens` for n = `order`."""
+    return zip(*(tokens[start:] for start in range(order)), strict=False)
 
 
 def ngram_counts(tokens: Sequence[Hashable], order: int) -> Counter[NGram]:
