@@ -91,11 +91,15 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
     check_pruner(config, has_study, plan.axes)
     if has_study:
         space = Space.of(config, sweep_overrides(config))
-        check_study(config, space.directions)
+        check_study(config, space)
     take_folder(sweep, plan, config.overwrite)
-    if has_study:
-        with readable(config):
-            open_study(config, space)
+    try:
+        if has_study:
+            with readable(config):
+                open_study(config, space)
+    except InputError:
+        (sweep.path / PLAN).unlink()  # the folder is nobody's again
+        raise
     sweep.write_plan(plan)
 
 

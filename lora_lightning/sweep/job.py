@@ -121,7 +121,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     job = Job(name, overrides, "running", datetime.now().astimezone().isoformat(), results=results)
     job, value = _run(task, config, sweep, record, job)
     if (trial := current_trial()) is not None:
-        from lora_lightning.sweep.study import tell_trial
+        from lora_lightning.sweep.told import tell_trial
 
         tell_trial(trial, job)
     # Trainer, module and PEFT's model hold each other, and Python may leave them for many jobs.

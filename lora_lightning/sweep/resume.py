@@ -17,8 +17,8 @@ from lora_lightning.sweep.again import has_checkpoint, make_ready, overrides_aga
 from lora_lightning.sweep.promote import promoted
 from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.space import SEARCHES
-from lora_lightning.sweep.study import tell_finished
 from lora_lightning.sweep.table_file import write_table
+from lora_lightning.sweep.told import tell_finished
 
 BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
 PROMOTE = "promote="

@@ -12,8 +12,9 @@ from lora_lightning.errors import InputError
 from lora_lightning.files import atomic_text
 from lora_lightning.sweep.plan import grid, sweep_overrides
 from lora_lightning.sweep.record import Job
-from lora_lightning.sweep.space import GRID, Space, objectives_of
-from lora_lightning.sweep.study import OVERRIDES, open_study, readable, storage_of, tell
+from lora_lightning.sweep.space import Space, objectives_of
+from lora_lightning.sweep.study import open_study, readable, storage_of
+from lora_lightning.sweep.told import OVERRIDES, tell
 
 if TYPE_CHECKING:
     import optuna
@@ -39,7 +40,9 @@ def search(config: DictConfig, launch: Launch) -> None:
     space = Space.of(config, overrides)
     with readable(config):
         study = open_study(config, space)
-        left = begin(study, space)
+        left = space.left(study)
+        for point in space.points() if space.sampler is None else ():
+            study.enqueue_trial(point)
     listed = grid(overrides) if space.sampler is None else []
     log.info("study         %s in %s", study.study_name, storage_of(config))
     started = 0
@@ -69,26 +72,6 @@ def search(config: DictConfig, launch: Launch) -> None:
     if not config.dry_run:
         with readable(config):
             write_results(study, config)
-
-
-def begin(study: "optuna.Study", space: Space) -> int:
-    """Put listed combinations into a study, and return how many trials are to be run.
-
-    Raises:
-        InputError: a grid has none left.
-    """
-    if space.sampler is None:
-        for point in space.points():
-            study.enqueue_trial(point)
-    elif space.sampler["_target_"] == GRID:
-        left = len(space.points()) - len(study.get_trials(deepcopy=False))
-        if left <= 0:
-            raise InputError(
-                f"the study {study.study_name} has each of the {len(space.points())} combinations; "
-                "name=<label> begins another"
-            )
-        return min(space.trials, left)
-    return space.trials
 
 
 def draw(study: "optuna.Study", space: Space, seed: int | None) -> "optuna.Trial":

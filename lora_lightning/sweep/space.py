@@ -106,6 +106,22 @@ class Space:
         keys = [override.get_key_element() for override in self.swept]
         return [dict(zip(keys, point, strict=True)) for point in product(*map(_listed, self.swept))]
 
+    def left(self, study: "optuna.Study") -> int:
+        """Return how many trials are to be drawn from a study.
+
+        Raises:
+            InputError: of a grid none.
+        """
+        if self.sampler is None or self.sampler["_target_"] != GRID:
+            return self.trials
+        size, tried = len(self.points()), len(study.get_trials(deepcopy=False))
+        if tried >= size:
+            raise InputError(
+                f"the study {study.study_name} has each of the {size} combinations; "
+                "name=<label> begins another"
+            )
+        return min(self.trials, size - tried)
+
     def make_sampler(self, seed: int) -> "optuna.samplers.BaseSampler":
         """Build the sampler.
 

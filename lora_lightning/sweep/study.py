@@ -4,7 +4,7 @@ A study under the same name but with another search space, direction, metric or 
 mix numbers that do not compare, so it is refused before the first trial.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,13 @@ from lora_lightning.config.build import build
 from lora_lightning.config.rules import pruned_by
 from lora_lightning.config.study import open_storage, storage_file, storage_in, study_name
 from lora_lightning.errors import InputError, first_line
-from lora_lightning.runs.trial import Trial
-from lora_lightning.sweep.record import Job
 from lora_lightning.sweep.space import Space
 
 if TYPE_CHECKING:
     import optuna
 
 QUESTION = "lora_lightning"  # the study's attribute that says what it asks
-OVERRIDES = "overrides"  # a trial's attribute: those of its job
+IN_MEMORY = ("sqlite://", "sqlite:///", "sqlite:///:memory:")
 # What may differ between two commands of one study.
 FREE = ("output_dir", "name", "overwrite", "on_job_failure", "logger", "paths", "hydra")
 
@@ -33,15 +31,16 @@ def storage_of(config: DictConfig) -> str:
     return config.hydra.sweeper.storage or storage_in(Path(config.hydra.sweep.dir).resolve())
 
 
-def check_study(config: DictConfig, directions: list[str]) -> None:
+def check_study(config: DictConfig, space: Space) -> None:
     """Check that the storage holds this sweep's study, or none yet; nothing is written.
 
     Args:
         config: of the sweep, `hydra` included.
-        directions: of its objectives.
+        space: that it draws from.
 
     Raises:
-        InputError: the storage cannot be read, or holds another study.
+        InputError: the storage cannot be read, or shared, or holds another study, or nothing of a
+            grid is left to try.
     """
     storage, name = config.hydra.sweeper.storage, config.hydra.sweeper.study_name
     if storage is None:
@@ -49,6 +48,11 @@ def check_study(config: DictConfig, directions: list[str]) -> None:
     if name is None:
         raise InputError(
             "hydra.sweeper.storage needs hydra.sweeper.study_name=<name> to go on with"
+        )
+    if storage in IN_MEMORY:
+        raise InputError(
+            f"hydra.sweeper.storage={storage}: is memory, which no job sees; give sqlite:///<file> "
+            "or journal:///<file>"
         )
     path = storage_file(storage)
     if path is not None and not path.exists():
@@ -65,7 +69,8 @@ def check_study(config: DictConfig, directions: list[str]) -> None:
             )
         if name in others:
             study = optuna.load_study(study_name=name, storage=opened)
-            _check_question(study, question(config), directions)
+            _check_question(study, question(config), space.directions)
+            space.left(study)
 
 
 def open_study(config: DictConfig, space: Space) -> "optuna.Study":
@@ -200,78 +205,3 @@ def _check_question(study: "optuna.Study", asked: dict[str, str], directions: li
             f"the storage holds another study under the name {study.study_name} ({what}); give "
             "this one name=<label> or hydra.sweeper.study_name=<name>"
         )
-
-
-def tell(study: "optuna.Study", number: int, job: Job | None) -> None:
-    """Tell a study how a trial's job ended, unless it knows.
-
-    A job that could not compute what the study asks for is none that failed: its trial ends without
-    a value, as Optuna's pruned ones may.
-
-    Args:
-        study: of the sweep.
-        number: of the trial.
-        job: its job; None where that left no record.
-    """
-    from optuna.trial import TrialState
-
-    value = None if job is None else job.objective
-    if job is not None and job.status == "finished" and value is not None:
-        state = TrialState.COMPLETE
-    elif job is not None and job.status in ("finished", "pruned"):
-        state, value = TrialState.PRUNED, None
-    else:
-        state, value = TrialState.FAIL, None
-    try:
-        study.tell(number, value, state, skip_if_finished=True)
-    except RuntimeError as error:  # of the grid's sampler, after its last
-        if "Study.stop" not in str(error):
-            raise
-
-
-def tell_trial(trial: Trial, job: Job) -> None:
-    """Tell the study of a job how it ended, from wherever it ran: others are compared with it.
-
-    Raises:
-        InputError: the storage cannot be written.
-    """
-    with readable_storage(trial.storage):
-        tell(trial.load_study(), trial.number, job)
-
-
-def tell_finished(storage: str, name: str, jobs: Iterable[Job]) -> None:
-    """Tell a study the values of finished jobs that it has not heard of.
-
-    These have run again, or the sweep was killed between a job's end and the study.
-    """
-    import optuna
-    from optuna.trial import TrialState, create_trial
-
-    with readable_storage(storage):
-        opened: Any = open_storage(storage)
-        study = optuna.load_study(study_name=name, storage=opened)
-        trials = [trial for trial in study.get_trials() if trial.params]
-        order = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL, TrialState.PRUNED)
-        trials = [trial for state in order for trial in trials if trial.state == state]
-        for job in jobs:
-            trial = next((trial for trial in trials if _is_of(trial, job)), None)
-            if trial is None or job.status != "finished" or job.objective is None:
-                continue
-            trials.remove(trial)  # two jobs may have the same values
-            values = job.objective if isinstance(job.objective, list) else [job.objective]
-            if trial.state == TrialState.RUNNING:
-                study.tell(trial.number, values)
-            elif trial.state in (TrialState.FAIL, TrialState.PRUNED):
-                drawn: dict[str, Any] = {
-                    "params": trial.params,
-                    "distributions": trial.distributions,
-                }
-                study.add_trial(
-                    create_trial(**drawn, values=values, user_attrs={OVERRIDES: job.overrides})
-                )
-
-
-def _is_of(trial: "optuna.trial.FrozenTrial", job: Job) -> bool:
-    """Whether a job has the values that a trial has drawn."""
-    drawn = trial.user_attrs.get(OVERRIDES) or [f"{k}={v}" for k, v in trial.params.items()]
-    return set(drawn) <= set(job.overrides)

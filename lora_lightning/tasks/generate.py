@@ -83,12 +83,18 @@ def generate(config: DictConfig) -> None:
 
 def say_next(config: DictConfig, folder: Path) -> None:
     """Say how to score what was decoded."""
-    source = ("run", config.run) if config.run else ("predictions", f"{folder}/predictions.jsonl")
-    switch = RunFolder.open(config.run).switch(Path(config.paths.user_dir)) if config.run else ""
-    same = [(key, str(config[key])) for key in ("split", "name") if config[key] not in ("test", "")]
-    given = [as_typed(key, value) for key, value in (source, *same)]
-    given += own_data(None if config.run is None else RunFolder.open(config.run))
-    log.info("next          %s%s", command_line("evaluate.py", *given), switch)
+    run = RunFolder.open(config.run) if config.run else None
+    given = {} if run is None else {"run": config.run}
+    of_split = None if run is None else (run.path / "predictions" / config.split).resolve()
+    if (here := folder.resolve()) == of_split or here.parent == of_split:
+        named = {"name": here.name if here != of_split else ""}
+    else:  # where the user, or a sweep of several keys, wants them
+        named = {"predictions": f"{here}/predictions.jsonl"}
+    same = {"split": config.split} | named
+    given |= {key: value for key, value in same.items() if value not in ("test", "")}
+    overrides = [as_typed(key, str(value)) for key, value in given.items()] + own_data(run)
+    switch = "" if run is None else run.switch(Path(config.paths.user_dir))
+    log.info("next          %s%s", command_line("evaluate.py", *overrides), switch)
 
 
 def own_data(run: RunFolder | None) -> list[str]:

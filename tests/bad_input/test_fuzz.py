@@ -35,6 +35,7 @@ from lora_lightning.methods.adapter_files import adapter_method, describe_adapte
 from lora_lightning.runs.folder import RunFolder
 from lora_lightning.runs.stored_results import read_logger_ids, read_record, read_scores
 from lora_lightning.sweep.record import SweepFolder
+from lora_lightning.sweep.space import Space
 from lora_lightning.sweep.study import check_study
 from lora_lightning.sweep.table import mean_over_seeds, read_rows
 from tests.recorded import copy_recorded
@@ -259,6 +260,7 @@ def test_any_storage_is_taken_or_refused(damage, storage):
             "sweeper": {"storage": f"{storage.suffix[1:]}:///{copy}", "study_name": "x"},
         },
     })  # fmt: skip
+    space = Space(None, [], [], ["minimize"], trials=1, at_once=1)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        damaged(copy, damage, lambda: check_study(config, ["minimize"]))
+        damaged(copy, damage, lambda: check_study(config, space))

@@ -48,6 +48,9 @@ def test_each_run_gets_its_own_predictions_of_each_split_by_its_own_model(runs):
         assert str(results) == row["folder"]
         assert results.name.startswith("data.limit_")
         assert "split" not in results.name
+        split = [] if row["split"] == "test" else [f"split={row['split']}"]
+        following = " ".join(["evaluate.py", f"run={run}", *split, f"name={results.name} "])
+        assert following in (results / "generate.log").read_text()
         layer = {"a": "lora_method.LoRA", "b": "full.Full"}[run.name]
         assert layer in (results / ".hydra" / "config.yaml").read_text()
     assert texts_of(runs / "a") != texts_of(runs / "b")
@@ -106,3 +109,14 @@ def test_results_of_several_runs_in_one_folder_have_a_folder_each(runs):
                 f"output_dir={runs / 'one'}")  # fmt: skip
     names = sorted(path.parent.name for path in (runs / "one").glob("*/predictions.jsonl"))
     assert names == [f"{LABEL}-run-a", f"{LABEL}-run-b"]
+    log = (runs / "one" / names[0] / "generate.log").read_text()
+    assert f"predictions={runs}/one/{names[0]}/predictions.jsonl" in log
+
+
+def test_the_latest_run_is_one_of_several(runs, tmp_path, capsys):
+    latest = tmp_path / "train" / "sample_e2e_gpt2_tiny" / "x"
+    shutil.copytree(runs / "a", latest)
+    run_command("generate", "-m", f"run=latest,{runs / 'b'}", *DECODING, "dry_run=true",
+                f"paths.output_dir={tmp_path}")  # fmt: skip
+    said = capsys.readouterr().out
+    assert [str(run) in said for run in (latest, runs / "b", "latest/")] == [True, True, False]

@@ -92,12 +92,14 @@ def test_a_grid_has_each_combination_once(sampler, tmp_path):
     assert len(study.trials) == 6
 
 
-def test_a_grid_that_has_been_tried_is_refused(tmp_path):
+def test_a_grid_that_has_been_tried_is_refused_before_the_first_job(tmp_path):
     named = ("hydra.sweeper.sampler=grid", "hydra.sweeper.study_name=sweep",
              f"hydra.sweeper.storage=journal:///{tmp_path}/study.journal")  # fmt: skip
     run_search(tmp_path, *named, space=("optimizer.lr=1e-3,1e-2",))
-    with pytest.raises(InputError, match="has each of the 2 combinations; name="):
-        run_search(tmp_path, *named, space=("optimizer.lr=1e-3,1e-2",))
+    error = error_of("train", "-m", "hydra/sweeper=search", "optimizer.lr=1e-3,1e-2", *named,
+                     f"output_dir={tmp_path}/again")  # fmt: skip
+    assert "has each of the 2 combinations; name=" in error
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_job_with_a_hole_for_a_score_is_no_failed_trial(tmp_path):
@@ -167,6 +169,9 @@ def test_a_journal_that_a_full_disk_cut_short_goes_on(tmp_path):
         (["hydra.sweeper.direction=up"], "allowed is minimize | maximize"),
         (["hydra.sweeper.sampler=cmaes", "optimized_metric=[val/loss,parameters/trainable]"],
          "takes one objective"),
+        (["hydra.sweeper.storage='sqlite://'", "hydra.sweeper.study_name=x"], "is memory"),
+        (["hydra.sweeper.storage=journal:////proc/none/x", "hydra.sweeper.study_name=x"],
+         "cannot be opened or written"),
         (["optimized_metric=[val/loss,test/bleu]"], "test/bleu: the run will have"),
     ],
 )  # fmt: skip
