@@ -83,7 +83,7 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/decoding.py speed --dtype bfloat16 --write
 	$(PYTHON) -m benchmarks.evaluation --write
 	$(PYTHON) benchmarks/comparison.py times --write
-	$(PYTHON) benchmarks/startup.py
+	$(PYTHON) -m benchmarks.startup --write
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program --write || exit; done
 	$(PYTHON) benchmarks/one_pass.py --write
 

@@ -141,7 +141,8 @@ def published(group: str, option: str) -> str:
 def _one(row: PublishedRow, rows: list[PublishedRow]) -> str:
     """Return a row's score, who published it, and what sets it apart from others of the same."""
     same = [other for other in rows if other.paper == row.paper]
-    parts = [papers()[row.paper].name, "copied" if row.kind == "copied" else ""]
+    paper = papers()[row.paper]
+    parts = [f"{paper.name} {paper.year or ''}".strip(), "copied" if row.kind == "copied" else ""]
     if len({other.rank for other in same}) > 1:
         parts.append(f"rank {row.rank}")
     elif len({other.parameters for other in same}) > 1:

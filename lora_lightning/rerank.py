@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from os.path import expanduser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
@@ -31,7 +31,6 @@ from rich.table import Table
 
 from lora_lightning.cli.environment import load_environment
 from lora_lightning.cli.program import given_values, run_program
-from lora_lightning.cli.quick_imports import import_lightning
 from lora_lightning.config.label import label_of_folder
 from lora_lightning.config.typed import as_typed, command_line, is_true
 from lora_lightning.decoding.settings import LengthPenalty
@@ -43,9 +42,7 @@ from lora_lightning.process.programs import as_started
 from lora_lightning.runs.folder import PREDICTIONS, RunFolder, remove_results
 from lora_lightning.runs.holder import held_by_this_command
 from lora_lightning.runs.latest import named_run
-
-if TYPE_CHECKING:
-    from lora_lightning.tasks.rerank import Candidates, Ranking
+from lora_lightning.tasks.rerank import Candidates, Ranking
 
 log = logging.getLogger(__name__)
 KEYS: dict[str, Any] = {"run": None, "split": "test", "name": "", "length_penalty": None,
@@ -72,9 +69,6 @@ def rerank(arguments: list[str]) -> list[Path]:
     asked = _length_penalties(values["length_penalty"])
     run = named_run(values["run"], places)
     run.check_alone(is_true("trust", values["trust"]))
-    import_lightning()
-    from lora_lightning.tasks.rerank import Candidates
-
     predictions = run.path / "predictions" / values["split"]
     candidates = Candidates(run, values["split"], predictions / label)
     own = candidates.search.length_penalty
@@ -126,7 +120,7 @@ def _length_penalties(text: str | None) -> list[float]:
     return list(dict.fromkeys(penalties))
 
 
-def say_what_there_is(candidates: "Candidates") -> None:
+def say_what_there_is(candidates: Candidates) -> None:
     """Say how many hypotheses there are, and how more would be had."""
     counts, search = candidates.counts, candidates.search
     log.info(
@@ -151,7 +145,7 @@ def say_what_there_is(candidates: "Candidates") -> None:
         )  # fmt: skip
 
 
-def comparison(candidates: "Candidates", chosen: dict[str, list[int]]) -> Table:
+def comparison(candidates: Candidates, chosen: dict[str, list[int]]) -> Table:
     """Return a table with a row a choice: what changes, how long the texts are, the scores."""
     rows = {name: candidates.corpus_scores(places) for name, places in chosen.items()}
     metrics = list(next(iter(rows.values())))
@@ -169,8 +163,8 @@ def comparison(candidates: "Candidates", chosen: dict[str, list[int]]) -> Table:
 
 
 def write(
-    candidates: "Candidates",
-    ranking: "Ranking",
+    candidates: Candidates,
+    ranking: Ranking,
     is_of_search: bool,
     settings: dict[str, Any],
     folder: Path,

@@ -19,6 +19,12 @@ class SharedBase:
         self._tensors: dict[str, Tensor] = {}
         self._packed: dict[int, PackedCopies] = {}
 
+    def own_bytes(self, model: GPT2LMHeadModel) -> int:
+        """Return the size of what `model` shares with no other."""
+        shared = {tensor.data_ptr() for tensor in self._tensors.values()}
+        tensors = {t.data_ptr(): t for t in (*model.parameters(), *model.buffers())}
+        return sum(tensor.nbytes for place, tensor in tensors.items() if place not in shared)
+
     @torch.no_grad()
     def share_with(self, model: GPT2LMHeadModel, device: torch.device) -> None:
         """Put the shared tensors in the place of equal ones of `model`, on `device`."""

@@ -128,8 +128,9 @@ class Pass(Generic[Result]):
         self._living.remove(job)
         try:
             job.turns.fail(Interrupted("", _signal_of(error)))
-        except BaseException as end:
+        except BaseException as end:  # which has said how to go on
             log.debug("job %d ended: %r", job.number, end)
+            self._ending = end if isinstance(self._ending, Interrupted) else self._ending
 
     def _round(self) -> None:
         """Answer what every job waits for; trainings last, so that they meet again."""

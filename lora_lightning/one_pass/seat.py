@@ -65,6 +65,10 @@ class OwnSeat:
         check_queries(model, queries, settings, batch_size)
         with torch.inference_mode(False):
             self.take(model, model.device)
+        if self.reserved is None:
+            weights = sum(parameter.nbytes for parameter in model.parameters())
+            own = MemoryEstimate(weights, self._base.own_bytes(model), activations=0, tokens=1)
+            self.reserve(own, model.device)
         precision, left = Precision.now(model.device), list(range(len(queries)))
         decoding = Decoding(
             model, queries, settings, batch_size, max_memory, packing, precision, left

@@ -48,6 +48,8 @@ def leave_out_hints() -> None:
     # The samplers go on where a checkpoint stands; Lightning looks for that in the loader alone.
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    # PEFT, of what docs/methods.md shows as it is.
+    warnings.filterwarnings("ignore", message=".*Using default (EVA|CorDA) config.*")
 
 
 def build_trainer(

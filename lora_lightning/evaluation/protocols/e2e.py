@@ -219,6 +219,7 @@ class E2EScorer:
         signature = f"NIST-5 as pymteval (mean reference length); {_MTEVAL}; {versions()}"
         # A segment alone has the information of its own references only.
         alone = list(map(nist.nist_of_one, *texts, self._hits))
+        del self._hits  # NIST comes last of those that count them, and they take much memory
         return Measurement(statistics, nist.nist, signature, ("mteval", tokens), alone)
 
     def _meteor(self) -> Measurement:
