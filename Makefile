@@ -86,6 +86,7 @@ bench: $(INSTALLED)
 	$(PYTHON) -m benchmarks.startup --write
 	for program in overhead grid; do $(PYTHON) benchmarks/sweeps.py $$program --write || exit; done
 	$(PYTHON) benchmarks/one_pass.py --write
+	$(PYTHON) benchmarks/summary.py
 
 growth: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from benchmarks import summary, table
 from lora_lightning.config.rules import check_config
 from tests.config.test_rules import composed
 from tests.goldens import ROOT
@@ -70,3 +71,10 @@ def test_every_link_of_the_documentation_leads_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", summary.PAGES, ids=lambda page: page.name)
+def test_its_speeds_are_those_that_the_benchmarks_wrote(page):
+    known = summary.figures(table.README.read_text("utf-8"))
+    shown = summary.block(page.read_text("utf-8"), summary.NAME)
+    assert shown.strip() == summary.PAGES[page].format(**known)
