@@ -5,20 +5,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from hydra.core.utils import (
-    JobReturn,
-    configure_log,
-    filter_overrides,
-    run_job,
-    setup_globals,
-)
+from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
 from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.one_pass.sharing import groups_of, obstacle
+from lora_lightning.sweep.launched import compose_job, run_composed
 from lora_lightning.sweep.record import PLAN
 
 log = logging.getLogger(__name__)
@@ -59,7 +54,7 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs = [
-        _compose(context, config, own_overrides(config, of_job), first + number)
+        compose_job(context, config, own_overrides(config, of_job), first + number)
         for number, of_job in enumerate(overrides)
     ]
     groups = groups_of(jobs)
@@ -74,7 +69,7 @@ def launch(
     for group in groups:
         for number in group:
             log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
-        runs = [partial(_run, context, task, jobs[number]) for number in group]
+        runs = [partial(run_composed, context, task, jobs[number]) for number in group]
         rounds = meet([Path(jobs[n].resume) for n in group if jobs[n].get("resume")])
         is_alone = len(group) == 1
         results = [runs[0]()] if is_alone else Pass(runs, max_jobs_at_once, rounds, memory).run()
@@ -117,23 +112,3 @@ def _listed(numbers: Sequence[int]) -> str:
     if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         return f"jobs {numbers[0]} to {numbers[-1]}"
     return f"job{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
-
-
-def _compose(
-    context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int
-) -> DictConfig:
-    composed: DictConfig = context.config_loader.load_sweep_config(config, list(overrides))
-    with open_dict(composed):
-        composed.hydra.job.id = number
-        composed.hydra.job.num = number
-    return composed
-
-
-def _run(context: HydraContext, task: TaskFunction, config: DictConfig) -> JobReturn:
-    return run_job(
-        task_function=task,
-        config=config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-        hydra_context=context,
-    )

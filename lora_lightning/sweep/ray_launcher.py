@@ -19,16 +19,16 @@ from hydra.core.utils import (
     JobStatus,
     configure_log,
     filter_overrides,
-    run_job,
     setup_globals,
 )
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from lora_lightning.config.overrides import quote
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.sweep.again import make_ready, overrides_again
 from lora_lightning.sweep.callback import keeps_nothing
+from lora_lightning.sweep.launched import compose_job, run_composed
 from lora_lightning.sweep.ray_cluster import Needs, connect
 from lora_lightning.sweep.record import JOB, PLAN, Job, SweepFolder, read_job, write_job
 from lora_lightning.sweep.table_file import update_table
@@ -53,13 +53,7 @@ class Shared:
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         """Return the config of one job."""
-        composed: DictConfig = self.context.config_loader.load_sweep_config(
-            self.config, list(overrides)
-        )
-        with open_dict(composed):
-            composed.hydra.job.id = number
-            composed.hydra.job.num = number
-        return composed
+        return compose_job(self.context, self.config, overrides, number)
 
 
 def launch(
@@ -148,13 +142,7 @@ def run(shared: Shared, overrides: list[str], number: int) -> JobReturn:
             "this folder; set output_dir= to one that all of them share"
         )
     try:
-        return run_job(
-            task_function=shared.task,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-            hydra_context=shared.context,
-        )
+        return run_composed(shared.context, shared.task, config)
     except SystemExit as end:  # which Ray would take for a worker's own end
         failure = InputError(str(end.code).removeprefix("error: "))
         return JobReturn(overrides, status=JobStatus.FAILED, _return_value=failure)
