@@ -13,10 +13,12 @@ from lora_lightning.errors import InputError
 from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.one_pass.sharing import groups_of, obstacle
+from lora_lightning.ranges import Bytes, Count, check
 from lora_lightning.sweep.launched import compose_job, run_composed
 from lora_lightning.sweep.record import PLAN
 
 log = logging.getLogger(__name__)
+KEYS = {"max_jobs_at_once": Count | None, "memory": Bytes | None, "strict": bool}
 
 
 def launch(
@@ -25,9 +27,6 @@ def launch(
     config: DictConfig,
     overrides: Sequence[Sequence[str]],
     first: int,
-    max_jobs_at_once: int | None,
-    memory: int | None,
-    strict: bool,
 ) -> list[JobReturn]:
     """Run jobs, and return what Hydra's sweepers expect of each, in order.
 
@@ -37,29 +36,23 @@ def launch(
         config: of the sweep.
         overrides: of each job.
         first: number of the first job.
-        max_jobs_at_once: how many go side by side; None: all that can.
-        memory: bytes for them and their base; None: what is free.
-        strict: refuse jobs that cannot share, in place of running them alone.
 
     Raises:
-        InputError: `max_jobs_at_once` or `memory` is below 1, or `strict` and a job shares nothing.
+        InputError: a key of `hydra.launcher` is wrong, or under `strict` a job shares nothing.
     """
-    for key, value in (("max_jobs_at_once", max_jobs_at_once), ("memory", memory)):
-        if value is not None and value < 1:
-            raise InputError(
-                f"hydra.launcher.{key}={value}: allowed is null (all that can) or a whole number "
-                "from 1"
-            )
+    given = config.hydra.launcher
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    jobs = [
-        compose_job(context, config, own_overrides(config, of_job), first + number)
-        for number, of_job in enumerate(overrides)
-    ]
-    groups = groups_of(jobs)
     try:
-        say_what_is_shared(jobs, groups, first, strict)
+        for key, kind in KEYS.items():
+            check(f"hydra.launcher.{key}", given[key], kind)
+        jobs = [
+            compose_job(context, config, own_overrides(config, of_job), first + number)
+            for number, of_job in enumerate(overrides)
+        ]
+        groups = groups_of(jobs)
+        say_what_is_shared(jobs, groups, first, given.strict)
     except InputError:
         if first == 0:  # nothing has begun, and the folder is another sweep's again
             for name in (PLAN, "multirun.yaml"):
@@ -71,8 +64,8 @@ def launch(
             log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
         runs = [partial(run_composed, context, task, jobs[number]) for number in group]
         rounds = meet([Path(jobs[n].resume) for n in group if jobs[n].get("resume")])
-        is_alone = len(group) == 1
-        results = [runs[0]()] if is_alone else Pass(runs, max_jobs_at_once, rounds, memory).run()
+        is_alone, at_once = len(group) == 1, given.max_jobs_at_once
+        results = [runs[0]()] if is_alone else Pass(runs, at_once, rounds, given.memory).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]

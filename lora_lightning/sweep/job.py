@@ -45,6 +45,7 @@ from lora_lightning.sweep.again import results_elsewhere, run_again
 from lora_lightning.sweep.progress import progress_line
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table_file import first_failed, update_table
+from lora_lightning.sweep.trusted import how_to_resume
 
 log = logging.getLogger(__name__)
 ENDS_WELL = (None, 0, 3)  # exit codes; 3: an evaluation in which a score could not be computed
@@ -161,7 +162,7 @@ def _run(
         log.info("job %s %s", job.job, pruned)
     except Interrupted as interruption:  # meant for the whole sweep
         error = str(interruption) or interruption.number.name
-        advice = f"go on with: {sweep.how_to_resume(Path(config.paths.user_dir))}"
+        advice = f"go on with: {how_to_resume(sweep, Path(config.paths.user_dir))}"
         end_interrupted(Interrupted("", interruption.number), advice)
     except Exception as failure:
         status = "failed"
@@ -230,5 +231,5 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)
         sys.exit(
             f"error: {len(failed)} of {len(jobs)} jobs did not finish: {names}; each folder's "
-            f"{ERROR} says why, and `{sweep.how_to_resume(user_folder)}` runs them again"
+            f"{ERROR} says why, and `{how_to_resume(sweep, user_folder)}` runs them again"
         )

@@ -17,7 +17,12 @@ from lora_lightning.config.search_path import CONFIGS, without_config_dir
 from lora_lightning.errors import InputError
 from lora_lightning.runs.jobs import JOBS, is_default_place, require_own_folders
 from lora_lightning.runs.refused import require_no_results
-from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
+from lora_lightning.sweep.before import (
+    check_jobs,
+    check_options,
+    check_values,
+    one_axis_at_a_time,
+)
 from lora_lightning.sweep.ray_cluster import LOCAL, RAY, address_of
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.space import SEARCHES, Space
@@ -39,6 +44,7 @@ def make_plan(config: DictConfig) -> Plan:
     swept = [override for override in overrides if override.is_sweep_override()]
     for override in swept:
         check_key(config, override)
+        check_values(override)
     check_options(overrides)
     command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
     is_search = choices["hydra/sweeper"] in SEARCHES
