@@ -15,7 +15,7 @@ from lora_lightning.cli.help import print_help
 from lora_lightning.cli.quick_imports import import_lightning
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
-from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.faults import COMPOSING, explain, is_of_params
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import quote
 from lora_lightning.config.resolvers import register
@@ -110,6 +110,13 @@ def _run(main: Callable[[], Any], command: str) -> None:
         if wants_traceback:
             raise
         sys.exit(f"error: {explain(error, lambda: existing_keys(command, arguments))}")
+    except (AttributeError, AssertionError) as error:
+        if wants_traceback or not is_of_params(error):
+            raise
+        sys.exit(
+            "error: hydra.sweeper.params: a plain grid has none from the command line; give each "
+            "key by itself, as method.rank=1,2, or the space in a file of configs/hparams_search"
+        )
     except OSError as error:
         if wants_traceback or (fault := disk_fault(error)) is None:
             raise

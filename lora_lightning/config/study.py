@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     import optuna
 
 SMALLER_IS_BETTER = ("loss", "perplexity", "ter", "error", "trainable")
+SAMPLERS = {
+    "tpe": "optuna.samplers.TPESampler",
+    "gp": "optuna.samplers.GPSampler",
+    "cmaes": "optuna.samplers.CmaEsSampler",
+    "qmc": "optuna.samplers.QMCSampler",
+    "grid": "optuna.samplers.GridSampler",
+    "random": "optuna.samplers.RandomSampler",
+}
+SAMPLER = "hydra.sweeper.sampler"
+A_SAMPLER = (
+    f"allowed is {' | '.join(SAMPLERS)}, as {SAMPLER}=tpe, or {SAMPLER}._target_=optuna.samplers."
+    f"<class> with that class's arguments, as +{SAMPLER}.<argument>=…"
+)
 IN_SWEEP_FOLDER = "study.journal"
 FILES = ("sqlite:///", "journal:///")  # storages that are a file
 WAIT = 100  # seconds for another process that writes into the same SQLite file

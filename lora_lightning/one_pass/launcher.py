@@ -14,8 +14,9 @@ from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.one_pass.sharing import groups_of, obstacle
 from lora_lightning.ranges import Bytes, Count, check
+from lora_lightning.sweep.callback import release_folder
 from lora_lightning.sweep.launched import compose_job, run_composed
-from lora_lightning.sweep.record import PLAN
+from lora_lightning.sweep.record import SweepFolder
 
 log = logging.getLogger(__name__)
 KEYS = {"max_jobs_at_once": Count | None, "memory": Bytes | None, "strict": bool}
@@ -54,9 +55,8 @@ def launch(
         groups = groups_of(jobs)
         say_what_is_shared(jobs, groups, first, given.strict)
     except InputError:
-        if first == 0:  # nothing has begun, and the folder is another sweep's again
-            for name in (PLAN, "multirun.yaml"):
-                (Path(str(config.hydra.sweep.dir)) / name).unlink(missing_ok=True)
+        if first == 0:
+            release_folder(SweepFolder(Path(str(config.hydra.sweep.dir)).resolve()))
         raise
     returned: dict[int, JobReturn] = {}
     for group in groups:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
+NEEDS_LISTS = "needs lists of values, as choice(1,2) or range(1,4)"
+
+
 def listed(override: Override) -> list[Any]:
     """Return the values of a key that has a list of them, as Optuna keeps them.
 

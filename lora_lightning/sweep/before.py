@@ -14,16 +14,42 @@ from lora_lightning.config.faults import unknown_option
 from lora_lightning.config.files import lacks
 from lora_lightning.config.rules import check_config
 from lora_lightning.errors import InputError, first_line
+from lora_lightning.ranges import Count, check
 from lora_lightning.runs.unset import groups_unset
-from lora_lightning.sweep.axis import texts_of
+from lora_lightning.sweep.axis import NEEDS_LISTS, texts_of
+
+BASIC = "basic"  # Hydra's own sweeper
 
 
-def check_values(override: Override) -> None:
-    """Check that a swept key has values, and in an order that stays.
+def check_launching(config: DictConfig) -> None:
+    """Check the keys by which Hydra's own sweeper, and joblib, run jobs.
 
     Raises:
-        InputError: it has none, or they are shuffled, anew whenever they are read.
+        InputError: naming the key.
     """
+    choices, hydra = config.hydra.runtime.choices, config.hydra
+    if choices["hydra/sweeper"] == BASIC:
+        size = hydra.sweeper.max_batch_size
+        check("hydra.sweeper.max_batch_size", size, Count | None)
+    if choices["hydra/launcher"] == "joblib" and hydra.launcher.n_jobs == 0:
+        raise InputError("hydra.launcher.n_jobs=0: give how many jobs, or -1 for one a core")
+
+
+def check_values(override: Override, sweeper: str) -> None:
+    """Check that a swept key has values, and in an order that stays.
+
+    Args:
+        override: of the key.
+        sweeper: option of `hydra/sweeper`.
+
+    Raises:
+        InputError: it has none, or none that Hydra's own sweeper could list, or they are shuffled,
+            anew whenever they are read.
+    """
+    if sweeper == BASIC and override.is_interval_sweep():
+        raise InputError(
+            f"{override.input_line}: a grid {NEEDS_LISTS}; or let hydra/sweeper=search draw"
+        )
     value: Any = override.value()
     if getattr(value, "shuffle", False):
         raise InputError(

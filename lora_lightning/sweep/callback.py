@@ -104,7 +104,7 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
             with readable(storage_of(config)):
                 open_study(config, space)
     except InputError:
-        (sweep.path / PLAN).unlink()  # the folder is nobody's again
+        release_folder(sweep)
         raise
     sweep.write_plan(plan)
 
@@ -136,3 +136,9 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
             f"{sweep.path} holds another sweep ({PLAN}); give this one another output_dir=…, or "
             f"go on with that one: {resume}"
         ) from None
+
+
+def release_folder(sweep: SweepFolder) -> None:
+    """Leave the folder of a sweep in which no job began to others."""
+    for name in (PLAN, "multirun.yaml", IN_SWEEP_FOLDER):
+        (sweep.path / name).unlink(missing_ok=True)

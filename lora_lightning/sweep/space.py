@@ -8,29 +8,22 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.allowed import require_kind
 from lora_lightning.config.arguments import arguments_of, check_node, target_of
-from lora_lightning.config.study import directions_of
-from lora_lightning.errors import InputError
+from lora_lightning.config.study import A_SAMPLER, SAMPLER, SAMPLERS, directions_of
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.ranges import Count, Seed, Share, Text, check
-from lora_lightning.sweep.axis import distribution_of, listed
+from lora_lightning.sweep.axis import NEEDS_LISTS, distribution_of, listed
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
 SEARCHES = ("search", "optuna")  # options of hydra/sweeper; the latter is the name of before
-SAMPLERS = {
-    "tpe": "optuna.samplers.TPESampler",
-    "gp": "optuna.samplers.GPSampler",
-    "cmaes": "optuna.samplers.CmaEsSampler",
-    "qmc": "optuna.samplers.QMCSampler",
-    "grid": "optuna.samplers.GridSampler",
-    "random": "optuna.samplers.RandomSampler",
-}
 KEYS = {
     "n_trials": Count | None,
     "n_jobs": Count | None,
@@ -38,7 +31,6 @@ KEYS = {
     "study_name": Text | None,
     "max_failure_rate": Share,
 }
-KEY = "hydra.sweeper.sampler"
 DRAWN = 20  # trials, where nobody says how many
 
 
@@ -82,6 +74,9 @@ class Space:
         fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
         interval = next((o for o in swept.values() if o.is_interval_sweep()), None)
         described = _described(sweeper.sampler)
+        given = [o for o in config.hydra.overrides.hydra if o.startswith(f"{SAMPLER}=")]
+        if given and given[-1].partition("=")[2] in SAMPLERS and OmegaConf.is_dict(sweeper.sampler):
+            raise InputError(f"{given[-1]}: a name takes no arguments; {A_SAMPLER}")
         if interval is not None:
             described.setdefault("_target_", SAMPLERS["tpe"])
         elif sweeper.storage or sweeper.n_trials:
@@ -90,10 +85,7 @@ class Space:
         grid, trials = None, sweeper.n_trials or DRAWN
         if sampler is None or sampler["_target_"] == SAMPLERS["grid"]:
             if interval is not None:
-                raise InputError(
-                    f"{interval.input_line}: {KEY}=grid needs lists of values, as choice(1,2) or "
-                    "range(1,4)"
-                )
+                raise InputError(f"{interval.input_line}: {SAMPLER}=grid {NEEDS_LISTS}")
             grid = {key: listed(override) for key, override in swept.items()}
             size = math.prod(map(len, grid.values()))
             trials = min(size, sweeper.n_trials or size)
@@ -102,7 +94,9 @@ class Space:
         space = cls(sampler, distributions, grid, fixed, trials, at_once)
         made, directions = space.make_sampler(0), directions_of(config)
         if isinstance(made, CmaEsSampler) and len(directions) > 1:
-            raise InputError(f"{KEY}=cmaes: takes one objective; use tpe, gp, qmc, grid or random")
+            raise InputError(
+                f"{SAMPLER}=cmaes: takes one objective; use tpe, gp, qmc, grid or random"
+            )
         return space
 
     def points(self) -> Iterator[dict[str, Any]]:
@@ -142,15 +136,19 @@ class Space:
         if self.sampler is None:
             return optuna.samplers.RandomSampler(seed)  # is asked nothing
         node = dict(self.sampler)
-        target: Any = target_of(KEY, node)
-        require_kind(KEY, node["_target_"], target)
+        target: Any = target_of(SAMPLER, node)
+        require_kind(SAMPLER, node["_target_"], target)
         if "seed" in arguments_of(target).annotations:
             node = {"seed": seed} | node
         if target is optuna.samplers.GridSampler:
             node["search_space"] = self.grid
-        check_node(KEY, node)
-        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-            made: optuna.samplers.BaseSampler = instantiate(node, _convert_="all")
+        check_node(SAMPLER, node)
+        try:
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+                made: optuna.samplers.BaseSampler = instantiate(node, _convert_="all")
+        except InstantiationException as error:
+            reason = first_line(error.__cause__ or error)
+            raise InputError(f"{SAMPLER}: {target.__name__} refuses this ({reason})") from None
         return made
 
 
@@ -167,10 +165,7 @@ def _described(sampler: Any) -> dict[str, Any]:
         node = OmegaConf.to_container(sampler, resolve=True)
     if isinstance(node, dict):
         node = {key: value for key, value in node.items() if value is not None}
-        check(f"{KEY}.seed", node.get("seed"), Seed | None)
+        check(f"{SAMPLER}.seed", node.get("seed"), Seed | None)
         if "_target_" in node or not node.keys() - {"seed"}:
             return node
-    raise InputError(
-        f"{KEY}={node}: allowed is {' | '.join(SAMPLERS)}, as {KEY}=tpe, or {KEY}._target_=optuna."
-        "samplers.<class> with that class's arguments"
-    )
+    raise InputError(f"{SAMPLER}={node}: {A_SAMPLER}")

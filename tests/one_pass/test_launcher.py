@@ -146,6 +146,7 @@ def test_jobs_that_cannot_share_run_by_themselves_in_their_places(tmp_path, caps
         (["method=lora,full"], "method=full"),
         (["seed=0,1", "trainer.gradient_checkpointing=true"], "trainer.gradient_checkpointing"),
         (["model.dtype=float32,bfloat16"], "no other job has its base"),
+        (["method=lora,full", "hydra/sweeper=search"], "method=full"),
     ],
 )
 def test_strict_refuses_before_the_first_job_and_leaves_nothing(given, named, tmp_path):
