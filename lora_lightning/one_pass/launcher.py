@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from lora_lightning.errors import InputError
 from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
+from lora_lightning.one_pass.processes import Orders, connected_ranks
+from lora_lightning.one_pass.ranks import Ranks
 from lora_lightning.one_pass.sharing import groups_of, obstacle
 from lora_lightning.sweep.launched import compose_job, run_composed
 from lora_lightning.sweep.record import PLAN
@@ -72,7 +74,12 @@ def launch(
         runs = [partial(run_composed, context, task, jobs[number]) for number in group]
         rounds = meet([Path(jobs[n].resume) for n in group if jobs[n].get("resume")])
         is_alone = len(group) == 1
-        results = [runs[0]()] if is_alone else Pass(runs, max_jobs_at_once, rounds, memory).run()
+        if is_alone:
+            results = [runs[0]()]
+        else:
+            orders = Orders([jobs[number] for number in group], max_jobs_at_once, rounds, memory)
+            with connected_ranks(orders):
+                results = Pass(runs, max_jobs_at_once, rounds, memory, Ranks()).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]
@@ -91,7 +98,7 @@ def say_what_is_shared(
     for number in alone:
         found = obstacle(jobs[number])
         if found is None and len(jobs) > 1:
-            found = "no other job has its base, device and precision"
+            found = "no other job has its base, device, precision and gradient checkpointing"
         if found is not None:
             reasons.setdefault(found, []).append(first + number)
     said = "; ".join(f"{_listed(numbers)}: {reason}" for reason, numbers in reasons.items())
