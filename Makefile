@@ -19,7 +19,7 @@ FAST := tests/methods tests/gpt2 tests/training tests/decoding tests/data tests/
 	tests/tasks/test_run.py
 TEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 \
 	--dist loadfile --no-loadscope-reorder
-DECODING_BENCHMARKS := speed reference test_set memory growth
+DECODING_BENCHMARKS := speed profile reference test_set memory growth
 
 .PHONY: demo sweep-demo methods-demo test test-all test-lowest gpu-traces lint faults types docs pictures doctor bench growth clean
 
@@ -80,7 +80,7 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/training.py peft bound profile packed command growth --dtype bfloat16 --write
 	$(PYTHON) benchmarks/methods.py --write
 	for program in $(DECODING_BENCHMARKS); do $(PYTHON) benchmarks/decoding.py $$program --write || exit; done
-	$(PYTHON) benchmarks/decoding.py speed --dtype bfloat16 --write
+	for program in speed profile; do $(PYTHON) benchmarks/decoding.py $$program --dtype bfloat16 --write || exit; done
 	$(PYTHON) -m benchmarks.evaluation --write
 	$(PYTHON) benchmarks/comparison.py times --write
 	$(PYTHON) -m benchmarks.startup --write
@@ -89,7 +89,7 @@ bench: $(INSTALLED)
 	$(PYTHON) benchmarks/summary.py
 
 growth: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py
+	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/growth.py --write
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(CUDA) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -2,6 +2,7 @@
 
 OMP_NUM_THREADS=2 python benchmarks/decoding.py speed       ours, packed or not; two peers
 OMP_NUM_THREADS=2 python benchmarks/decoding.py speed --dtype bfloat16
+OMP_NUM_THREADS=2 python benchmarks/decoding.py profile     where ours spends its time
 OMP_NUM_THREADS=2 python benchmarks/decoding.py reference   the reference's loop, a row at a time
 OMP_NUM_THREADS=2 python benchmarks/decoding.py test_set    distinct contexts and early stop
 OMP_NUM_THREADS=2 python benchmarks/decoding.py memory      the cache, over the contexts
@@ -41,6 +42,8 @@ from benchmarks.decoding_peers import (  # noqa: E402
     reference_loop,
     transformers_generate,
 )
+from benchmarks.decoding_profile import place_in_decoding  # noqa: E402
+from benchmarks.profiled import seconds_of_places, shares  # noqa: E402
 from lora_lightning.data.sets.e2e import read_e2e  # noqa: E402
 from lora_lightning.data.tokenizer import load_tokenizer  # noqa: E402
 from lora_lightning.decoding.runner import Batch  # noqa: E402
@@ -198,6 +201,16 @@ def speed(given: argparse.Namespace) -> list[Row]:
     ]
 
 
+def profile(given: argparse.Namespace) -> list[Row]:
+    """Measure what stands between a search and its bound, a context."""
+    queries = e2e_queries(given.contexts)
+    ours = our_engine(sharp_gpt2_small(given.dtype), packing=True)
+    ours(queries[:2], PAPER)
+    places = seconds_of_places(lambda: ours(queries, PAPER), given.rounds, place_in_decoding)
+    a_context = {place: value / len(queries) for place, value in places.items()}
+    return [said(place, f"{time}, {share}") for place, time, share in shares(a_context)]
+
+
 def reference(given: argparse.Namespace) -> list[Row]:
     """Compare with the reference's loop, which has one row of the data at a time."""
     model = sharp_gpt2_small(given.dtype)
@@ -285,7 +298,7 @@ def growth(given: argparse.Namespace) -> list[Row]:
     return found
 
 
-PROGRAMS = {f.__name__: f for f in (speed, reference, test_set, memory, growth)}
+PROGRAMS = {f.__name__: f for f in (speed, profile, reference, test_set, memory, growth)}
 
 
 def main() -> None:

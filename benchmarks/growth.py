@@ -1,12 +1,13 @@
 """What grows with the number of jobs, and with the length of a file.
 
-    python benchmarks/growth.py [--jobs 200] [--times 200] [--e2e <E2E's raw files>]
+    python benchmarks/growth.py [jobs] [encoding] [scoring] [--jobs 200] [--times 20 80 320]
+        [--e2e <E2E's raw files>] [--write]
 
-jobs: a sweep of that many jobs in one process; memory, open files and threads after each. files:
-encoding a training file, and scoring a test set by all five metrics, that many times as
-long as E2E's, or without its folder as the bundled sample's; the peak of each process's memory.
-Prints tables, and ends with 1 where something grows that must not, or a process takes more than its
-limit.
+jobs: a sweep of that many jobs in one process; memory, open files and threads after each ·
+encoding, scoring: a training file, and a test set by all five metrics, so many times as long as
+E2E's, or without its folder as the bundled sample's; seconds of the processor and the peak of
+memory, Java's included. Ends with 1 where something grows that must not, or a process takes more
+than its limit. --write puts the tables into benchmarks/README.md.
 """
 
 import argparse
@@ -16,8 +17,8 @@ import runpy
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from hydra.experimental.callback import Callback
@@ -25,6 +26,7 @@ from hydra.experimental.callback import Callback
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import table  # noqa: E402
 from benchmarks.table import conditions  # noqa: E402
 
 TINY_JOB = ("trainer=cpu", "trainer.max_steps=1", "trainer.limit_val_batches=1")
@@ -33,27 +35,49 @@ WARM = 10
 MOST_MB_A_JOB = 0.25
 # Of the whole process: torch, Lightning and transformers alone take 400 MB.
 # A row of E2E is 190 bytes of text; it is held as a line, and as two texts of Python's beside it.
-MOST_BYTES_A_ROW = {"encoding": 800, "scoring": 8_000}
+# A segment has 7.4 references, each held as text, words and n-grams.
+MOST_BYTES_A_ROW = {"encoding": 800, "scoring": 60_000}
 LIBRARIES_MB = 600
+# The longest file's time a row, over the shortest's, whose start weighs more.
+MOST_GROWTH = 1.1
+JOBS_HEAD = ("after job", "memory", "open files", "threads", "processes below")
+FILES_HEAD = ("file", "rows", "processor", "a row", "peak memory", "limit")
 
 Row = dict[str, float]
+Lines = list[tuple[str, ...]]
+
+
+class Used(NamedTuple):
+    """What a process and those below it used: seconds of the processor, and MB at the peak."""
+
+    seconds: float
+    megabytes: float
 
 
 def main() -> None:
-    """Measure, print and judge."""
+    """Measure, print or write, and judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("part", nargs="?", choices=("jobs", "files"), help="default: both")
+    parser.add_argument("parts", nargs="*", default=["jobs", "encoding", "scoring"], metavar="part")
     parser.add_argument("--jobs", type=int, default=200)
-    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--times", type=int, nargs="+", default=[20, 80, 320])
     parser.add_argument("--e2e", type=Path, default=ROOT / "data" / "sample" / "e2e")
+    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    print(f"{conditions(['torch'])}\n")
     faults: list[str] = []
-    with tempfile.TemporaryDirectory() as place:
-        if arguments.part != "files":
-            faults += report_jobs(run_jobs(arguments.jobs, Path(place)))
-        if arguments.part != "jobs":
-            faults += measure_files(arguments.e2e, arguments.times, Path(place))
+    for part in arguments.parts:
+        about = conditions(["torch"])
+        with tempfile.TemporaryDirectory() as place:
+            if part == "jobs":
+                measured = run_jobs(arguments.jobs, Path(place))
+                head, lines, found = JOBS_HEAD, lines_of_jobs(measured), report_jobs(measured)
+            else:
+                about += f" {arguments.e2e.name}'s file, so many times."
+                head, (lines, found) = FILES_HEAD, grow(part, arguments, Path(place))
+        faults += found
+        page = f"{about}\n\n{table.rows(head, lines)}"
+        print(page, flush=True)
+        if arguments.write:
+            table.replace(f"growth {part}", page)
     sys.exit("\n".join(faults) or 0)
 
 
@@ -61,7 +85,6 @@ class Growth(Callback):
     """Hydra callback that notes what this process holds after each job of a sweep."""
 
     rows: list[Row] = []  # noqa: RUF012
-    shown: set[int] = set()  # noqa: RUF012
 
     def on_job_end(self, **_: object) -> None:
         """Note memory in MB, open files, threads and processes."""
@@ -73,16 +96,10 @@ class Growth(Callback):
             "processes": len(process.children(recursive=True)),
         }
         self.rows.append(row)
-        if len(self.rows) in self.shown:
-            others = " | ".join(f"{row[name]:.0f}" for name in ("files", "threads", "processes"))
-            line = f"| {len(self.rows)} | {row['memory']:.0f} MB | {others} |"
-            print(line, file=sys.__stdout__, flush=True)
 
 
 def run_jobs(jobs: int, place: Path) -> list[Row]:
-    """Run a sweep of so many jobs in this process; print and return what it held after them."""
-    print("| after job | memory | open files | threads | processes below |\n|---|---|---|---|---|")
-    Growth.shown = {1, 2, 5, *range(WARM, jobs, max(jobs // 8, 1)), jobs}
+    """Run a sweep of so many jobs in this process; return what it held after each."""
     sys.modules["benchmarks.growth"] = sys.modules[__name__]  # the callback's class is this one
     arguments = [*TINY_JOB, f"seed=range({jobs})", f"output_dir='{place / 'sweep'}'",
                  "+hydra.callbacks.growth._target_=benchmarks.growth.Growth"]  # fmt: skip
@@ -97,11 +114,21 @@ def run_jobs(jobs: int, place: Path) -> list[Row]:
     return Growth.rows
 
 
+def lines_of_jobs(rows: list[Row]) -> Lines:
+    """Return some of the jobs as lines of the table."""
+    shown = sorted({1, *range(WARM, len(rows), max(len(rows) // 4, 1)), len(rows)})
+    held = [(number, rows[number - 1]) for number in shown]
+    return [
+        (str(number), f"{row['memory']:.0f} MB",
+         *(f"{row[name]:.0f}" for name in ("files", "threads", "processes")))
+        for number, row in held
+    ]  # fmt: skip
+
+
 def report_jobs(rows: list[Row]) -> list[str]:
-    """Print how memory grew after the tenth job, and return what grew that must not."""
+    """Return what grew after the tenth job that must not."""
     warm, last = rows[min(WARM, len(rows)) - 1], rows[-1]
     a_job = (last["memory"] - warm["memory"]) / max(len(rows) - WARM, 1)
-    print(f"\nMemory after the tenth job: {a_job:+.3f} MB a job.\n", flush=True)
     faults = [f"{name} grew from {warm[name]:.0f} to {last[name]:.0f}"
               for name in ("files", "threads", "processes") if last[name] > warm[name]]  # fmt: skip
     if a_job > MOST_MB_A_JOB:
@@ -109,43 +136,60 @@ def report_jobs(rows: list[Row]) -> list[str]:
     return faults
 
 
-def measure_files(e2e: Path, times: int, place: Path) -> list[str]:
-    """Print the peak memory of encoding and of scoring long files, and return what was too much."""
-    data = place / "data"
-    data.mkdir()
+def grow(part: str, arguments: argparse.Namespace, place: Path) -> tuple[Lines, list[str]]:
+    """Return the table's lines for files of growing length, and what was too much."""
+    lines, faults, a_row = [], [], []
+    for times in arguments.times:
+        here = place / str(times)
+        here.mkdir()
+        command, rows = (encoding if part == "encoding" else scoring)(arguments.e2e, times, here)
+        used = used_by(command)
+        limit = LIBRARIES_MB + rows * MOST_BYTES_A_ROW[part] / 1e6
+        a_row.append(used.seconds / rows)
+        lines.append((f"× {times}", f"{rows:,}", f"{used.seconds:.0f} s",
+                      f"{1000 * a_row[-1]:.2f} ms",
+                      f"{used.megabytes:,.0f} MB", f"{limit:,.0f} MB"))  # fmt: skip
+        if used.megabytes > limit:
+            faults.append(f"{part} × {times} took {used.megabytes:.0f} MB, more than {limit:.0f}")
+    if a_row[-1] > MOST_GROWTH * a_row[0]:
+        faults.append(f"{part}: a row takes {a_row[-1] / a_row[0]:.2f} times as long at the end")
+    return lines, faults
+
+
+def encoding(e2e: Path, times: int, place: Path) -> tuple[list[str], int]:
+    """Make a long training file; return the command that encodes it, and its rows."""
     for name in ("train.txt", "valid.txt", "test.txt"):
-        packed = e2e / f"{name}.gz"
-        text = (
-            gzip.decompress(packed.read_bytes()) if packed.exists() else (e2e / name).read_bytes()
+        (place / name).write_bytes(
+            repeated(text_of(e2e, name), times if name == "train.txt" else 1)
         )
-        # Contexts of their own: rows of one context beside each other would be one group.
-        (data / name).write_bytes(repeated(text, times if name != "valid.txt" else 1))
-    lines = (data / "test.txt").read_text(encoding="utf-8").splitlines()
+    command = ["-m", "lora_lightning.data.export", "data=e2e", f"data.dir='{place}'",
+               "split=train", f"output='{place / 'rows.jsonl'}'",
+               "model.tokenizer=data/sample/gpt2_tiny"]  # fmt: skip
+    return command, (place / "train.txt").read_bytes().count(b"\n")
+
+
+def scoring(e2e: Path, times: int, place: Path) -> tuple[list[str], int]:
+    """Make a long test set; return the command that scores it, and its segments.
+
+    The first reference of a context is its text.
+    """
     groups: dict[str, list[str]] = {}
-    for line in lines:
+    for line in repeated(text_of(e2e, "test.txt"), times).decode().splitlines():
         context, _, reference = line.partition("||")
         groups.setdefault(context, []).append(reference)
     (place / "references").write_text("\n\n".join("\n".join(g) for g in groups.values()) + "\n")
     (place / "hypotheses").write_text("".join(g[0] + "\n" for g in groups.values()))
-    encoding = ["-m", "lora_lightning.data.export", "data=e2e", f"data.dir='{data}'",
-                "split=train", f"output='{place / 'rows.jsonl'}'",
-                "model.tokenizer=data/sample/gpt2_tiny"]  # fmt: skip
-    scoring = ["evaluate.py", "protocol=e2e",
+    command = ["evaluate.py", "protocol=e2e",
                f"hypotheses='{place / 'hypotheses'}'",
                f"references='{place / 'references'}'",
                f"output_dir='{place / 'scores'}'"]  # fmt: skip
-    rows = {"encoding": (data / "train.txt").read_bytes().count(b"\n"), "scoring": len(lines)}
-    print(f"{e2e.name} × {times}\n\n| | rows | time | peak memory | limit |\n|---|---|---|---|---|")
-    faults = []
-    for what, command in (("encoding", encoding), ("scoring", scoring)):
-        started = time.perf_counter()
-        peak = peak_megabytes(command)
-        limit = LIBRARIES_MB + rows[what] * MOST_BYTES_A_ROW[what] / 1e6
-        print(f"| {what} | {rows[what]:,} | {time.perf_counter() - started:.0f} s | {peak:,.0f} MB "
-              f"| {limit:,.0f} MB |", flush=True)  # fmt: skip
-        if peak > limit:
-            faults.append(f"{what} took {peak:.0f} MB, more than {limit:.0f} MB")
-    return faults
+    return command, len(groups)
+
+
+def text_of(e2e: Path, name: str) -> bytes:
+    """Return one of E2E's files, which may be packed."""
+    packed = e2e / f"{name}.gz"
+    return gzip.decompress(packed.read_bytes()) if packed.exists() else (e2e / name).read_bytes()
 
 
 def repeated(text: bytes, times: int) -> bytes:
@@ -158,14 +202,15 @@ def repeated(text: bytes, times: int) -> bytes:
     )
 
 
-def peak_megabytes(command: list[str]) -> float:
-    """Run a Python program from the repository's root, and return its peak of resident memory."""
+def used_by(command: list[str]) -> Used:
+    """Run a Python program from the repository's root."""
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}")
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return Used(usage.ru_utime + usage.ru_stime, peak)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import table  # noqa: E402
+from benchmarks.profiled import shares  # noqa: E402
 from benchmarks.training_report import (  # noqa: E402
     HEAD,
     Measurement,
@@ -189,11 +190,7 @@ def profile(arguments: argparse.Namespace) -> list[Row]:
         worker.ask(rows=rows_for(8, arguments))
         worker.ask(steps=1)
         places = worker.ask(profile=3 * arguments.rounds)["seconds"]
-    whole = sum(places.values())
-    return [
-        said(place, f"{1000 * seconds:.1f} ms", "", f"{100 * seconds / whole:.1f} %")
-        for place, seconds in places.items()
-    ]
+    return [said(place, time, "", share) for place, time, share in shares(places)]
 
 
 def packed(arguments: argparse.Namespace) -> list[Row]:

@@ -1,12 +1,8 @@
-"""Where the time of a training step goes, by torch's profiler."""
-
-from collections import defaultdict
-from typing import Any
+"""What a training step is made of, for `benchmarks.profiled`."""
 
 from torch.autograd.profiler_util import FunctionEvent
-from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.training_contenders import RANK, Contender
+from benchmarks.training_contenders import RANK
 
 PRODUCTS = ("aten::mm", "aten::addmm", "mkldnn::_linear_pointwise")
 PLACES = {
@@ -21,18 +17,8 @@ PLACES = {
 LARGE, REST = "the base's products", "residuals and the rest"
 
 
-def seconds_of_places(contender: Contender, batch: Any, steps: int) -> dict[str, float]:
-    """Return the seconds of a step in each place, from most to least; the host's own time."""
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
-        for _ in range(steps):
-            contender.step(batch)
-    seconds: dict[str, float] = defaultdict(float)
-    for event in profiler.events():
-        seconds[_place(event)] += event.self_cpu_time_total / 1e6 / steps
-    return dict(sorted(seconds.items(), key=lambda place: -place[1]))
-
-
-def _place(event: FunctionEvent) -> str:
+def place_in_training(event: FunctionEvent) -> str:
+    """Name the place that an operation belongs to."""
     if event.name in PRODUCTS and not _is_thin(event):
         return LARGE
     ancestor: FunctionEvent | None = event

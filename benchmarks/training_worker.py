@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections import Counter
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from benchmarks.profiled import seconds_of_places
 from benchmarks.training_contenders import RANK, Contender, random_base
-from benchmarks.training_profile import seconds_of_places
+from benchmarks.training_profile import place_in_training
 
 PRODUCT_RUNS = 30
 CONTENDERS = {
@@ -62,7 +64,8 @@ def main(name: str, shape: str, dtype: str) -> None:
             seconds = [timed_step(contender, batch, device) for _ in range(command["steps"])]
             answer = {"seconds": seconds, "bytes": memory(device, "VmHWM") - before}
         elif "profile" in command:
-            answer = {"seconds": seconds_of_places(contender, batch, command["profile"])}
+            step = partial(contender.step, batch)
+            answer = {"seconds": seconds_of_places(step, command["profile"], place_in_training)}
         else:
             answer = {"seconds": products(contender, *command["products"])}
         answers.write(json.dumps(answer) + "\n")
