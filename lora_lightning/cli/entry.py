@@ -30,7 +30,7 @@ from lora_lightning.errors import (
     end_interrupted,
 )
 from lora_lightning.process import early, garbage, workspace
-from lora_lightning.process.parent import end_with_parent, is_rank_of_lightning
+from lora_lightning.process.parent import RANK_OF_PASS, end_with_parent, is_rank_of_lightning
 from lora_lightning.process.programs import as_started
 from lora_lightning.process.signals import ended_by_signals
 from lora_lightning.process.terminal import speak_plainly
@@ -83,6 +83,12 @@ def _folder_of_sweep(is_printed: bool) -> Iterator[None]:
 def _run(main: Callable[[], Any], command: str) -> None:
     register()
     register_source()
+    if os.environ.pop(RANK_OF_PASS, None):
+        import_lightning()
+        from lora_lightning.one_pass.further_rank import run_further_rank
+
+        run_further_rank(main.__wrapped__)  # type: ignore[attr-defined]  # without Hydra's start
+        return
     if {"--help", "-h"} & set(sys.argv[1:]):
         try:
             print_help(command, CONFIGS, sys.argv[1:])

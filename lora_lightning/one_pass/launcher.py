@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from lora_lightning.errors import InputError
 from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
+from lora_lightning.one_pass.processes import Orders, connected_ranks
+from lora_lightning.one_pass.ranks import Ranks
 from lora_lightning.one_pass.sharing import groups_of, obstacle
 from lora_lightning.ranges import Bytes, Count, check
 from lora_lightning.sweep.callback import release_folder
@@ -64,8 +66,13 @@ def launch(
             log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
         runs = [partial(run_composed, context, task, jobs[number]) for number in group]
         rounds = meet([Path(jobs[n].resume) for n in group if jobs[n].get("resume")])
-        is_alone, at_once = len(group) == 1, given.max_jobs_at_once
-        results = [runs[0]()] if is_alone else Pass(runs, at_once, rounds, given.memory).run()
+        if len(group) == 1:
+            results = [runs[0]()]
+        else:
+            at_once, memory = given.max_jobs_at_once, given.memory
+            orders = Orders([jobs[number] for number in group], at_once, rounds, memory)
+            with connected_ranks(orders):
+                results = Pass(runs, at_once, rounds, memory, Ranks()).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]
@@ -84,7 +91,7 @@ def say_what_is_shared(
     for number in alone:
         found = obstacle(jobs[number])
         if found is None and len(jobs) > 1:
-            found = "no other job has its base, device and precision"
+            found = "no other job has its base, device, precision and gradient checkpointing"
         if found is not None:
             reasons.setdefault(found, []).append(first + number)
     said = "; ".join(f"{_listed(numbers)}: {reason}" for reason, numbers in reasons.items())

@@ -64,7 +64,7 @@ def train(config: DictConfig) -> Objective:
         InputError: a key, a file or their combination is wrong.
         PrunedError: the run was ended by its sweep's pruner; what it has is saved.
     """
-    if needs_isolation(config):
+    if SEAT.get() is None and needs_isolation(config):
         return run_isolated("train")
     config = with_absolute_paths(config, Path.cwd())
     start(config)

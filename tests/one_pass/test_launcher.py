@@ -144,7 +144,8 @@ def test_jobs_that_cannot_share_run_by_themselves_in_their_places(tmp_path, caps
     ("given", "named"),
     [
         (["method=lora,full"], "method=full"),
-        (["seed=0,1", "trainer.gradient_checkpointing=true"], "trainer.gradient_checkpointing"),
+        (["seed=0,1", "trainer.compile=true"], "trainer.compile"),
+        (["trainer.gradient_checkpointing=true,false"], "precision and gradient checkpointing"),
         (["model.dtype=float32,bfloat16"], "no other job has its base"),
         (["method=lora,full", "hydra/sweeper=search"], "method=full"),
     ],
