@@ -11,6 +11,7 @@ from lora_lightning.methods.base import trained_tensors
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
+from lora_lightning.training.parts import parts_of
 from lora_lightning.training.plan import TrainingPlan
 from lora_lightning.training.seat import SEAT
 from tests.gpt2.test_forward import make_rows
@@ -60,7 +61,8 @@ def training(settings: Settings):
         optimizer = settings.optimizer(parameters, lr=settings.lr)
         for step in range(plan.micro_steps):
             batch = batch_of(settings, step)
-            losses = module.training_loss(batch)
+            [part] = parts_of(batch, loss.positions(batch))
+            losses = module.training_loss(part)
             module.backward(losses.smoothed / settings.accumulate)
             trained.losses.append(losses.smoothed.item())
             if (step + 1) % settings.accumulate == 0:
