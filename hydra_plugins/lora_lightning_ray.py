@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+from lora_lightning.sweep.launched import OwnLauncher
 
 
 @dataclass
@@ -45,19 +43,8 @@ class OursBeforeOthers(SearchPathPlugin):
         )
 
 
-class RayLauncher(Launcher):
+class RayLauncher(OwnLauncher):
     """Launches jobs where Ray's scheduler finds a place for them."""
-
-    def __init__(self, **_: Any) -> None:
-        """Take the keys of `hydra.launcher`, which `setup` gets with the whole config."""
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Keep what Hydra hands over."""
-        self.hydra_context = hydra_context
-        self.task_function = task_function
-        self.config = config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -65,6 +52,4 @@ class RayLauncher(Launcher):
         """Run the jobs, and return what each gave, in order."""
         from lora_lightning.sweep.ray_launcher import launch
 
-        return launch(
-            self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx
-        )
+        return launch(*self.given, job_overrides, initial_job_idx)

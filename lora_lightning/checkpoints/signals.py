@@ -39,6 +39,7 @@ class SignalWatch:
     def __init__(self) -> None:
         self.received = 0
         self._group: Any = None
+        self._noted_before = False
 
     def start(self, world_size: int) -> None:
         """Watch from now on; called by every rank."""
@@ -49,13 +50,14 @@ class SignalWatch:
             _earlier.update({n: signal.signal(n, _note) for n in heard_signals()})
         self.received = max((watch.received for watch in _watches), default=self.received)
         _watches.append(self)
+        self._noted_before = _watches_here.get()
         _watches_here.set(True)
 
     def stop(self) -> None:
         """Leave signals to whoever had them before."""
         if self in _watches:
             _watches.remove(self)
-            _watches_here.set(False)
+            _watches_here.set(self._noted_before)
         if not _watches:
             _restore_handlers()
 
@@ -65,6 +67,9 @@ class SignalWatch:
             return self.received
         received = torch.tensor(self.received)
         torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX, self._group)
+        if received and not self.received:  # it is meant for the other trainings here as well
+            for watch in _watches:
+                watch.received = int(received)
         return int(received)
 
 

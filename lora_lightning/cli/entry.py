@@ -15,7 +15,7 @@ from lora_lightning.cli.help import print_help
 from lora_lightning.cli.quick_imports import import_lightning
 from lora_lightning.cli.ranks import is_rank_of_this_command, makes_a_multirun, shared_by_ranks
 from lora_lightning.config.compose import CONFIGS
-from lora_lightning.config.faults import COMPOSING, explain
+from lora_lightning.config.faults import COMPOSING, explain, is_of_params
 from lora_lightning.config.keys import existing_keys
 from lora_lightning.config.overrides import quote
 from lora_lightning.config.resolvers import register
@@ -30,7 +30,7 @@ from lora_lightning.errors import (
     end_interrupted,
 )
 from lora_lightning.process import early, garbage, workspace
-from lora_lightning.process.parent import end_with_parent, is_rank_of_lightning
+from lora_lightning.process.parent import RANK_OF_PASS, end_with_parent, is_rank_of_lightning
 from lora_lightning.process.programs import as_started
 from lora_lightning.process.signals import ended_by_signals
 from lora_lightning.process.terminal import speak_plainly
@@ -83,6 +83,12 @@ def _folder_of_sweep(is_printed: bool) -> Iterator[None]:
 def _run(main: Callable[[], Any], command: str) -> None:
     register()
     register_source()
+    if os.environ.pop(RANK_OF_PASS, None):
+        import_lightning()
+        from lora_lightning.one_pass.further_rank import run_further_rank
+
+        run_further_rank(main.__wrapped__)  # type: ignore[attr-defined]  # without Hydra's start
+        return
     if {"--help", "-h"} & set(sys.argv[1:]):
         try:
             print_help(command, CONFIGS, sys.argv[1:])
@@ -110,6 +116,13 @@ def _run(main: Callable[[], Any], command: str) -> None:
         if wants_traceback:
             raise
         sys.exit(f"error: {explain(error, lambda: existing_keys(command, arguments))}")
+    except (AttributeError, AssertionError) as error:
+        if wants_traceback or not is_of_params(error):
+            raise
+        sys.exit(
+            "error: hydra.sweeper.params: a plain grid has none from the command line; give each "
+            "key by itself, as method.rank=1,2, or the space in a file of configs/hparams_search"
+        )
     except OSError as error:
         if wants_traceback or (fault := disk_fault(error)) is None:
             raise

@@ -27,6 +27,9 @@ def unknown_key(key: str, keys: Iterable[str]) -> str:
         return f"unknown key {key} with the options chosen; there is {where}"
     found = nearest(key, known)
     hint = f"; the nearest one is {found}" if found else ""
+    group = key.partition(".")[0]
+    if not found and group != key and (options := options_of(CONFIGS / group)):
+        hint = f"; an option is chosen by {group}={' | '.join(options)}"
     return f"unknown key {key}{hint} (--help lists them all)"
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from lora_lightning.config.commands import Split
 from lora_lightning.config.label import label_of_folder
-from lora_lightning.config.study import direction_of, sampler_seed
+from lora_lightning.config.study import direction_of
 from lora_lightning.files import folder_name
 from lora_lightning.process import REPOSITORY, launch_time, process_rank, workspace
 
@@ -78,7 +78,6 @@ def register() -> None:
         "failure_rate": lambda on_job_failure: 1.0 if on_job_failure == "skip" else 0.0,
         "direction_of": direction_of,
         "mode_of": lambda metric: direction_of(metric)[:3],
-        "sampler_seed": sampler_seed,
     }
     for name, resolver in named.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)

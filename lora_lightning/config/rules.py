@@ -170,7 +170,10 @@ def check_optimized(config: DictConfig) -> None:
         known += [f"{config.split}/{metric}" for metric in metrics]
         advice = ""
     asked = config.optimized_metric
-    for metric in [asked] if isinstance(asked, str) else asked:
+    metrics = [asked] if isinstance(asked, str) else list(asked)
+    if len(set(metrics)) < len(metrics):
+        raise InputError(f"optimized_metric={','.join(metrics)}: names one twice; give each once")
+    for metric in metrics:
         if metric not in known:
             raise InputError(
                 f"optimized_metric={metric}: the run will have {', '.join(known)}{advice}"

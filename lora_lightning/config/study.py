@@ -1,8 +1,10 @@
-"""What a study is made of before it has a trial: its direction, its storage, its sampler's seed."""
+"""What a study is made of before it has a trial: its objectives, their directions, its storage."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.errors import InputError
 
@@ -10,6 +12,19 @@ if TYPE_CHECKING:
     import optuna
 
 SMALLER_IS_BETTER = ("loss", "perplexity", "ter", "error", "trainable")
+SAMPLERS = {
+    "tpe": "optuna.samplers.TPESampler",
+    "gp": "optuna.samplers.GPSampler",
+    "cmaes": "optuna.samplers.CmaEsSampler",
+    "qmc": "optuna.samplers.QMCSampler",
+    "grid": "optuna.samplers.GridSampler",
+    "random": "optuna.samplers.RandomSampler",
+}
+SAMPLER = "hydra.sweeper.sampler"
+A_SAMPLER = (
+    f"allowed is {' | '.join(SAMPLERS)}, as {SAMPLER}=tpe, or {SAMPLER}._target_=optuna.samplers."
+    f"<class> with that class's arguments, as +{SAMPLER}.<argument>=…"
+)
 IN_SWEEP_FOLDER = "study.journal"
 FILES = ("sqlite:///", "journal:///")  # storages that are a file
 WAIT = 100  # seconds for another process that writes into the same SQLite file
@@ -20,6 +35,36 @@ def direction_of(metric: str) -> str:
     """Return `minimize` for losses, perplexities, TER, error rates and sizes, else `maximize`."""
     last = metric.split("/")[-1]
     return "minimize" if any(word in last for word in SMALLER_IS_BETTER) else "maximize"
+
+
+def objectives_of(config: DictConfig) -> list[str]:
+    """Return the metrics that a search optimizes.
+
+    Raises:
+        InputError: the command has none.
+    """
+    metric = config.get("optimized_metric")
+    if metric is None:
+        raise InputError("hydra/sweeper=search: goes by an optimized_metric, which train.py has")
+    return [metric] if isinstance(metric, str) else list(metric)
+
+
+def directions_of(config: DictConfig) -> list[str]:
+    """Return `minimize` or `maximize` for each metric that a search optimizes.
+
+    Raises:
+        InputError: `hydra.sweeper.direction` says something else, or not as many.
+    """
+    metrics, given = objectives_of(config), config.hydra.sweeper.direction
+    if given is None:
+        return [direction_of(metric) for metric in metrics]
+    directions = list(map(str, given)) if OmegaConf.is_list(given) else [str(given)]
+    if set(directions) - {"minimize", "maximize"} or len(directions) != len(metrics):
+        raise InputError(
+            f"hydra.sweeper.direction={','.join(directions)}: allowed is minimize | maximize, one "
+            f"for each of optimized_metric={','.join(metrics)}"
+        )
+    return directions
 
 
 def storage_in(folder: Path | str) -> str:
@@ -91,22 +136,3 @@ def _is_whole(path: Path) -> bool:
             return True
         file.seek(-1, os.SEEK_END)
         return file.read() == b"\n"
-
-
-def sampler_seed(seed: int, storage: str | None, name: str | None) -> int:
-    """Return the seed of a study's sampler: `seed` plus the trials that the study has already.
-
-    A sampler that began with the same seed again would propose the first trials' values again.
-    """
-    if storage is None or name is None or not _may_exist(storage):
-        return seed
-    import optuna
-
-    opened: Any = open_storage(storage)
-    known = {summary.study_name: summary for summary in optuna.get_all_study_summaries(opened)}
-    return seed + (known[name].n_trials if name in known else 0)
-
-
-def _may_exist(storage: str) -> bool:
-    path = storage_file(storage)
-    return path is None or path.is_file()

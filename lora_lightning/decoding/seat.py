@@ -23,6 +23,9 @@ class DecodingSeat(Protocol):
     ) -> Iterator[tuple[int, list[Hypothesis]]]:
         """Decode as `decode_contexts`, with a model whose adapters may be unmerged."""
 
+    def meet(self) -> None:
+        """Wait until every rank has come here, after what ranks do more or less of."""
+
 
 DECODING_SEAT: ContextVar[DecodingSeat | None] = ContextVar("DECODING_SEAT", default=None)
 """Of the decoding that runs in this context; None where it has its base for itself."""

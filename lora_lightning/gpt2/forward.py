@@ -6,12 +6,13 @@ block that computes only what the loss will look at, and an MLP of few passes ov
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, noop_context_fn
 from transformers.models.gpt2.modeling_gpt2 import (
     GPT2Attention,
     GPT2Block,
@@ -25,6 +26,8 @@ from lora_lightning.gpt2.mlp import mlp
 from lora_lightning.gpt2.precision import compute_dtype, is_plain, mixed_layer_norm
 from lora_lightning.gpt2.prefix import prefix_of, prefixed_attention
 from lora_lightning.gpt2.rows import PackedRows
+
+Contexts = Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,11 @@ def blocks_of(model: GPT2Model) -> list[GPT2Block]:
 
 
 def packed_hidden_states(
-    model: GPT2Model, rows: PackedRows, wanted: Tensor, execution: Execution = EAGER
+    model: GPT2Model,
+    rows: PackedRows,
+    wanted: Tensor,
+    execution: Execution = EAGER,
+    contexts: Contexts = noop_context_fn,
 ) -> Tensor:
     """Return the final hidden states of the wanted positions.
 
@@ -88,6 +95,8 @@ def packed_hidden_states(
         rows: the micro-batch.
         wanted: positions in the packed rows, (wanted,) int64.
         execution: how to run the blocks.
+        contexts: under gradient checkpointing called before each block, for the contexts in which
+            it is computed first, and once more.
 
     Returns:
         (wanted, width).
@@ -100,7 +109,7 @@ def packed_hidden_states(
         kept = wanted if block is blocks[-1] else None
         step = partial(_block, block, rows=rows, kept=kept, compiled=execution.compiled)
         if execution.gradient_checkpointing and torch.is_grad_enabled():
-            hidden = checkpoint(step, hidden, use_reentrant=False)
+            hidden = checkpoint(step, hidden, use_reentrant=False, context_fn=contexts)
         else:
             hidden = step(hidden)
     return mixed_layer_norm(model.ln_f, hidden)

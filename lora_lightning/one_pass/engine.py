@@ -19,7 +19,8 @@ from lora_lightning.errors import Interrupted, first_line
 from lora_lightning.one_pass.base import SharedBase
 from lora_lightning.one_pass.forwards import Forwards, backward
 from lora_lightning.one_pass.job import Job, Result
-from lora_lightning.one_pass.requests import Backward, Forward, NextText
+from lora_lightning.one_pass.ranks import Ranks
+from lora_lightning.one_pass.requests import Backward, Forward, Meeting, NextText
 from lora_lightning.one_pass.room import Room
 from lora_lightning.one_pass.searches import GO_BY_THEMSELVES, Searches
 from lora_lightning.one_pass.seat import OwnSeat
@@ -37,6 +38,7 @@ class Pass(Generic[Result]):
         at_once: how many live at a time; the next one begins where one ended. None: all.
         rounds: micro-batches that the jobs have had together in an earlier pass.
         memory: bytes for those that live at a time; None: what is free.
+        ranks: the processes that have all jobs, each its share of their rows; None: this one.
     """
 
     def __init__(
@@ -45,14 +47,16 @@ class Pass(Generic[Result]):
         at_once: int | None = None,
         rounds: int = 0,
         memory: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self._ranks = ranks or Ranks()
         self._rounds = rounds
         self._trained: list[Job[Result]] = []  # in the last of them
         self._waiting = deque(enumerate(jobs))
         self._at_once = at_once or len(jobs)
         self._living: list[Job[Result]] = []
         self._results: dict[int, Result] = {}
-        self._room = Room(memory, TOKENS_AT_ONCE)
+        self._room = Room(memory, TOKENS_AT_ONCE, self._ranks.size)
         self._base = SharedBase()
         self._forwards = Forwards()
         self._searches = Searches()
@@ -78,9 +82,12 @@ class Pass(Generic[Result]):
         return [self._results[number] for number in sorted(self._results)]
 
     def _begin_jobs(self) -> None:
+        if self._ranks.size > 1 and not all(job.is_in_step for job in self._living):
+            return
         while self._waiting and self._has_place() and self._ending is None:
             number, run = self._waiting.popleft()
-            job = Job(number, OwnSeat(self._base), run)
+            seat = OwnSeat(self._base, has_ranks=self._ranks.size > 1)
+            job = Job(number, seat, run, partial(self._ranks.job, number))
             self._living.append(job)
             self._turn(job, job.turns.begin)
         if self._ending is not None:
@@ -89,7 +96,9 @@ class Pass(Generic[Result]):
     def _has_place(self) -> bool:
         reserved = [job.seat.reserved for job in self._living]
         trainings = [one for one in reserved if one is not None]
-        return len(self._living) < self._at_once and self._room.has_place(trainings)
+        if len(self._living) >= self._at_once:
+            return False
+        return not self._living or self._ranks.all_have(self._room.has_place(trainings))
 
     def _turn(self, job: Job[Result], turn: Callable[[], None]) -> None:
         """Let a job go on until it asks for something or ends."""
@@ -104,6 +113,7 @@ class Pass(Generic[Result]):
             assert job.turns.result is not None
             self._results[job.number] = job.turns.result
             self._leave(job)
+            self._ranks.ended(job.number)
         elif isinstance(job.request, Forward):
             job.has_trained |= job.request.is_training
 
@@ -133,12 +143,21 @@ class Pass(Generic[Result]):
             self._ending = end if isinstance(self._ending, Interrupted) else self._ending
 
     def _round(self) -> None:
-        """Answer what every job waits for; trainings last, so that they meet again."""
+        """Answer what every job waits for; trainings last, so that they meet again.
+
+        What ranks have other numbers of comes first, so that then all of them stand alike.
+        """
         if decoding := [job for job in self._living if isinstance(job.request, NextText)]:
             self._answer_text(decoding)
             return
         forward = [job for job in self._living if isinstance(job.request, Forward)]
         validating = [job for job in forward if not job.request.is_training]  # type: ignore[union-attr]
+        meeting = [job for job in self._living if isinstance(job.request, Meeting)]
+        if meeting and not validating:
+            for job in meeting:
+                if job in self._living:
+                    self._turn(job, partial(job.turns.answer, None))
+            return
         if not validating:
             self._count_round(forward)
         for group in self._groups(validating or forward):

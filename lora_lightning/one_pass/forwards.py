@@ -1,6 +1,8 @@
 """Hidden states and gradients of several trainings by one way over their base."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,7 +33,8 @@ class Forwards:
             if len(jobs) == 1:
                 with jobs[0].turns.state.random_numbers():
                     rows, wanted = first.rows, first.wanted
-                    return [packed_hidden_states(first.model.transformer, rows, wanted)]
+                    transformer, how = first.model.transformer, first.execution
+                    return [packed_hidden_states(transformer, rows, wanted, how)]
             joint = self._joint(jobs, requests)
             joint.division.set(
                 [len(request.rows.input_ids) for request in requests],
@@ -42,7 +45,8 @@ class Forwards:
                 [request.wanted + start for request, start in zip(requests, before, strict=True)]
             )
             rows = join_rows([request.rows for request in requests])
-            hidden = packed_hidden_states(joint, rows, wanted)  # type: ignore[arg-type]
+            contexts = partial(_first_and_again, jobs)
+            hidden = packed_hidden_states(joint, rows, wanted, first.execution, contexts)  # type: ignore[arg-type]
             return hidden.split(counts)
 
     def _joint(self, jobs: Sequence[Job[Any]], requests: Sequence[Forward]) -> JointTransformer:
@@ -62,6 +66,30 @@ def backward(jobs: Sequence[Job[Any]]) -> Sequence[None]:
     losses = [job.request.loss for job in jobs if isinstance(job.request, Backward)]
     torch.autograd.backward(losses)
     return [None] * len(losses)
+
+
+def _first_and_again(
+    jobs: Sequence[Job[Any]],
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Return the contexts in which a block is computed first, and again in the backward pass."""
+    drawn = [job.turns.state.of_torch for job in jobs]
+    return nullcontext(), _random_numbers_of_before(jobs, drawn)
+
+
+@contextmanager
+def _random_numbers_of_before(jobs: Sequence[Job[Any]], drawn: Sequence[Any]) -> Iterator[None]:
+    """Context in which jobs draw the same random numbers once more, and none of their next."""
+    later = [job.turns.state.of_torch for job in jobs]
+    _set_random_numbers(jobs, drawn)
+    try:
+        yield
+    finally:
+        _set_random_numbers(jobs, later)
+
+
+def _set_random_numbers(jobs: Sequence[Job[Any]], states: Sequence[Any]) -> None:
+    for job, state in zip(jobs, states, strict=True):
+        job.turns.state.of_torch = state
 
 
 def _forward_of(job: Job[Any]) -> Forward:

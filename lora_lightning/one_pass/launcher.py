@@ -12,11 +12,16 @@ from omegaconf import DictConfig
 from lora_lightning.errors import InputError
 from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
+from lora_lightning.one_pass.processes import Orders, connected_ranks
+from lora_lightning.one_pass.ranks import Ranks
 from lora_lightning.one_pass.sharing import groups_of, obstacle
+from lora_lightning.ranges import Bytes, Count, check
+from lora_lightning.sweep.callback import release_folder
 from lora_lightning.sweep.launched import compose_job, run_composed
-from lora_lightning.sweep.record import PLAN
+from lora_lightning.sweep.record import SweepFolder
 
 log = logging.getLogger(__name__)
+KEYS = {"max_jobs_at_once": Count | None, "memory": Bytes | None, "strict": bool}
 
 
 def launch(
@@ -25,9 +30,6 @@ def launch(
     config: DictConfig,
     overrides: Sequence[Sequence[str]],
     first: int,
-    max_jobs_at_once: int | None,
-    memory: int | None,
-    strict: bool,
 ) -> list[JobReturn]:
     """Run jobs, and return what Hydra's sweepers expect of each, in order.
 
@@ -37,33 +39,26 @@ def launch(
         config: of the sweep.
         overrides: of each job.
         first: number of the first job.
-        max_jobs_at_once: how many go side by side; None: all that can.
-        memory: bytes for them and their base; None: what is free.
-        strict: refuse jobs that cannot share, in place of running them alone.
 
     Raises:
-        InputError: `max_jobs_at_once` or `memory` is below 1, or `strict` and a job shares nothing.
+        InputError: a key of `hydra.launcher` is wrong, or under `strict` a job shares nothing.
     """
-    for key, value in (("max_jobs_at_once", max_jobs_at_once), ("memory", memory)):
-        if value is not None and value < 1:
-            raise InputError(
-                f"hydra.launcher.{key}={value}: allowed is null (all that can) or a whole number "
-                "from 1"
-            )
+    given = config.hydra.launcher
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    jobs = [
-        compose_job(context, config, own_overrides(config, of_job), first + number)
-        for number, of_job in enumerate(overrides)
-    ]
-    groups = groups_of(jobs)
     try:
-        say_what_is_shared(jobs, groups, first, strict)
+        for key, kind in KEYS.items():
+            check(f"hydra.launcher.{key}", given[key], kind)
+        jobs = [
+            compose_job(context, config, own_overrides(config, of_job), first + number)
+            for number, of_job in enumerate(overrides)
+        ]
+        groups = groups_of(jobs)
+        say_what_is_shared(jobs, groups, first, given.strict)
     except InputError:
-        if first == 0:  # nothing has begun, and the folder is another sweep's again
-            for name in (PLAN, "multirun.yaml"):
-                (Path(str(config.hydra.sweep.dir)) / name).unlink(missing_ok=True)
+        if first == 0:
+            release_folder(SweepFolder(Path(str(config.hydra.sweep.dir)).resolve()))
         raise
     returned: dict[int, JobReturn] = {}
     for group in groups:
@@ -71,8 +66,13 @@ def launch(
             log.info("\t#%d : %s", first + number, " ".join(filter_overrides(overrides[number])))
         runs = [partial(run_composed, context, task, jobs[number]) for number in group]
         rounds = meet([Path(jobs[n].resume) for n in group if jobs[n].get("resume")])
-        is_alone = len(group) == 1
-        results = [runs[0]()] if is_alone else Pass(runs, max_jobs_at_once, rounds, memory).run()
+        if len(group) == 1:
+            results = [runs[0]()]
+        else:
+            at_once, memory = given.max_jobs_at_once, given.memory
+            orders = Orders([jobs[number] for number in group], at_once, rounds, memory)
+            with connected_ranks(orders):
+                results = Pass(runs, at_once, rounds, memory, Ranks()).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]
@@ -91,7 +91,7 @@ def say_what_is_shared(
     for number in alone:
         found = obstacle(jobs[number])
         if found is None and len(jobs) > 1:
-            found = "no other job has its base, device and precision"
+            found = "no other job has its base, device, precision and gradient checkpointing"
         if found is not None:
             reasons.setdefault(found, []).append(first + number)
     said = "; ".join(f"{_listed(numbers)}: {reason}" for reason, numbers in reasons.items())

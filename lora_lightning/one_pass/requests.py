@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.packing import Packing
 from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.one_pass.precision import Precision
@@ -21,6 +22,7 @@ class Forward:
         model: whose.
         rows: its micro-batch.
         wanted: positions, (wanted,) int64.
+        execution: how the blocks are run; jobs of one pass run them alike.
         is_training: whether the gradient will be asked for.
         precision: in which it computes.
     """
@@ -28,6 +30,7 @@ class Forward:
     model: GPT2LMHeadModel
     rows: PackedRows
     wanted: Tensor
+    execution: Execution
     is_training: bool
     precision: Precision
 
@@ -37,6 +40,11 @@ class Backward:
     """A wish for the gradient of a loss, ()."""
 
     loss: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Meeting:
+    """A wish to go on once every rank has done what is before it."""
 
 
 @dataclass(eq=False)

@@ -27,10 +27,12 @@ class Room:
             is loaded.
         tokens_at_once: tokens of as many micro-batches as are computed together on a CPU, which
             keeps activations of no more.
+        processes: that share the memory of a CPU.
     """
 
-    def __init__(self, given: int | None, tokens_at_once: int) -> None:
+    def __init__(self, given: int | None, tokens_at_once: int, processes: int = 1) -> None:
         self._available = given
+        self._processes = processes
         self._tokens_at_once = tokens_at_once
         self._has_said = False
 
@@ -40,7 +42,7 @@ class Room:
             return True
         device = living[0].device
         if self._available is None:
-            self._available = _free(device)
+            self._available = _free(device, self._processes)
         largest = max((one.memory for one in living), key=lambda memory: memory.peak)
         needed = self._peak([*(one.memory for one in living), largest], device)
         has_place = needed <= self._available
@@ -68,7 +70,7 @@ class Room:
         return weights + sum(one.training for one in trainings) + activations
 
 
-def _free(device: torch.device) -> int:
+def _free(device: torch.device, processes: int) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available) // processes

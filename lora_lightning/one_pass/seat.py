@@ -10,11 +10,12 @@ from transformers import GPT2LMHeadModel
 from lora_lightning.decoding.hypotheses import Hypothesis
 from lora_lightning.decoding.runner import check_queries
 from lora_lightning.decoding.settings import BeamSettings
+from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.packing import Packing
 from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.one_pass.base import SharedBase
 from lora_lightning.one_pass.precision import Precision
-from lora_lightning.one_pass.requests import Backward, Decoding, Forward, NextText
+from lora_lightning.one_pass.requests import Backward, Decoding, Forward, Meeting, NextText
 from lora_lightning.one_pass.room import Reserved
 from lora_lightning.one_pass.turns import ask
 from lora_lightning.training.memory import MemoryEstimate
@@ -25,10 +26,12 @@ class OwnSeat:
 
     Args:
         base: what the jobs of the pass share.
+        has_ranks: whether other processes have a share of the job.
     """
 
-    def __init__(self, base: SharedBase) -> None:
+    def __init__(self, base: SharedBase, has_ranks: bool = False) -> None:
         self._base = base
+        self._has_ranks = has_ranks
         self.round = 0
         self.is_save_due = False
         self.reserved: Reserved | None = None
@@ -41,16 +44,23 @@ class OwnSeat:
         """Note how much memory the training will take, and where."""
         self.reserved = Reserved(memory, device)
 
-    def hidden_states(self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor) -> Tensor:
+    def hidden_states(
+        self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor, execution: Execution
+    ) -> Tensor:
         """Return the final hidden states of the wanted positions, (wanted, width)."""
         is_training = torch.is_grad_enabled()
         precision = Precision.now(wanted.device)
-        hidden: Tensor = ask(Forward(model, rows, wanted, is_training, precision))
+        hidden: Tensor = ask(Forward(model, rows, wanted, execution, is_training, precision))
         return hidden
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a loss to what it depends on."""
         ask(Backward(loss))
+
+    def meet(self) -> None:
+        """Wait until every rank has come here."""
+        if self._has_ranks:
+            ask(Meeting())
 
     def decode(
         self,

@@ -8,9 +8,9 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.renamed import current_name
-from lora_lightning.config.trainer import processes
 from lora_lightning.methods.lora_method import LoRA
 from lora_lightning.methods.peft_method import PEFT
+from lora_lightning.process import slurm_tasks
 
 TRAINER = (
     "max_steps", "max_epochs", "accumulate_grad_batches", "gradient_clip_val",
@@ -31,8 +31,10 @@ def obstacle(config: DictConfig) -> str | None:
     if config.get("text") is not None:
         return "text= is printed, one after another"
     trainer = config.trainer
-    if trainer.strategy != "auto" or trainer.num_nodes != 1 or processes(trainer.devices) != 1:
-        return f"trainer.strategy={trainer.strategy} starts processes of its own"
+    if trainer.num_nodes != 1:
+        return f"trainer.num_nodes={trainer.num_nodes} needs a launcher on each machine"
+    if trainer.strategy == "ddp" and slurm_tasks() > 1:
+        return "SLURM has started the ranks of each job"
     if trainer.profiler is not None:
         return f"trainer.profiler={trainer.profiler} is of a whole pass"
     if not _leaves_projections(config.method):
@@ -43,9 +45,8 @@ def obstacle(config: DictConfig) -> str | None:
 
 def _obstacle_of_training(config: DictConfig) -> str | None:
     trainer = config.trainer
-    for key in ("compile", "gradient_checkpointing"):
-        if trainer[key]:
-            return f"trainer.{key}=true is of a whole pass"
+    if trainer.compile:
+        return "trainer.compile=true is of a whole pass"
     if trainer.precision == "16-mixed":
         return "trainer.precision=16-mixed scales each job's loss on its own"
     if trainer.get("detect_anomaly"):
@@ -71,7 +72,7 @@ def groups_of(configs: Sequence[DictConfig]) -> list[list[int]]:
 
 
 def what_is_shared(config: DictConfig) -> dict[str, Any]:
-    """Return what jobs of one pass have in common: base, device, precision."""
+    """Return what jobs of one pass have in common: base, device, precision, checkpointing."""
     shared: dict[str, Any] = {}
     for group, free in (("model", ()), ("trainer", TRAINER)):
         node: Any = OmegaConf.to_container(config[group], resolve=True)

@@ -57,17 +57,17 @@ class _UpdatedProduct(torch.autograd.Function):
         ctx: Any, x: Tensor, base: GPT2Projection, updates: Sequence[Update], *trained: Tensor
     ) -> Tensor:
         product = base.product(x)
-        kept = []
+        kept: list[Tensor | None] = []
         for update in updates:
             own = x[update.rows]
             dropped = own if update.mask is None else own * update.mask
             low = update.down.detach().to(x.dtype) @ dropped.T  # (rank, its tokens)
             up = update.up.detach().to(x.dtype)
             product[update.rows].addmm_(low.T, up, alpha=update.scale)
-            kept += [dropped, low]
+            kept += [update.mask, dropped, low]  # all of it, so that a checkpoint can drop it
         ctx.save_for_backward(*trained, *kept)
         ctx.base = base
-        ctx.updates = [(update.rows, update.mask, update.scale) for update in updates]
+        ctx.updates = [(update.rows, update.scale) for update in updates]
         return product
 
     @staticmethod
@@ -78,9 +78,9 @@ class _UpdatedProduct(torch.autograd.Function):
         trained, kept = saved[:count], saved[count:]
         x_grad = ctx.base.product_back(gradient) if ctx.needs_input_grad[0] else None
         grads: list[Tensor] = []
-        for number, (rows, mask, scale) in enumerate(ctx.updates):
+        for number, (rows, scale) in enumerate(ctx.updates):
             down, up = trained[2 * number : 2 * number + 2]
-            dropped, low = kept[2 * number : 2 * number + 2]
+            mask, dropped, low = kept[3 * number : 3 * number + 3]
             own = gradient[rows]
             low_grad = (up.to(low.dtype) @ own.T).mul_(scale)  # (rank, its tokens)
             if x_grad is not None and mask is None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 PARENT = "LORA_LIGHTNING_PARENT"  # process id of the command that started this one
+RANK_OF_PASS = "LORA_LIGHTNING_RANK_OF_PASS"  # set where this one is a further rank of a pass
 POLL_SECONDS = 1.0
 MOMENT_SECONDS = 4.0
 CLOCKS_DIFFER_SECONDS = 1.0

@@ -54,6 +54,15 @@ def own_overrides() -> list[str]:
     return list(overrides)
 
 
+def environment_without_ranks() -> dict[str, str]:
+    """Return this process's environment without what tells ranks from each other."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in RANK_VARIABLES and not key.startswith("SLURM_")
+    }
+
+
 def run_isolated(
     command: str, overrides: list[str] | None = None, results: Path | None = None
 ) -> Objective:
@@ -74,11 +83,7 @@ def run_isolated(
     """
     folder = output_folder().resolve()
     own = own_overrides() if overrides is None else overrides
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in RANK_VARIABLES and not key.startswith("SLURM_")
-    }
+    environment = environment_without_ranks()
     # A search space would make the process a multirun again.
     arguments = [*own, f"hydra.run.dir={quote(str(results or folder))}", "hydra.mode=RUN"]
     script = str(REPOSITORY / f"{command}.py")

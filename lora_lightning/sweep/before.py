@@ -6,15 +6,62 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.compose import CONFIGS
 from lora_lightning.config.faults import unknown_option
 from lora_lightning.config.files import lacks
 from lora_lightning.config.rules import check_config
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
+from lora_lightning.ranges import Count, check
 from lora_lightning.runs.unset import groups_unset
+from lora_lightning.sweep.axis import NEEDS_LISTS, texts_of
+
+BASIC = "basic"  # Hydra's own sweeper
+
+
+def check_launching(config: DictConfig) -> None:
+    """Check the keys by which Hydra's own sweeper, and joblib, run jobs.
+
+    Raises:
+        InputError: naming the key.
+    """
+    choices, hydra = config.hydra.runtime.choices, config.hydra
+    if choices["hydra/sweeper"] == BASIC:
+        size = hydra.sweeper.max_batch_size
+        check("hydra.sweeper.max_batch_size", size, Count | None)
+    if choices["hydra/launcher"] == "joblib" and hydra.launcher.n_jobs == 0:
+        raise InputError("hydra.launcher.n_jobs=0: give how many jobs, or -1 for one a core")
+
+
+def check_values(override: Override, sweeper: str) -> None:
+    """Check that a swept key has values, and in an order that stays.
+
+    Args:
+        override: of the key.
+        sweeper: option of `hydra/sweeper`.
+
+    Raises:
+        InputError: it has none, or none that Hydra's own sweeper could list, or they are shuffled,
+            anew whenever they are read.
+    """
+    if sweeper == BASIC and override.is_interval_sweep():
+        raise InputError(
+            f"{override.input_line}: a grid {NEEDS_LISTS}; or let hydra/sweeper=search draw"
+        )
+    value: Any = override.value()
+    if getattr(value, "shuffle", False):
+        raise InputError(
+            f"{override.input_line}: jobs have numbers in the order of their values; leave out "
+            "shuffle, or let hydra/sweeper=search hydra.sweeper.sampler=grid draw in random order"
+        )
+    try:
+        has_values = bool(texts_of(override))
+    except ValueError as error:  # a range of no step
+        raise InputError(f"{override.input_line}: {first_line(error)}") from None
+    if not has_values:
+        raise InputError(f"{override.input_line}: has no values; give one at least")
 
 
 def check_options(overrides: list[Override]) -> None:
@@ -44,23 +91,13 @@ def one_axis_at_a_time(overrides: list[Override]) -> list[list[str]]:
     For what is drawn, and so has no list of jobs.
     """
     lines = {
-        o.get_key_element(): _lines(o) if o.is_sweep_override() else [str(o.input_line)]
+        o.get_key_element(): texts_of(o) if o.is_sweep_override() else [str(o.input_line)]
         for o in overrides
     }
     first = {key: values[0] for key, values in lines.items() if values}
     return [
         list((first | {key: line}).values()) for key, values in lines.items() for line in values
     ]
-
-
-def _lines(override: Override) -> list[str]:
-    """Return an override for each value that a swept one has, as far as they can be listed."""
-    key, value = override.get_key_element(), override.value()
-    if isinstance(value, IntervalSweep):
-        return [f"{key}={value.start}", f"{key}={value.end}"]
-    if isinstance(value, ChoiceSweep | RangeSweep | Glob):
-        return [f"{key}={text}" for text in override.sweep_string_iterator()]
-    return []
 
 
 def check_jobs(config: DictConfig, jobs: list[list[str]]) -> None:

@@ -82,7 +82,13 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
     from lora_lightning.sweep.plan import make_plan, sweep_overrides
     from lora_lightning.sweep.ray_cluster import RAY, connect
     from lora_lightning.sweep.space import SEARCHES, Space
-    from lora_lightning.sweep.study import check_pruner, check_study, open_study, readable
+    from lora_lightning.sweep.study import (
+        check_pruner,
+        check_study,
+        open_study,
+        readable,
+        storage_of,
+    )
 
     plan = make_plan(config)
     if plan.launcher == RAY:
@@ -95,10 +101,10 @@ def begin_sweep(sweep: SweepFolder, config: DictConfig) -> None:
     take_folder(sweep, plan, config.overwrite)
     try:
         if has_study:
-            with readable(config):
+            with readable(storage_of(config)):
                 open_study(config, space)
     except InputError:
-        (sweep.path / PLAN).unlink()  # the folder is nobody's again
+        release_folder(sweep)
         raise
     sweep.write_plan(plan)
 
@@ -130,3 +136,9 @@ def take_folder(sweep: SweepFolder, plan: Plan, overwrite: bool) -> None:
             f"{sweep.path} holds another sweep ({PLAN}); give this one another output_dir=…, or "
             f"go on with that one: {resume}"
         ) from None
+
+
+def release_folder(sweep: SweepFolder) -> None:
+    """Leave the folder of a sweep in which no job began to others."""
+    for name in (PLAN, "multirun.yaml", IN_SWEEP_FOLDER):
+        (sweep.path / name).unlink(missing_ok=True)

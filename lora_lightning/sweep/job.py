@@ -12,7 +12,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -45,8 +46,13 @@ from lora_lightning.sweep.again import results_elsewhere, run_again
 from lora_lightning.sweep.progress import progress_line
 from lora_lightning.sweep.record import ERROR, JOB, Job, SweepFolder, write_job
 from lora_lightning.sweep.table_file import first_failed, update_table
+from lora_lightning.sweep.trusted import how_to_resume
 
 log = logging.getLogger(__name__)
+AROUND_TASK: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar(
+    "AROUND_TASK", default=nullcontext
+)
+"""Context of a job's task, in which ranks that share several jobs wait for each other."""
 ENDS_WELL = (None, 0, 3)  # exit codes; 3: an evaluation in which a score could not be computed
 
 
@@ -96,9 +102,10 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """
     sweep = SweepFolder(Path(HydraConfig.get().sweep.dir).resolve())
     folder = output_folder().resolve()
-    if process_rank() > 0:  # a task of SLURM beside rank 0, which keeps the record
+    if process_rank() > 0:  # beside rank 0, which keeps the record
         try:
-            return task(config)
+            with AROUND_TASK.get()():
+                return task(config)
         except PrunedError:
             return None
         except Interrupted as interruption:
@@ -148,7 +155,7 @@ def _run(
     value: Any = None
     status, error = "killed", "interrupted"  # where nothing below says otherwise
     try:
-        with leave_traceback(folder):
+        with leave_traceback(folder), AROUND_TASK.get()():
             value = task(config)
         status, error = "finished", ""
     except SystemExit as end:
@@ -161,7 +168,7 @@ def _run(
         log.info("job %s %s", job.job, pruned)
     except Interrupted as interruption:  # meant for the whole sweep
         error = str(interruption) or interruption.number.name
-        advice = f"go on with: {sweep.how_to_resume(Path(config.paths.user_dir))}"
+        advice = f"go on with: {how_to_resume(sweep, Path(config.paths.user_dir))}"
         end_interrupted(Interrupted("", interruption.number), advice)
     except Exception as failure:
         status = "failed"
@@ -230,5 +237,5 @@ def end_of_sweep(sweep: SweepFolder, user_folder: Path) -> None:
         names = ", ".join(f"{job.job} ({job.status})" for job in failed)
         sys.exit(
             f"error: {len(failed)} of {len(jobs)} jobs did not finish: {names}; each folder's "
-            f"{ERROR} says why, and `{sweep.how_to_resume(user_folder)}` runs them again"
+            f"{ERROR} says why, and `{how_to_resume(sweep, user_folder)}` runs them again"
         )

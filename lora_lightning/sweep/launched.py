@@ -1,10 +1,26 @@
-"""A job of a sweep as our launchers compose and run it."""
+"""Our launchers: what they keep of a sweep, and how they compose and run a job of it."""
 
+from abc import ABC
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.utils import JobReturn, run_job
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+
+
+class OwnLauncher(Launcher, ABC):
+    """A launcher of ours, whose plugin class only says who launches."""
+
+    def __init__(self, **_: Any) -> None:
+        """Take the keys of `hydra.launcher`, which `setup` gets with the whole config."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra hands over."""
+        self.given = (hydra_context, task_function, config)
 
 
 def compose_job(

@@ -10,18 +10,28 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from lora_lightning.config.keys import own_keys, unknown_key
 from lora_lightning.config.search_path import CONFIGS, without_config_dir
-from lora_lightning.errors import InputError
+from lora_lightning.errors import InputError, first_line
 from lora_lightning.runs.jobs import JOBS, is_default_place, require_own_folders
 from lora_lightning.runs.refused import require_no_results
-from lora_lightning.sweep.before import check_jobs, check_options, one_axis_at_a_time
+from lora_lightning.sweep.before import (
+    BASIC,
+    check_jobs,
+    check_launching,
+    check_options,
+    check_values,
+    one_axis_at_a_time,
+)
 from lora_lightning.sweep.ray_cluster import LOCAL, RAY, address_of
 from lora_lightning.sweep.record import Plan
 from lora_lightning.sweep.space import SEARCHES, Space
 
+PARAMS = "hydra.sweeper.params"
+VALUES = "give values as 1,2, choice(1,2), range(1,4) or interval(0.1,0.9)"
 # Launchers whose jobs find the devices that are here; elsewhere there may be others.
 ON_THIS_MACHINE = ("basic", "one_pass", "joblib", "submitit_local")
 
@@ -35,15 +45,16 @@ def make_plan(config: DictConfig) -> Plan:
     Raises:
         InputError: a swept key does not exist.
     """
-    overrides = sweep_overrides(config)
+    check_launching(config)
+    overrides, choices = sweep_overrides(config), config.hydra.runtime.choices
     swept = [override for override in overrides if override.is_sweep_override()]
     for override in swept:
         check_key(config, override)
+        check_values(override, choices["hydra/sweeper"])
     check_options(overrides)
-    command, choices = config.hydra.job.config_name, config.hydra.runtime.choices
     is_search = choices["hydra/sweeper"] in SEARCHES
     space = Space.of(config, overrides) if is_search else None
-    is_grid = choices["hydra/sweeper"] == "basic" if space is None else space.sampler is None
+    is_grid = choices["hydra/sweeper"] == BASIC if space is None else space.sampler is None
     jobs = grid(overrides) if is_grid else []
     launcher = choices["hydra/launcher"]
     if launcher in ON_THIS_MACHINE or (launcher == RAY and address_of(config) == LOCAL):
@@ -51,7 +62,7 @@ def make_plan(config: DictConfig) -> Plan:
     named = named_jobs(config, jobs) if is_default_place(config) else {}
     metric = config.get("optimized_metric")
     return Plan(
-        command=command,
+        command=config.hydra.job.config_name,
         arguments=without_config_dir(sys.argv[1:])[0],
         folder=str(Path.cwd()),
         launcher=launcher,
@@ -89,12 +100,24 @@ def sweep_overrides(config: DictConfig) -> list[Override]:
     """Return the overrides of the search space and, after them, of the command line.
 
     A key that the command line gives anew counts as given there.
+
+    Raises:
+        InputError: `hydra.sweeper.params` is no search space.
     """
-    space = config.hydra.sweeper.get("params") or {}
-    lines = [f"{key}={value}" for key, value in space.items()]
+    space = config.hydra.sweeper.get("params")
+    if not (space is None or OmegaConf.is_dict(space)):
+        raise InputError(f"{PARAMS}={space}: allowed is a mapping, <key>: <values>")
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    parsed = []
+    for key, value in (space or {}).items():
+        try:
+            parsed += parser.parse_overrides([f"{key}={value}"])
+        except OverrideParseException as error:
+            raise InputError(
+                f"{PARAMS}.{key}={value}: {first_line(error.__cause__ or error)}; {VALUES}"
+            ) from None
     given: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
-    parsed = parser.parse_overrides([*lines, *given])
+    parsed += parser.parse_overrides(given)
     return list({override.get_key_element(): override for override in parsed}.values())
 
 

@@ -22,6 +22,11 @@ KEYS = {
     "max_retries": CountOrZero,
 }
 ANSWER_SECONDS = 5.0
+# HTTP/2's greeting (RFC 9113, 3.4), to which a server of gRPC, as Ray's is, answers with a frame of
+# type 4, its settings; a frame begins with nine bytes, the fourth of which is the type.
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+# How often Ray tries to reach a head, 15 seconds each time; else 20 times.
+ONE_TRY = {"RAY_gcs_server_port_wait_time_s": "1", "RAY_NUM_REDIS_GET_RETRIES": "1"}
 LOCAL = "local"
 RAY = "ray"  # option of hydra/launcher
 OF_OTHERS = "hydra-ray-launcher"
@@ -84,12 +89,14 @@ def connect(config: DictConfig) -> None:
     """
     for key, kind in KEYS.items():
         check(f"hydra.launcher.{key}", config.hydra.launcher[key], kind)
+    address = address_of(config)
+    if address != LOCAL:
+        os.environ |= ONE_TRY | os.environ
     try:
         import ray
     except ImportError:
         raise InputError("hydra/launcher=ray: needs Ray; pip install '.[ray]'") from None
     if not ray.is_initialized():
-        address = address_of(config)
         _require_an_answer(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # sends nothing of anybody's
         own: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
@@ -112,10 +119,10 @@ def address_of(config: DictConfig) -> str:
 
 
 def _require_an_answer(address: str) -> None:
-    """Require that something answers at an address; Ray itself would try for a minute.
+    """Require that a Ray cluster may be at an address; Ray itself would try for minutes.
 
     Raises:
-        InputError: nothing does, or it is none.
+        InputError: nothing answers, or something else, or it is no address.
     """
     if address in ("auto", LOCAL):
         return
@@ -125,13 +132,30 @@ def _require_an_answer(address: str) -> None:
             f"hydra.launcher.address={address}: allowed is <host>:<port> of a cluster's head, auto "
             "or null"
         )
+    place = f"hydra.launcher.address={address}"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+        connection = socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS)
     except (OSError, OverflowError) as error:
         raise InputError(
-            f"hydra.launcher.address={address}: nothing answers there ({first_line(error)}); start "
-            "a cluster with `ray start --head`, or leave the key out to use this machine alone"
+            f"{place}: nothing answers there ({first_line(error)}); start a cluster with "
+            "`ray start --head`, or leave the key out to use this machine alone"
         ) from None
+    with connection:
+        if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(connection):
+            raise InputError(
+                f"{place}: what answers there is no Ray cluster; give the <host>:<port> that "
+                "`ray start --head` prints, whose port is 6379 unless --port= says otherwise"
+            )
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether a server that was just connected to speaks gRPC, without encryption."""
+    try:
+        connection.sendall(GREETING)
+        frame = connection.recv(9, socket.MSG_WAITALL)
+    except OSError:  # it says nothing, or hangs up
+        return False
+    return len(frame) == 9 and frame[3] == 4
 
 
 def _machines() -> list[dict[str, float]]:

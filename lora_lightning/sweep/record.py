@@ -14,20 +14,9 @@ from os.path import expanduser
 from pathlib import Path
 
 from lora_lightning.config.commands import COMMANDS
-from lora_lightning.config.search_path import config_dir_switch
 from lora_lightning.config.stored import check_choice
-from lora_lightning.config.stored_overrides import check_overrides
-from lora_lightning.config.study import storage_file
-from lora_lightning.config.trust import SWITCH, Trust, switch_for
-from lora_lightning.config.typed import command_line
 from lora_lightning.errors import InputError
-from lora_lightning.files import (
-    read_json,
-    require_kind,
-    require_links_within,
-    require_within,
-    write_json,
-)
+from lora_lightning.files import read_json, require_kind, require_within, write_json
 from lora_lightning.process.parent import is_running
 from lora_lightning.runs.latest import LATEST, latest_holding, outputs_folder
 
@@ -150,40 +139,6 @@ class SweepFolder:
         return _plan(
             file, None if state is None else (state.st_mtime_ns, state.st_size, state.st_ino)
         )
-
-    def check(self, trust: Trust) -> None:
-        """Check that what others may have written here decides nothing that it must not.
-
-        Raises:
-            InputError: an override names a class, program or file of configs that is not allowed,
-                the study is not a file that exists, or a link leads out of the folder.
-        """
-        plan = self.plan
-        check_overrides(plan.arguments, f"{self.path / PLAN}: arguments", trust)
-        seen: set[str] = set()  # thousands of jobs have most of their overrides in common
-        for job in self.jobs():
-            new = [override for override in job.overrides if override not in seen]
-            check_overrides(new, f"{self.path / job.job}: overrides", trust)
-            seen.update(new)
-        if trust.everything:
-            return
-        require_links_within(self.path, SWITCH)
-        study = None if plan.storage is None else storage_file(plan.storage)
-        if plan.storage is not None and (study is None or not study.is_file()):
-            raise InputError(
-                f"{self.path / PLAN}: storage={plan.storage} is no file of a study that exists; "
-                f"{trust.otherwise}"
-            )
-
-    def how_to_resume(self, user_folder: Path) -> str:
-        """Return the command that runs again what did not finish.
-
-        Args:
-            user_folder: where the user's own modules lie.
-        """
-        switch = switch_for(self.check, user_folder)
-        command = command_line("-m", "lora_lightning.sweep", "resume", str(self.path))
-        return f"{command}{switch}{config_dir_switch()}"
 
     def write_plan(self, plan: Plan) -> None:
         """Write sweep.json."""

@@ -19,6 +19,7 @@ from lora_lightning.sweep.record import PLAN, Job, Plan, SweepFolder
 from lora_lightning.sweep.space import SEARCHES
 from lora_lightning.sweep.table_file import write_table
 from lora_lightning.sweep.told import tell_finished
+from lora_lightning.sweep.trusted import check_sweep
 
 BASE_OF_BEFORE = ("data", "sample", "gpt2_tiny")
 PROMOTE = "promote="
@@ -49,7 +50,7 @@ def resume_sweep(sweep: SweepFolder, settings: list[str]) -> int:
                 "hydra.launcher.…, on_job_failure=…, promote=… and trust=… may be given"
             )
     with trusted_no_longer():
-        sweep.check(trust_of(everything))
+        check_sweep(sweep, trust_of(everything))
         further = [job for one in chosen for job in promoted(sweep, one.removeprefix(PROMOTE))]
         return _resume(sweep, extra, further)
 

@@ -2,17 +2,16 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lora_lightning.errors import InputError
-from lora_lightning.files import atomic_text
+from lora_lightning.sweep.found import write_results
 from lora_lightning.sweep.plan import grid, sweep_overrides
 from lora_lightning.sweep.record import Job
-from lora_lightning.sweep.space import Space, objectives_of
+from lora_lightning.sweep.space import Space
 from lora_lightning.sweep.study import open_study, readable, storage_of
 from lora_lightning.sweep.told import OVERRIDES, tell
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     import optuna
 
 log = logging.getLogger(__name__)
-RESULTS = "optimization_results.yaml"
 Launch = Callable[..., Sequence[JobReturn]]
 
 
@@ -36,32 +34,28 @@ def search(config: DictConfig, launch: Launch) -> None:
             came to a value.
         Exception: of a job, where more of them failed than `max_failure_rate` allows.
     """
-    overrides = sweep_overrides(config)
+    overrides, storage = sweep_overrides(config), storage_of(config)
     space = Space.of(config, overrides)
-    with readable(config):
+    with readable(storage):
         study = open_study(config, space)
         left = space.left(study)
-        for point in space.points() if space.sampler is None else ():
-            study.enqueue_trial(point)
-    listed = grid(overrides) if space.sampler is None else []
-    log.info("study         %s in %s", study.study_name, storage_of(config))
-    started = 0
-    while started < left:
-        with readable(config):
-            count = min(space.at_once, left - started)
-            seeds = [None if started + n else config.seed for n in range(count)]
+        if space.sampler is None:
+            for point, own in zip(space.points(), grid(overrides), strict=True):
+                study.enqueue_trial(point, {OVERRIDES: own})
+    log.info("study         %s in %s", study.study_name, storage)
+    for first in range(0, left, space.at_once):
+        count = min(space.at_once, left - first)
+        with readable(storage):
+            seeds = [config.seed if first + number == 0 else None for number in range(count)]
             trials = [draw(study, space, seed) for seed in seeds]
-            chosen = [listed[t.number] if listed else drawn(t, space) for t in trials]
-            for trial, own in zip(trials, chosen, strict=True):
-                trial.set_user_attr(OVERRIDES, own)
-        numbers = [f"hydra.sweeper.trial={trial.number}" for trial in trials]
-        if config.dry_run:
-            numbers = ["hydra.sweeper.trial=null"] * count
-        wave = [(*own, number) for own, number in zip(chosen, numbers, strict=True)]
-        returns = launch(wave, initial_job_idx=started)
-        started += count
+            wave = [
+                (*trial.user_attrs[OVERRIDES],
+                 f"hydra.sweeper.trial={'null' if config.dry_run else trial.number}")
+                for trial in trials
+            ]  # fmt: skip
+        returns = launch(wave, initial_job_idx=first)
         ended = [job_of(returned) for returned in returns]
-        with readable(config):
+        with readable(storage):
             for trial, job in zip(trials, ended, strict=True):
                 tell(study, trial.number, job)
         failed = sum(job is None or job.is_unfinished for job in ended)
@@ -70,12 +64,12 @@ def search(config: DictConfig, launch: Launch) -> None:
                 returned.return_value  # noqa: B018  raises what the job raised
             raise InputError(f"{failed} of {count} jobs failed, see their error.txt")
     if not config.dry_run:
-        with readable(config):
+        with readable(storage):
             write_results(study, config)
 
 
 def draw(study: "optuna.Study", space: Space, seed: int | None) -> "optuna.Trial":
-    """Draw a trial.
+    """Draw a trial, which keeps the overrides of its job: what it drew, then what all have.
 
     Args:
         study: which keeps it.
@@ -89,53 +83,14 @@ def draw(study: "optuna.Study", space: Space, seed: int | None) -> "optuna.Trial
         study.sampler = space.make_sampler(seed + trial.number)
         study.sampler.before_trial(study, study.get_trials()[trial.number])
     for key, distribution in space.distributions.items():
-        suggest(trial, key, distribution)
+        trial._suggest(key, distribution)  # as `ask`, which comes too early for the sampler
+    if OVERRIDES not in trial.user_attrs:
+        own = [f"{key}={value}" for key, value in trial.params.items()]
+        trial.set_user_attr(OVERRIDES, [*own, *space.fixed])
     return trial
-
-
-def suggest(trial: "optuna.Trial", key: str, distribution: Any) -> None:
-    """Let a trial draw a key's value."""
-    from optuna.distributions import CategoricalDistribution, IntDistribution
-
-    if isinstance(distribution, CategoricalDistribution):
-        trial.suggest_categorical(key, distribution.choices)
-        return
-    ask = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
-    ask(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-
-
-def drawn(trial: "optuna.Trial", space: Space) -> list[str]:
-    """Return the overrides of a trial's job: what it drew, then what all have."""
-    return [*(f"{key}={value}" for key, value in trial.params.items()), *space.fixed]
 
 
 def job_of(returned: JobReturn) -> Job | None:
     """Return a job's record; None where it did not come to one."""
     value = returned.return_value if returned.status == JobStatus.COMPLETED else None
     return value if isinstance(value, Job) else None
-
-
-def write_results(study: "optuna.Study", config: DictConfig) -> None:
-    """Say what is best, and write it to optimization_results.yaml.
-
-    Raises:
-        InputError: no trial has a value.
-    """
-    from optuna.trial import TrialState
-
-    metrics = objectives_of(config)
-    if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
-        raise InputError(
-            f"no trial finished with a value of {', '.join(metrics)}; each job's folder in the "
-            "sweep's says why"
-        )
-    best = study.best_trials
-    if len(metrics) == 1:
-        found: dict[str, Any] = {"best_params": best[0].params, "best_value": best[0].value}
-    else:
-        found = {"solutions": [{"params": t.params, "values": t.values} for t in best]}
-    for trial in best if len(metrics) > 1 else best[:1]:
-        values = ", ".join(f"{m} {v:.6g}" for m, v in zip(metrics, trial.values, strict=True))
-        log.info("best          trial %d: %s by %s", trial.number, values, trial.params)
-    with atomic_text(Path(config.hydra.sweep.dir) / RESULTS) as file:
-        file.write(OmegaConf.to_yaml(OmegaConf.create({"name": "optuna", **found})))

@@ -13,7 +13,13 @@ from omegaconf import DictConfig
 
 from lora_lightning.config.build import build
 from lora_lightning.config.rules import pruned_by
-from lora_lightning.config.study import open_storage, storage_file, storage_in, study_name
+from lora_lightning.config.study import (
+    directions_of,
+    open_storage,
+    storage_file,
+    storage_in,
+    study_name,
+)
 from lora_lightning.errors import InputError, first_line
 from lora_lightning.sweep.space import Space
 
@@ -55,11 +61,16 @@ def check_study(config: DictConfig, space: Space) -> None:
             "or journal:///<file>"
         )
     path = storage_file(storage)
+    if path is None and "://" not in storage:
+        raise InputError(
+            f"hydra.sweeper.storage={storage}: is no storage; give sqlite:///<file>, "
+            "journal:///<file> or a server's URL"
+        )
     if path is not None and not path.exists():
         return
     import optuna
 
-    with readable(config):
+    with readable(storage):
         opened: Any = open_storage(storage)
         others = {study.study_name for study in optuna.get_all_study_summaries(opened)}
         if path is not None and others and name not in others:
@@ -69,7 +80,7 @@ def check_study(config: DictConfig, space: Space) -> None:
             )
         if name in others:
             study = optuna.load_study(study_name=name, storage=opened)
-            _check_question(study, question(config), space.directions)
+            _check_question(study, question(config), directions_of(config))
             space.left(study)
 
 
@@ -95,7 +106,7 @@ def open_study(config: DictConfig, space: Space) -> "optuna.Study":
         storage=storage,
         sampler=space.make_sampler(config.seed),
         pruner=build_pruner(config),
-        directions=[StudyDirection[direction.upper()] for direction in space.directions],
+        directions=[StudyDirection[direction.upper()] for direction in directions_of(config)],
         load_if_exists=True,
     )
     if _is_free(study):
@@ -143,19 +154,8 @@ def check_pruner(config: DictConfig, has_study: bool, axes: Sequence[str]) -> No
 
 
 @contextmanager
-def readable(config: DictConfig) -> Iterator[None]:
+def readable(storage: str) -> Iterator[None]:
     """Context in which a storage that is damaged, none, or on a full disk is bad input.
-
-    Raises:
-        InputError: naming it.
-    """
-    with readable_storage(storage_of(config)):
-        yield
-
-
-@contextmanager
-def readable_storage(storage: str) -> Iterator[None]:
-    """As `readable`, for a storage that no config names.
 
     Raises:
         InputError: naming it.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lora_lightning.config.study import open_storage
 from lora_lightning.runs.trial import Trial
 from lora_lightning.sweep.record import Job
-from lora_lightning.sweep.study import readable_storage
+from lora_lightning.sweep.study import readable
 
 if TYPE_CHECKING:
     import optuna
@@ -47,7 +47,7 @@ def tell_trial(trial: Trial, job: Job) -> None:
     Raises:
         InputError: the storage cannot be written.
     """
-    with readable_storage(trial.storage):
+    with readable(trial.storage):
         tell(trial.load_study(), trial.number, job)
 
 
@@ -59,7 +59,7 @@ def tell_finished(storage: str, name: str, jobs: Iterable[Job]) -> None:
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    with readable_storage(storage):
+    with readable(storage):
         opened: Any = open_storage(storage)
         study = optuna.load_study(study_name=name, storage=opened)
         trials = [trial for trial in study.get_trials() if trial.params]

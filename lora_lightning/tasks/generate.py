@@ -17,6 +17,7 @@ from lora_lightning.data.datamodule import DataToTextModule
 from lora_lightning.data.encoding import Context, encode_contexts
 from lora_lightning.data.inputs import read_inputs
 from lora_lightning.data.tokenizer import Tokenizer
+from lora_lightning.decoding.seat import DECODING_SEAT
 from lora_lightning.decoding.writer import (
     finished_records,
     merge_shards,
@@ -53,7 +54,7 @@ def generate(config: DictConfig) -> None:
     Raises:
         InputError: a key, a file or their combination is wrong.
     """
-    if needs_isolation(config):
+    if DECODING_SEAT.get() is None and needs_isolation(config):
         run_isolated("generate")
         return
     start(config)

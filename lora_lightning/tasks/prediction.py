@@ -3,12 +3,14 @@
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
 from lora_lightning.data.encoding import Context
 from lora_lightning.decoding.schedule import divide, expected_cost
+from lora_lightning.decoding.seat import DECODING_SEAT
 from lora_lightning.decoding.writer import ShardWriter
 from lora_lightning.tasks.decoder import Decoder
 from lora_lightning.tasks.hypotheses import decode_named, prediction_record
@@ -70,6 +72,14 @@ class BeamDecoding(pl.LightningModule):
             self.tokens += hypotheses[0].length
         self.latest = {"tokens/s": self.tokens / (time.perf_counter() - self.began)}
         return self.done
+
+    def on_predict_batch_end(
+        self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Wait after the last context for the other ranks, which have other numbers of them."""
+        is_last = batch_idx + 1 == self.trainer.num_predict_batches[0]
+        if is_last and (seat := DECODING_SEAT.get()) is not None:
+            seat.meet()
 
     def on_predict_end(self) -> None:
         """Close the shard."""

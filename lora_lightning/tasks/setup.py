@@ -20,6 +20,8 @@ from lora_lightning.errors import InputError, first_line
 from lora_lightning.process import process_rank
 from lora_lightning.process.lost_ranks import watch_ranks
 from lora_lightning.tracking.progress import progress_callback
+from lora_lightning.training.exchange import ExchangeAfterBackward
+from lora_lightning.training.seat import SEAT
 
 log = logging.getLogger(__name__)
 
@@ -76,11 +78,12 @@ def build_trainer(
     progress = progress_callback(trainer.progress_every_n_seconds, shows_bar)
     devices = trainer.devices
     devices = list(devices) if OmegaConf.is_list(devices) else devices
+    is_joint_ddp = trainer.strategy == "ddp" and SEAT.get() is not None
     arguments: dict[str, Any] = {
         "accelerator": trainer.accelerator,
         "devices": devices,
         "num_nodes": trainer.num_nodes,
-        "strategy": trainer.strategy,
+        "strategy": ExchangeAfterBackward() if is_joint_ddp else trainer.strategy,
         "precision": trainer.precision,
         "max_epochs": trainer.max_epochs,
         "limit_val_batches": 1.0 if limit_val_batches is None else limit_val_batches,

@@ -66,8 +66,12 @@ class TextValidation:
         """Return `val/<metric>` of each metric, and the seconds that decoding and scoring took."""
         began = time.perf_counter()
         metrics = validation_metrics(self.protocol)
-        is_alone = DECODING_SEAT.get() is None  # else it is merged, or not, where all are decoded
-        segments = self.protocol.prepare(self._segments(merged_copy(model) if is_alone else model))
+        if (seat := DECODING_SEAT.get()) is None:
+            segments = self._segments(merged_copy(model))
+        else:  # it is merged, or not, where all are decoded
+            segments = self._segments(model)
+            seat.meet()
+        segments = self.protocol.prepare(segments)
         scores = {}
         for name, metric in metrics.items():
             metric.metric.to(model.device)

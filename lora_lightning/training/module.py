@@ -126,7 +126,7 @@ class FineTuning(pl.LightningModule):
     def hidden_states(self, rows: PackedRows, positions: Tensor) -> Tensor:
         """Return the final hidden states of some positions, (positions, width)."""
         if self.seat is not None:
-            return self.seat.hidden_states(self.model, rows, positions)
+            return self.seat.hidden_states(self.model, rows, positions, self.execution)
         return packed_hidden_states(self.model.transformer, rows, positions, self.execution)
 
     def training_loss(self, part: Part) -> CrossEntropy:
@@ -200,6 +200,13 @@ class FineTuning(pl.LightningModule):
         self._validated.append(
             torch.stack(validation_statistics(hidden, self.model.lm_head.weight, targets))
         )
+
+    def on_validation_batch_end(
+        self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Wait after the last batch for the other ranks, which may have one more."""
+        if self.seat is not None and batch_idx + 1 == self.trainer.num_val_batches[0]:
+            self.seat.meet()
 
     def on_validation_epoch_end(self) -> None:
         """Average as the reference does, over the batches of all ranks, and per token.

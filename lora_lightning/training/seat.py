@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
+from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.training.memory import MemoryEstimate
 
@@ -28,11 +29,16 @@ class Seat(Protocol):
     def reserve(self, memory: MemoryEstimate, device: torch.device) -> None:
         """Say how much memory the training will take at its peak, and where."""
 
-    def hidden_states(self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor) -> Tensor:
+    def hidden_states(
+        self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor, execution: Execution
+    ) -> Tensor:
         """Return the final hidden states of the wanted positions, as `packed_hidden_states`."""
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a loss () to the trained tensors that it depends on."""
+
+    def meet(self) -> None:
+        """Wait until every rank has come here, after what ranks do more or less of."""
 
 
 SEAT: ContextVar[Seat | None] = ContextVar("SEAT", default=None)

@@ -39,7 +39,7 @@ OF_PEFT = st.sampled_from(
         lambda: IA3Config(target_modules=["c_attn", "c_proj"], feedforward_modules=["c_proj"]),
         lambda: LoraConfig(r=2, target_modules=["c_attn", "c_fc"], lora_dropout=0.2),
         lambda: LoraConfig(r=2, target_modules=["c_attn"], use_dora=True),
-        lambda: AdaLoraConfig(init_r=3, target_modules=["c_attn"], total_step=9),
+        lambda: AdaLoraConfig(init_r=3, target_r=2, target_modules=["c_attn"], total_step=9),
         lambda: LNTuningConfig(target_modules=["ln_1", "ln_f"]),
     ]
 ).map(lambda make: PEFT(make()))
@@ -80,9 +80,10 @@ def queries_and_values(bias):
     return torch.cat([query, value])
 
 
-@given(JOBS, st.sampled_from([None, 1, 2]), st.sampled_from([20, 4096]))
+@given(JOBS, st.sampled_from([None, 1, 2]), st.sampled_from([20, 4096]), st.booleans())
 @given_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_set_of_jobs_trains_as_each_job_alone(jobs, at_once, tokens_at_once):
+def test_any_set_of_jobs_trains_as_each_job_alone(jobs, at_once, tokens_at_once, checkpoints):
+    jobs = [replace(settings, checkpoints=checkpoints) for settings in jobs]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "TOKENS_AT_ONCE", tokens_at_once)
         together = side_by_side(jobs, at_once)
@@ -120,6 +121,25 @@ def test_the_frozen_product_of_jobs_of_other_ranks_is_one(methods, monkeypatch):
     for settings in jobs:
         alone(settings)
     assert (sum(rows), len(rows)) == (together, 2 * calls)
+
+
+def test_gradient_checkpointing_computes_the_joint_blocks_again_with_the_same_dropout(monkeypatch):
+    calls = []
+    product = GPT2Projection.product
+
+    def counted(self, x, **settings):
+        calls.append(len(x))
+        return product(self, x, **settings)
+
+    monkeypatch.setattr(GPT2Projection, "product", counted)
+    jobs = [Settings(replace(LORA, dropout=0.5), seed=seed) for seed in (3, 4)]
+    plain = side_by_side(jobs)
+    products = len(calls)
+    again = side_by_side([replace(settings, checkpoints=True) for settings in jobs])
+    assert len(calls) - products > 1.5 * products
+    for trained, expected in zip(again, plain, strict=True):
+        assert trained.losses == expected.losses
+        check_equal(trained, expected)
 
 
 def test_a_base_that_a_job_changed_stays_its_own():

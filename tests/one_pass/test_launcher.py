@@ -144,8 +144,10 @@ def test_jobs_that_cannot_share_run_by_themselves_in_their_places(tmp_path, caps
     ("given", "named"),
     [
         (["method=lora,full"], "method=full"),
-        (["seed=0,1", "trainer.gradient_checkpointing=true"], "trainer.gradient_checkpointing"),
+        (["seed=0,1", "trainer.compile=true"], "trainer.compile"),
+        (["trainer.gradient_checkpointing=true,false"], "precision and gradient checkpointing"),
         (["model.dtype=float32,bfloat16"], "no other job has its base"),
+        (["method=lora,full", "hydra/sweeper=search"], "method=full"),
     ],
 )
 def test_strict_refuses_before_the_first_job_and_leaves_nothing(given, named, tmp_path):
@@ -156,10 +158,11 @@ def test_strict_refuses_before_the_first_job_and_leaves_nothing(given, named, tm
 
 
 @pytest.mark.parametrize("limit", ["max_jobs_at_once=0", "memory=-1"])
-def test_a_limit_below_one_is_refused(limit, tmp_path):
+def test_a_limit_below_one_is_refused_and_leaves_nothing(limit, tmp_path):
     given = f"hydra.launcher.{limit}"
     error = error_of("train", "-m", "seed=0,1", ONE_PASS, given, f"output_dir={tmp_path}/sweep")
     assert given in error
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_a_job_that_fails_leaves_the_others_in_the_pass(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lora_lightning.data.batching import collate
+from lora_lightning.gpt2.forward import Execution
 from lora_lightning.methods.base import trained_tensors
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.training.loss import CompletionLoss
@@ -30,6 +31,7 @@ class Settings:
     smoothing: float = 0.0
     clip: float = 0.0
     validates: bool = False
+    checkpoints: bool = False
 
 
 @dataclass
@@ -53,7 +55,8 @@ def training(settings: Settings):
         settings.method.apply(model)
         loss = CompletionLoss(label_smoothing=settings.smoothing)
         plan = TrainingPlan(settings.updates * settings.accumulate, settings.accumulate)
-        module = FineTuning(model.train(), loss, settings.optimizer, None, plan)
+        execution = Execution(gradient_checkpointing=settings.checkpoints)
+        module = FineTuning(model.train(), loss, settings.optimizer, None, plan, execution)
         module.seat = SEAT.get()
         if module.seat is not None:
             module.seat.take(model, torch.device("cpu"))

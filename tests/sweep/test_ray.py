@@ -12,7 +12,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,21 @@ def cluster(monkeypatch):
     made.shutdown()
 
 
+@pytest.fixture
+def ports():
+    """Ports of this machine: one of a server of pages, one that says nothing, one of nobody."""
+    with (
+        ThreadingHTTPServer(("localhost", 0), BaseHTTPRequestHandler) as http,
+        socket.create_server(("localhost", 0)) as silent,
+        socket.socket() as unused,
+    ):
+        unused.bind(("localhost", 0))
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        servers = {"http": http.socket, "silent": silent, "unused": unused}
+        yield {name: server.getsockname()[1] for name, server in servers.items()}
+        http.shutdown()
+
+
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_without_ray_one_line_says_what_to_install(tmp_path):
     error = error_of("train", "-m", "seed=0,1", *SETTINGS, RAY, f"output_dir={tmp_path}/sweep")
@@ -57,17 +75,20 @@ def test_without_ray_one_line_says_what_to_install(tmp_path):
     [
         (["hydra.launcher.address=here"], "allowed is <host>:<port>"),
         (["hydra.launcher.address=localhost:<unused>"], "nothing answers there"),
+        (["hydra.launcher.address=localhost:<http>"], "what answers there is no Ray cluster"),
+        (["hydra.launcher.address=localhost:<silent>"], "what answers there is no Ray cluster"),
         (["hydra.launcher.address=auto"], "no Ray cluster to work with"),
         (["hydra.launcher.num_cpus=4096"], "no machine of the cluster has what a job needs"),
         (["hydra.launcher.num_cpus=oops"], "hydra.launcher.num_cpus"),
         (["hydra.launcher.max_retries=-1"], "hydra.launcher.max_retries=-1"),
     ],
 )
-def test_a_cluster_that_could_not_work_is_refused_before_the_first_job(arguments, said, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        unused = str(probe.getsockname()[1])
-    given = [argument.replace("<unused>", unused) for argument in arguments]
+def test_a_cluster_that_could_not_work_is_refused_before_the_first_job(
+    arguments, said, ports, tmp_path
+):
+    given = arguments
+    for name, port in ports.items():
+        given = [argument.replace(f"<{name}>", str(port)) for argument in given]
     command = [sys.executable, "train.py", "-m", "seed=0,1", *SETTINGS, RAY, *given]
     ended = subprocess.run([*command, f"output_dir={tmp_path}/sweep"], cwd=ROOT, timeout=200,
                            capture_output=True, text=True)  # fmt: skip
@@ -115,3 +136,50 @@ def process_of(job: Path) -> int:
             return int(json.loads((job / "job.json").read_text())["process"])
         time.sleep(0.1)
     raise AssertionError(f"{job} has saved nothing")
+
+
+@pytest.mark.long
+@pytest.mark.asks_for_network
+@needs_ray
+@pytest.mark.parametrize(
+    ("arguments", "taken"),
+    [
+        (["hydra.launcher.num_cpus=2", "hydra.launcher.num_gpus=1",
+          "hydra.launcher.memory=300000000"], {"CPU": 2, "GPU": 1, "memory": 3e8}),
+        (["trainer=ddp_cpu"], {"CPU": 2, "GPU": 0, "memory": 0}),  # two processes
+        (["trainer.accelerator=auto"], {"CPU": 1, "GPU": 1, "memory": 0}),
+    ],
+)  # fmt: skip
+def test_a_job_takes_what_it_asks_for_of_a_machine_that_has_it(cluster, arguments, taken, tmp_path):
+    """A GPU that the second machine only says it has: the job waits for no other's end."""
+    import ray
+
+    cluster.add_node(num_cpus=2, num_gpus=1, resources={"second": 1}, memory=400_000_000)
+    sweep = tmp_path / "sweep"
+    command = [sys.executable, "train.py", "-m", "seed=0,1", *SETTINGS, *arguments, RAY]
+    address = f"hydra.launcher.address={cluster.address}"
+    started = subprocess.Popen([*command, address, f"output_dir={sweep}"], cwd=ROOT)
+    ray.init(cluster.address, namespace="looks on")
+    try:
+        first = next(filter(None, (begun(sweep) for _ in range(1200))))
+        has, free = ray.cluster_resources(), ray.available_resources()
+        assert {name: has[name] - free.get(name, 0) for name in taken} == taken
+        assert json.loads((sweep / first / "job.json").read_text())["status"] == "running"
+    finally:
+        ray.shutdown()
+    assert started.wait(timeout=280) == 0
+    rows = table_of(sweep)
+    assert [row["status"] for row in rows] == ["finished"] * 2
+    times = [json.loads((sweep / job / "job.json").read_text()) for job in "01"]
+    begins = sorted(datetime.fromisoformat(job["started"]).timestamp() for job in times)
+    if taken["GPU"]:  # which there is one of
+        assert begins[1] - begins[0] >= min(job["seconds"] for job in times)
+
+
+def begun(sweep: Path) -> str | None:
+    """Return a job that runs, or wait a moment."""
+    for job in "01":
+        if (sweep / job / "checkpoints" / "last.ckpt").is_file():
+            return job
+    time.sleep(0.1)
+    return None

@@ -26,6 +26,7 @@ from lora_lightning.errors import InputError
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from lora_lightning.sweep.record import Job, SweepFolder
 from lora_lightning.sweep.search import search
+from lora_lightning.sweep.space import Space
 from tests.commands import error_of, run_command
 from tests.goldens import ROOT
 from tests.tiny import TRAINING
@@ -80,6 +81,22 @@ def test_the_sampler_of_before_is_taken_by_its_class_and_arguments(tmp_path):
                        "+hydra.sweeper.sampler.population_size=2",
                        "hydra.sweeper.sampler.seed=1")  # fmt: skip
     assert len(study.trials) == 3
+
+
+def test_a_seed_of_the_sampler_counts_also_where_the_sampler_is_left_to_us(tmp_path):
+    drawn = []
+    for seed in (1, 1, 2):
+        study = run_search(tmp_path / f"{len(drawn)}", f"hydra.sweeper.sampler.seed={seed}",
+                           "hydra.sweeper.n_trials=2")  # fmt: skip
+        drawn.append([trial.params for trial in study.trials])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_sampler_that_takes_no_seed_is_given_none():
+    name = "optuna.samplers.PartialFixedSampler"
+    given = {"fixed_params": {}, "base_sampler": {"_target_": "optuna.samplers.RandomSampler"}}
+    space = Space({"_target_": name, **given}, {}, None, [], 1, 1)
+    assert isinstance(space.make_sampler(3), optuna.samplers.PartialFixedSampler)
 
 
 @pytest.mark.parametrize("sampler", ["null", "grid"])
@@ -165,7 +182,21 @@ def test_a_journal_that_a_full_disk_cut_short_goes_on(tmp_path):
         (["hydra.sweeper.sampler._target_=optuna.samplers.No"], "hydra.sweeper.sampler"),
         (["hydra.sweeper.sampler._target_=pathlib.Path"], "name one that is a BaseSampler"),
         (["hydra.sweeper.sampler=grid"], "needs lists of values"),
+        (["hydra.sweeper.sampler={name: tpe}"], "hydra.sweeper.sampler.name: is no sampler"),
+        (["hydra.sweeper.sampler=[tpe]"], "allowed is tpe | gp | cmaes | qmc | grid | random"),
+        (["hydra.sweeper.sampler=tpe", "+hydra.sweeper.sampler.seed=1"], "takes no arguments"),
+        (["hydra.sweeper.sampler._target_=optuna.samplers.QMCSampler",
+          "+hydra.sweeper.sampler.qmc_type=no"], "QMCSampler refuses this"),
+        (["optimizer.lr=interval(1e-2,1e-4)"], "optimizer.lr=interval(1e-2,1e-4): no values"),
+        (["optimizer.lr=tag(log,interval(0,1e-4))"], "under tag(log,…) both above 0"),
+        (["hydra.sweeper.params=[a,b]"], "allowed is a mapping"),
+        (["hydra.sweeper.params={seed: 'no(1)'}"], "hydra.sweeper.params.seed=no(1): Unknown"),
+        (["hydra.sweeper.max_failure_rate=2"], "hydra.sweeper.max_failure_rate=2: allowed is"),
+        (["hydra.sweeper.storage=study.db", "hydra.sweeper.study_name=x"], "is no storage"),
+        (["hydra.sweeper.study_name=5"], "hydra.sweeper.study_name=5: allowed is a text"),
+        (["optimized_metric=[val/loss,val/loss]"], "names one twice"),
         (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0"),
+        (["hydra.sweeper.n_jobs=-1"], "hydra.sweeper.n_jobs=-1"),
         (["hydra.sweeper.direction=up"], "allowed is minimize | maximize"),
         (["hydra.sweeper.sampler=cmaes", "optimized_metric=[val/loss,parameters/trainable]"],
          "takes one objective"),

@@ -8,6 +8,7 @@ from lora_lightning.config.trust import trust_of
 from lora_lightning.errors import InputError
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from lora_lightning.sweep.record import SweepFolder
+from lora_lightning.sweep.trusted import check_sweep
 from tests.goldens import ROOT
 from tests.trust.planted import running
 
@@ -162,4 +163,4 @@ def test_numbers_of_the_launchers_are_taken_from_a_sweeps_folder(sweep):
              "max_retries=1", "n_jobs=2"]  # fmt: skip
     arguments = ["-m", "method.rank=1", *(f"hydra.launcher.{one}" for one in given)]
     change(sweep / "sweep.json", arguments=arguments)
-    SweepFolder.open(sweep).check(trust_of(everything=False))
+    check_sweep(SweepFolder.open(sweep), trust_of(everything=False))
