@@ -123,15 +123,18 @@ class FineTuning(pl.LightningModule):
         total = self.plan.total_steps(self.schedule.per)
         return [optimizer], [build_schedule(optimizer, self.schedule, total)]
 
-    def hidden_states(self, rows: PackedRows, positions: Tensor) -> Tensor:
-        """Return the final hidden states of some positions, (positions, width)."""
+    def hidden_states(self, rows: PackedRows, positions: Tensor, is_last: bool = True) -> Tensor:
+        """Return the final hidden states of some positions, (positions, width).
+
+        `is_last` is false of a micro-batch's parts that others follow.
+        """
         if self.seat is not None:
-            return self.seat.hidden_states(self.model, rows, positions, self.execution)
+            return self.seat.hidden_states(self.model, rows, positions, self.execution, is_last)
         return packed_hidden_states(self.model.transformer, rows, positions, self.execution)
 
     def training_loss(self, part: Part) -> CrossEntropy:
         """Return a part's share of its micro-batch's loss, () float32, and that unsmoothed."""
-        hidden = self.hidden_states(part, part.positions)
+        hidden = self.hidden_states(part, part.positions, part.is_last)
         share = part.share / self.plan.accumulate_grad_batches
         losses = self.loss(hidden, self.model.lm_head.weight, part.targets, share)
         return CrossEntropy(*(loss * part.share for loss in losses))
@@ -153,7 +156,7 @@ class FineTuning(pl.LightningModule):
         self.micro_step += 1
         is_update = self.plan.is_update(self.micro_step)
         parts = parts_of(batch, self.loss.positions(batch))
-        losses = [self._add_gradient(part, is_update and part is parts[-1]) for part in parts]
+        losses = [self._add_gradient(part, is_update) for part in parts]
         smoothed, unsmoothed = (torch.stack(each).sum() for each in zip(*losses, strict=True))
         self._group.add(smoothed, unsmoothed, batch, self._work(batch))
         schedule = self.lr_schedulers()
@@ -166,10 +169,10 @@ class FineTuning(pl.LightningModule):
         if is_update:
             self._close_group(float(rate))
 
-    def _add_gradient(self, part: Part, is_last: bool) -> tuple[Tensor, Tensor]:
-        """Add a part's gradient, and return its share of the losses; `is_last` of the update."""
+    def _add_gradient(self, part: Part, is_update: bool) -> tuple[Tensor, Tensor]:
+        """Add a part's gradient, and return its share of the losses."""
         loss, unsmoothed = self.training_loss(part)
-        with self._gradient_exchange(is_last):
+        with self._gradient_exchange(is_update and part.is_last):
             penalty = extra_loss_of(self.method, self.model)
             trained = loss if penalty is None else loss + part.share * penalty
             self.manual_backward(trained / self.plan.accumulate_grad_batches)

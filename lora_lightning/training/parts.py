@@ -38,6 +38,7 @@ class Part(NamedTuple):
         targets: the labels, (labels,) int64.
         share: of the micro-batch's mean in this part's own, as the loss takes means; the parts' sum
             to 1, to rounding.
+        is_last: whether no part follows.
     """
 
     input_ids: Tensor
@@ -47,6 +48,7 @@ class Part(NamedTuple):
     positions: Tensor
     targets: Tensor
     share: float
+    is_last: bool
 
 
 def parts_of(batch: PackedTargets, positions: Tensor) -> list[Part]:
@@ -62,7 +64,7 @@ def parts_of(batch: PackedTargets, positions: Tensor) -> list[Part]:
     groups = _rows_of_parts(batch.lengths, batch.input_ids.device)
     if len(groups) == 1:  # nothing to look for, for which a GPU would have to wait
         rows = batch.input_ids, batch.position_ids, batch.boundaries, batch.lengths
-        return [Part(*rows, positions, batch.targets[positions], share=1.0)]
+        return [Part(*rows, positions, batch.targets[positions], share=1.0, is_last=True)]
     parts = []
     for group in groups:
         first, last = (sum(batch.lengths[:row]) for row in (group.start, group.stop))
@@ -79,6 +81,7 @@ def parts_of(batch: PackedTargets, positions: Tensor) -> list[Part]:
                 positions=own - first,
                 targets=batch.targets[own],
                 share=(len(own) + COUNT_OFFSET) / (len(positions) + COUNT_OFFSET),
+                is_last=end == len(positions),
             )
         )
     return parts

@@ -64,10 +64,10 @@ def training(settings: Settings):
         optimizer = settings.optimizer(parameters, lr=settings.lr)
         for step in range(plan.micro_steps):
             batch = batch_of(settings, step)
-            [part] = parts_of(batch, loss.positions(batch))
-            losses = module.training_loss(part)
-            module.backward(losses.smoothed / settings.accumulate)
-            trained.losses.append(losses.smoothed.item())
+            for part in parts_of(batch, loss.positions(batch)):
+                losses = module.training_loss(part)
+                module.backward(losses.smoothed / settings.accumulate)
+                trained.losses.append(losses.smoothed.item())
             if (step + 1) % settings.accumulate == 0:
                 if settings.clip:
                     torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
