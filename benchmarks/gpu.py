@@ -100,8 +100,7 @@ def correctness(bench: Bench) -> Iterator[Line]:
             with torch.no_grad():
                 for parameter in trained:  # B is zero at the start, and A then has no gradient
                     parameter.copy_(0.02 * torch.randn(parameter.shape))
-            loss = contender.loss(contender.batch(rows))
-            loss.backward()
+            loss = contender.backward(contender.batch(rows))
             gradient = torch.cat([p.grad.flatten() for p in trained if p.grad is not None])
             steps.append((loss.item(), gradient.cpu()))
         (here, gradient), (there, other) = steps

@@ -65,20 +65,19 @@ class OursOf(Ours):
         self.module = FineTuning(base, loss, optimizer, schedule, plan, method=method)
 
     def loss(self, batch: Any) -> Tensor:
-        """What `FineTuning.training_step` hands to the backward pass."""
+        """What `FineTuning.training_step` hands to the backward pass of a part."""
         loss = self.module.training_loss(batch)[0]
         penalty = self.module._call_hook("extra_loss")
-        return loss if penalty is None else loss + penalty
+        return loss if penalty is None else loss + batch.share * penalty
 
     def step(self, batch: Any) -> Tensor:
         """Train on one batch, and let the method follow the update."""
-        loss = self.loss(batch)
-        loss.backward()
+        loss = self.backward(batch)
         self.optimizer.step()
         self.updates += 1
         self.module._call_hook("after_step", self.updates)
         self.optimizer.zero_grad()
-        return loss.detach()
+        return loss
 
 
 class _Peft:
@@ -111,14 +110,13 @@ class _Peft:
 
     def step(self, batch: Any) -> Tensor:
         """Train on one batch, as PEFT's documentation has it for AdaLoRA."""
-        loss: Tensor = self.loss(batch)  # type: ignore[attr-defined]
-        loss.backward()
+        loss: Tensor = self.backward(batch)  # type: ignore[attr-defined]
         self.optimizer.step()
         self.updates += 1
         if self.option == "adalora":
             self.model.base_model.update_and_allocate(self.updates)
         self.optimizer.zero_grad()
-        return loss.detach()
+        return loss
 
 
 class PeftPaddedOf(_Peft, PeftPadded):

@@ -57,10 +57,15 @@ class Contender(ABC):
 
     def step(self, batch: Any) -> Tensor:
         """Train on one batch."""
-        loss = self.loss(batch)
-        loss.backward()
+        loss = self.backward(batch)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return loss
+
+    def backward(self, batch: Any) -> Tensor:
+        """Add the gradient of a batch, and return its loss, ()."""
+        loss = self.loss(batch)
+        loss.backward()
         return loss.detach()
 
 
@@ -96,12 +101,19 @@ class Ours(Contender):
         )
 
     def loss(self, batch: Any) -> Tensor:
-        """Hidden states and loss of the labelled positions."""
+        """Hidden states and loss of the labelled positions, of what is computed at once."""
         from lora_lightning.gpt2.forward import packed_hidden_states
 
-        positions = self.criterion.positions(batch)
-        hidden = packed_hidden_states(self.model.transformer, batch, positions)
-        return self.criterion(hidden, self.model.lm_head.weight, batch.targets[positions])[0]
+        head = self.model.lm_head.weight
+        hidden = packed_hidden_states(self.model.transformer, batch, batch.positions)
+        return self.criterion(hidden, head, batch.targets, batch.share)[0] * batch.share
+
+    def backward(self, batch: Any) -> Tensor:
+        """Take the micro-batch in parts, as training does."""
+        from lora_lightning.training.parts import parts_of
+
+        parts = parts_of(batch, self.criterion.positions(batch))
+        return torch.stack([super(Ours, self).backward(part) for part in parts]).sum()
 
 
 class OursPacked(Ours):

@@ -150,17 +150,18 @@ class Pass(Generic[Result]):
         if decoding := [job for job in self._living if isinstance(job.request, NextText)]:
             self._answer_text(decoding)
             return
-        forward = [job for job in self._living if isinstance(job.request, Forward)]
-        validating = [job for job in forward if not job.request.is_training]  # type: ignore[union-attr]
+        forward = {job: job.request for job in self._living if isinstance(job.request, Forward)}
+        validating = [job for job, request in forward.items() if not request.is_training]
+        before = validating or [job for job, request in forward.items() if not request.is_last]
         meeting = [job for job in self._living if isinstance(job.request, Meeting)]
-        if meeting and not validating:
+        if meeting and not before:
             for job in meeting:
                 if job in self._living:
                     self._turn(job, partial(job.turns.answer, None))
             return
-        if not validating:
-            self._count_round(forward)
-        for group in self._groups(validating or forward):
+        if not before:
+            self._count_round(list(forward))
+        for group in self._groups(before or list(forward)):
             self._answer(group, self._forwards.hidden_states)
             asking = [job for job in group if isinstance(job.request, Backward)]
             if asking:

@@ -51,7 +51,7 @@ class Job(Generic[Result]):
     def is_in_step(self) -> bool:
         """Whether every rank's job waits where this one does: in nothing that ranks divide."""
         if isinstance(self.request, Forward):
-            return self.request.is_training
+            return self.request.is_last
         return not isinstance(self.request, NextText)
 
 

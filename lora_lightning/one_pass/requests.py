@@ -20,10 +20,12 @@ class Forward:
 
     Attributes:
         model: whose.
-        rows: its micro-batch.
+        rows: its micro-batch, or a part of it.
         wanted: positions, (wanted,) int64.
         execution: how the blocks are run; jobs of one pass run them alike.
         is_training: whether the gradient will be asked for.
+        is_last: whether a micro-batch to train on ends with it. Every rank has as many of these,
+            but not of the parts before, nor of a validation's batches.
         precision: in which it computes.
     """
 
@@ -32,6 +34,7 @@ class Forward:
     wanted: Tensor
     execution: Execution
     is_training: bool
+    is_last: bool
     precision: Precision
 
 

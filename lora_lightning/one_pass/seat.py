@@ -45,12 +45,20 @@ class OwnSeat:
         self.reserved = Reserved(memory, device)
 
     def hidden_states(
-        self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor, execution: Execution
+        self,
+        model: GPT2LMHeadModel,
+        rows: PackedRows,
+        wanted: Tensor,
+        execution: Execution,
+        is_last: bool = True,
     ) -> Tensor:
         """Return the final hidden states of the wanted positions, (wanted, width)."""
         is_training = torch.is_grad_enabled()
         precision = Precision.now(wanted.device)
-        hidden: Tensor = ask(Forward(model, rows, wanted, execution, is_training, precision))
+        is_last &= is_training
+        hidden: Tensor = ask(
+            Forward(model, rows, wanted, execution, is_training, is_last, precision)
+        )
         return hidden
 
     def backward(self, loss: Tensor) -> None:

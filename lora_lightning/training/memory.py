@@ -9,6 +9,7 @@ from transformers import GPT2LMHeadModel
 from lora_lightning.gpt2.forward import Execution
 from lora_lightning.gpt2.precision import compute_dtype
 from lora_lightning.training.cross_entropy import CHUNK_BYTES
+from lora_lightning.training.parts import largest_part
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,9 @@ class MemoryEstimate:
     Attributes:
         weights: all parameters.
         training: gradients and the optimizer's two moments of the trainable ones.
-        activations: what the backward pass needs of the largest micro-batch, and the loss's chunk.
-        tokens: of that micro-batch.
+        activations: what the backward pass needs of what is computed at once of the largest
+            micro-batch, and the loss's chunk.
+        tokens: computed at once.
     """
 
     weights: int
@@ -44,6 +46,7 @@ def estimate_memory(
         execution: how the blocks will run.
         device: where the model will train.
     """
+    lengths = largest_part(lengths, device)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     width = model.config.n_embd
     number_size = compute_dtype(model.dtype, device).itemsize

@@ -25,6 +25,7 @@ from lora_lightning.training.diagnostics import diagnostics, restart_peak_memory
 from lora_lightning.training.finite import FiniteWatch
 from lora_lightning.training.loss import LabelledBatch, TrainingLoss, validation_statistics
 from lora_lightning.training.made_optimizer import require_optimizer
+from lora_lightning.training.parts import Part, parts_of
 from lora_lightning.training.plan import TrainingPlan
 from lora_lightning.training.schedules import Schedule, build_schedule
 from lora_lightning.training.seat import Seat
@@ -122,19 +123,21 @@ class FineTuning(pl.LightningModule):
         total = self.plan.total_steps(self.schedule.per)
         return [optimizer], [build_schedule(optimizer, self.schedule, total)]
 
-    def hidden_states(self, batch: TokenBatch, positions: Tensor) -> Tensor:
-        """Return the final hidden states of some positions, (positions, width)."""
-        if self.seat is not None:
-            return self.seat.hidden_states(self.model, batch, positions, self.execution)
-        return packed_hidden_states(self.model.transformer, batch, positions, self.execution)
+    def hidden_states(self, rows: PackedRows, positions: Tensor, is_last: bool = True) -> Tensor:
+        """Return the final hidden states of some positions, (positions, width).
 
-    def training_loss(self, batch: TokenBatch) -> CrossEntropy:
-        """Return the loss of one micro-batch, smoothed and unsmoothed, both () float32."""
-        positions = self.loss.positions(batch)
-        hidden = self.hidden_states(batch, positions)
-        share = 1 / self.plan.accumulate_grad_batches
-        head = self.model.lm_head.weight
-        return self.loss(hidden, head, batch.targets[positions], share)
+        `is_last` is false of a micro-batch's parts that others follow.
+        """
+        if self.seat is not None:
+            return self.seat.hidden_states(self.model, rows, positions, self.execution, is_last)
+        return packed_hidden_states(self.model.transformer, rows, positions, self.execution)
+
+    def training_loss(self, part: Part) -> CrossEntropy:
+        """Return a part's share of its micro-batch's loss, () float32, and that unsmoothed."""
+        hidden = self.hidden_states(part, part.positions, part.is_last)
+        share = part.share / self.plan.accumulate_grad_batches
+        losses = self.loss(hidden, self.model.lm_head.weight, part.targets, share)
+        return CrossEntropy(*(loss * part.share for loss in losses))
 
     def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
         """Add the gradient of a loss (), for which `manual_backward` calls this."""
@@ -152,12 +155,10 @@ class FineTuning(pl.LightningModule):
         """Add one micro-batch to the gradient, and update when its group is full."""
         self.micro_step += 1
         is_update = self.plan.is_update(self.micro_step)
-        loss, unsmoothed = self.training_loss(batch)
-        with self._gradient_exchange(is_update):
-            penalty = extra_loss_of(self.method, self.model)
-            trained = loss if penalty is None else loss + penalty
-            self.manual_backward(trained / self.plan.accumulate_grad_batches)
-        self._group.add(loss.detach(), unsmoothed, batch, self._work(batch))
+        parts = parts_of(batch, self.loss.positions(batch))
+        losses = [self._add_gradient(part, is_update) for part in parts]
+        smoothed, unsmoothed = (torch.stack(each).sum() for each in zip(*losses, strict=True))
+        self._group.add(smoothed, unsmoothed, batch, self._work(batch))
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
         rate = schedule.get_last_lr()[0]
@@ -167,6 +168,15 @@ class FineTuning(pl.LightningModule):
             schedule.step()
         if is_update:
             self._close_group(float(rate))
+
+    def _add_gradient(self, part: Part, is_update: bool) -> tuple[Tensor, Tensor]:
+        """Add a part's gradient, and return its share of the losses."""
+        loss, unsmoothed = self.training_loss(part)
+        with self._gradient_exchange(is_update and part.is_last):
+            penalty = extra_loss_of(self.method, self.model)
+            trained = loss if penalty is None else loss + part.share * penalty
+            self.manual_backward(trained / self.plan.accumulate_grad_batches)
+        return loss.detach(), unsmoothed
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Say whether Lightning validates now, and end the run at its last micro-batch.

@@ -30,9 +30,17 @@ class Seat(Protocol):
         """Say how much memory the training will take at its peak, and where."""
 
     def hidden_states(
-        self, model: GPT2LMHeadModel, rows: PackedRows, wanted: Tensor, execution: Execution
+        self,
+        model: GPT2LMHeadModel,
+        rows: PackedRows,
+        wanted: Tensor,
+        execution: Execution,
+        is_last: bool = True,
     ) -> Tensor:
-        """Return the final hidden states of the wanted positions, as `packed_hidden_states`."""
+        """Return the final hidden states of the wanted positions, as `packed_hidden_states`.
+
+        `is_last` is false of a micro-batch's parts that others follow.
+        """
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a loss () to the trained tensors that it depends on."""

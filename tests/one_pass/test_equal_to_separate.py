@@ -18,6 +18,7 @@ from lora_lightning.methods.peft_method import PEFT
 from lora_lightning.methods.rslora import RSLoRA
 from lora_lightning.one_pass import engine
 from lora_lightning.one_pass.engine import Pass
+from lora_lightning.training import parts
 from lora_lightning.training.seat import SEAT
 from tests.methods.models import TARGETS
 from tests.one_pass.trainings import Settings, alone, side_by_side, training
@@ -80,15 +81,21 @@ def queries_and_values(bias):
     return torch.cat([query, value])
 
 
-@given(JOBS, st.sampled_from([None, 1, 2]), st.sampled_from([20, 4096]), st.booleans())
+PARTS = st.sampled_from([20, parts.TOKENS_AT_ONCE])
+
+
+@given(JOBS, st.sampled_from([None, 1, 2]), st.sampled_from([20, 4096]), PARTS, st.booleans())
 @given_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_set_of_jobs_trains_as_each_job_alone(jobs, at_once, tokens_at_once, checkpoints):
+def test_any_set_of_jobs_trains_as_each_job_alone(
+    jobs, at_once, tokens_at_once, tokens_of_a_part, checkpoints
+):
     jobs = [replace(settings, checkpoints=checkpoints) for settings in jobs]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "TOKENS_AT_ONCE", tokens_at_once)
+        patch.setattr(parts, "TOKENS_AT_ONCE", tokens_of_a_part)
         together = side_by_side(jobs, at_once)
-    for settings, trained in zip(jobs, together, strict=True):
-        check_equal(trained, alone(settings))
+        for settings, trained in zip(jobs, together, strict=True):
+            check_equal(trained, alone(settings))
 
 
 def test_the_base_is_there_once_whatever_the_jobs_add():

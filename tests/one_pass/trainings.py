@@ -12,6 +12,7 @@ from lora_lightning.methods.base import trained_tensors
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.training.loss import CompletionLoss
 from lora_lightning.training.module import FineTuning
+from lora_lightning.training.parts import parts_of
 from lora_lightning.training.plan import TrainingPlan
 from lora_lightning.training.seat import SEAT
 from tests.gpt2.test_forward import make_rows
@@ -63,9 +64,10 @@ def training(settings: Settings):
         optimizer = settings.optimizer(parameters, lr=settings.lr)
         for step in range(plan.micro_steps):
             batch = batch_of(settings, step)
-            losses = module.training_loss(batch)
-            module.backward(losses.smoothed / settings.accumulate)
-            trained.losses.append(losses.smoothed.item())
+            for part in parts_of(batch, loss.positions(batch)):
+                losses = module.training_loss(part)
+                module.backward(losses.smoothed / settings.accumulate)
+                trained.losses.append(losses.smoothed.item())
             if (step + 1) % settings.accumulate == 0:
                 if settings.clip:
                     torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
