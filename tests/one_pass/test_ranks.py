@@ -103,6 +103,32 @@ def test_a_job_has_the_numbers_and_texts_that_it_has_with_ranks_of_its_own(
 
 
 @pytest.mark.long
+def test_two_ranks_learn_what_one_learns_from_twice_the_micro_batches(tmp_path):
+    methods = "vera", "ia3", "ln_tuning", "fourierft", "waveft", "randlora", "tinylora", "unilora"
+    settings = ("data.shuffle=false", "data.batch_size=2", "trainer.max_steps=3", LAUNCHER,
+                "scheduler=constant", "optimizer.lr=1e-2",
+                f"method={','.join(methods)}")  # fmt: skip
+    run_command("train", "-m", *settings, "trainer=ddp_cpu", "trainer.limit_val_batches=1",
+                f"output_dir={tmp_path}/two")  # fmt: skip
+    run_command("train", "-m", *settings, "trainer=cpu", "trainer.limit_val_batches=1",
+                "trainer.accumulate_grad_batches=2", f"output_dir={tmp_path}/one")  # fmt: skip
+    for job in map(str, range(len(methods))):
+        two, one = (load_file(tmp_path / run / job / "adapter" / "adapter_model.safetensors")
+                    for run in ("two", "one"))  # fmt: skip
+        torch.testing.assert_close(two, one, atol=TOLERANCE, rtol=1e-4)
+
+
+@pytest.mark.long
+def test_a_job_is_pruned_on_all_ranks_and_leaves_its_place_to_the_next_one(tmp_path):
+    run_command("train", "-m", "trainer=ddp_cpu", "trainer.max_steps=4", "data.limit_valid=13",
+                "trainer.val_check_interval=1", "pruner=successive_halving",
+                "pruner.min_resource=1", "optimizer.lr=1e-2,1e-9,2e-9", LAUNCHER,
+                "hydra.launcher.max_jobs_at_once=2", f"output_dir={tmp_path}/sweep")  # fmt: skip
+    statuses = [row["status"] for row in job_table(tmp_path / "sweep")]
+    assert statuses == ["finished", "pruned", "pruned"]
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rank", "what", "said"),
     [
