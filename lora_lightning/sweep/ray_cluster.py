@@ -25,13 +25,11 @@ ANSWER_SECONDS = 5.0
 # HTTP/2's greeting (RFC 9113, 3.4), to which a server of gRPC, as Ray's is, answers with a frame of
 # type 4, its settings; a frame begins with nine bytes, the fourth of which is the type.
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-# Ray's own settings for reaching a head: once, for 15 seconds in all, and without a log of it; else
-# 20 times for 40 seconds.
+# Ray's own settings for reaching a head: once, 15 seconds in all; else 20 times 40 seconds.
 ONE_TRY = {
     "RAY_gcs_server_port_wait_time_s": "1",
     "RAY_NUM_REDIS_GET_RETRIES": "1",
     "RAY_py_gcs_connect_timeout_s": "5",
-    "RAY_BACKEND_LOG_LEVEL": "error",
 }
 LOCAL = "local"
 RAY = "ray"  # option of hydra/launcher

@@ -46,6 +46,17 @@ def cluster(monkeypatch):
 
 
 @pytest.fixture
+def one_thread():
+    """As many threads as Ray gives a job of one core; more of them round differently."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def ports():
     """Ports of this machine: one of a server of pages, one that says nothing, one of nobody."""
     with (
@@ -102,7 +113,9 @@ def test_a_cluster_that_could_not_work_is_refused_before_the_first_job(
 @pytest.mark.long
 @pytest.mark.asks_for_network  # Ray asks which of this machine's addresses leads to others
 @needs_ray
-def test_jobs_of_a_killed_worker_and_of_a_lost_machine_go_on_to_the_same_adapter(cluster, tmp_path):
+def test_jobs_of_a_killed_worker_and_of_a_lost_machine_go_on_to_the_same_adapter(
+    cluster, one_thread, tmp_path
+):
     second = cluster.add_node(num_cpus=1)
     sweep = tmp_path / "sweep"
     started = subprocess.Popen(
