@@ -9,7 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, Sweep
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    RangeSweep,
+)
 from hydra.errors import HydraException
 
 from lora_lightning.config.compose import CONFIGS
@@ -84,7 +90,11 @@ def _plain(override: Override) -> Any:
     value = override.value()
     if isinstance(value, ChoiceSweep):
         return [Override._convert_value(item) for item in value.list]
-    return [override.get_value_element_as_str()] if isinstance(value, Sweep) else value
+    if isinstance(value, Glob):  # matched with the options' names, and with nothing else
+        return []
+    if isinstance(value, IntervalSweep):
+        return [value.start, value.end]
+    return list(override.sweep_iterator()) if isinstance(value, RangeSweep) else value
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
