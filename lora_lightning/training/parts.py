@@ -14,8 +14,8 @@ from lora_lightning.gpt2.rows import PackedRows
 from lora_lightning.training.loss import COUNT_OFFSET
 
 TOKENS_AT_ONCE = 2048
-"""Of a part on a CPU. With more, every pass over what the blocks keep goes through main memory, and
-a token takes up to half as long again; with a few hundred, the products are slower."""
+"""Of a part on a CPU. More gain nothing there and take memory; with a few hundred, products are
+slower."""
 
 
 class PackedTargets(PackedRows, Protocol):
