@@ -16,7 +16,7 @@ from lora_lightning.errors import Interrupted
 from lora_lightning.evaluation import java
 from lora_lightning.process.children import run_child
 from lora_lightning.process.signals import ended_by_signals
-from lora_lightning.tasks import generate, scoring, train
+from lora_lightning.tasks import generate, scoring, training
 from lora_lightning.training.module import FineTuning
 from tests.commands import run_command
 from tests.goldens import ROOT
@@ -80,7 +80,7 @@ def test_decoding_ends_at_once_and_the_same_command_goes_on(number, code, tmp_pa
     ("place", "name", "advice"),
     [
         (entry, "prepare_arguments", "start it again"),
-        (train, "load_model", "nothing was saved yet; start it again"),
+        (training, "load_model", "nothing was saved yet; start it again"),
         (FineTuning, "validation_step", "nothing was saved yet; start it again"),
     ],
     ids=["its arguments", "its model", "a validation before the first update"],
@@ -119,7 +119,7 @@ def test_what_follows_a_training_ends_at_once_and_is_done_by_resume(tmp_path, ca
 def test_a_sweep_ends_with_the_job_under_way_and_names_what_goes_on(tmp_path, capsys):
     sweep = tmp_path / "sweep"
     arguments = ("train", "-m", *TRAINING, "seed=0,1", f"output_dir={sweep}")
-    code, line = end_of(capsys, always, train, "load_model", signal.SIGINT, *arguments)
+    code, line = end_of(capsys, always, training, "load_model", signal.SIGINT, *arguments)
     assert (code, line) == (
         130,
         f"SIGINT ended the command; go on with: python -m lora_lightning.sweep resume {sweep}",
