@@ -27,7 +27,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import table  # noqa: E402
-from benchmarks.table import conditions  # noqa: E402
 
 TINY_JOB = ("trainer=cpu", "trainer.max_steps=1", "trainer.limit_val_batches=1")
 # Until the tenth job, libraries are imported and allocators fill their pools.
@@ -65,7 +64,7 @@ def main() -> None:
     arguments = parser.parse_args()
     faults: list[str] = []
     for part in arguments.parts:
-        about = conditions(["torch"])
+        about = table.conditions(["torch"])
         with tempfile.TemporaryDirectory() as place:
             if part == "jobs":
                 measured = run_jobs(arguments.jobs, Path(place))

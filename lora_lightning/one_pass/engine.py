@@ -33,12 +33,13 @@ TOKENS_AT_ONCE = 4096
 class Pass(Generic[Result]):
     """Jobs that train or decode side by side over one base.
 
+    Where this process is connected with others, all of them have all jobs, each its share of rows.
+
     Args:
         jobs: each is called once, in a turn of its own, and returns its result.
         at_once: how many live at a time; the next one begins where one ended. None: all.
         rounds: micro-batches that the jobs have had together in an earlier pass.
         memory: bytes for those that live at a time; None: what is free.
-        ranks: the processes that have all jobs, each its share of their rows; None: this one.
     """
 
     def __init__(
@@ -47,9 +48,8 @@ class Pass(Generic[Result]):
         at_once: int | None = None,
         rounds: int = 0,
         memory: int | None = None,
-        ranks: Ranks | None = None,
     ) -> None:
-        self._ranks = ranks or Ranks()
+        self._ranks = Ranks()
         self._rounds = rounds
         self._trained: list[Job[Result]] = []  # in the last of them
         self._waiting = deque(enumerate(jobs))

@@ -13,7 +13,6 @@ from hydra.types import HydraContext, TaskFunction
 
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.one_pass.processes import Orders, connect, disconnect
-from lora_lightning.one_pass.ranks import Ranks
 from lora_lightning.sweep.launched import run_composed
 
 SIGNALLED = 128  # and more is the exit code of a process that a signal ended
@@ -33,7 +32,7 @@ def run_further_rank(task: TaskFunction) -> None:
     connect(orders.jobs[0])
     runs = [partial(run_composed, context, task, job) for job in orders.jobs]
     try:
-        Pass(runs, orders.at_once, orders.rounds, orders.memory, Ranks()).run()
+        Pass(runs, orders.at_once, orders.rounds, orders.memory).run()
     except SystemExit as end:
         if isinstance(end.code, int) and end.code > SIGNALLED:
             sys.exit(0)  # rank 0 speaks for all, and would be killed by the failure of another

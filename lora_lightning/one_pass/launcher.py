@@ -13,7 +13,6 @@ from lora_lightning.errors import InputError
 from lora_lightning.one_pass.again import meet, own_overrides
 from lora_lightning.one_pass.engine import Pass
 from lora_lightning.one_pass.processes import Orders, connected_ranks
-from lora_lightning.one_pass.ranks import Ranks
 from lora_lightning.one_pass.sharing import groups_of, obstacle
 from lora_lightning.ranges import Bytes, Count, check
 from lora_lightning.sweep.callback import release_folder
@@ -72,7 +71,7 @@ def launch(
             at_once, memory = given.max_jobs_at_once, given.memory
             orders = Orders([jobs[number] for number in group], at_once, rounds, memory)
             with connected_ranks(orders):
-                results = Pass(runs, at_once, rounds, memory, Ranks()).run()
+                results = Pass(runs, at_once, rounds, memory).run()
         returned |= zip(group, results, strict=True)
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     return [returned[number] for number in range(len(jobs))]

@@ -50,7 +50,7 @@ class OwnSeat:
         rows: PackedRows,
         wanted: Tensor,
         execution: Execution,
-        is_last: bool = True,
+        is_last: bool,
     ) -> Tensor:
         """Return the final hidden states of the wanted positions, (wanted, width)."""
         is_training = torch.is_grad_enabled()

@@ -4,7 +4,7 @@ The gradient of a mean over labels is the sum over the parts; the rows of one do
 """
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import NamedTuple, Protocol
 
 import torch
@@ -67,7 +67,7 @@ def parts_of(batch: PackedTargets, positions: Tensor) -> list[Part]:
         return [Part(*rows, positions, batch.targets[positions], share=1.0, is_last=True)]
     parts = []
     for group in groups:
-        first, last = (sum(batch.lengths[:row]) for row in (group.start, group.stop))
+        first, last = batch.boundaries[[group.start, group.stop]].tolist()
         begin, end = (int(torch.searchsorted(positions, place)) for place in (first, last))
         if begin == end:
             continue
@@ -97,7 +97,7 @@ def _rows_of_parts(lengths: Sequence[int], device: torch.device) -> list[slice]:
     """Return which rows each part has: about as many tokens as the others."""
     tokens = sum(lengths)
     count = -(-tokens // TOKENS_AT_ONCE) if device.type == "cpu" else 1
-    begins = [sum(lengths[:row]) for row in range(len(lengths))]
+    begins = list(accumulate(lengths, initial=0))
     groups = groupby(range(len(lengths)), key=lambda row: begins[row] * count // tokens)
     rows = [list(group) for _, group in groups]
     return [slice(group[0], group[-1] + 1) for group in rows]

@@ -35,7 +35,7 @@ class Seat(Protocol):
         rows: PackedRows,
         wanted: Tensor,
         execution: Execution,
-        is_last: bool = True,
+        is_last: bool,
     ) -> Tensor:
         """Return the final hidden states of the wanted positions, as `packed_hidden_states`.
 
