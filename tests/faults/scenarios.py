@@ -1,6 +1,5 @@
 """The commands that faults are tried on: how each starts, goes on, and what it has to end with."""
 
-import csv
 import re
 import shlex
 from collections import Counter
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from lora_lightning.tracking.csv_tables import read_metrics
 from tests.checkpoints.interrupted_runs import assert_same, rows_of, state_of
+from tests.sweep import folders
 from tests.tiny import read_rows
 
 TRAINING = (
@@ -177,10 +177,7 @@ def compare_scores(folder, expected):
 
 def table_of(folder):
     """The rows of a sweep's table."""
-    if not (folder / "sweep.csv").is_file():
-        return []
-    with (folder / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return folders.table_of(folder) if (folder / "sweep.csv").is_file() else []
 
 
 def compare_sweeps(folder, expected):

@@ -81,6 +81,19 @@ def queries_and_values(bias):
     return torch.cat([query, value])
 
 
+def rows_of_products(monkeypatch):
+    """Return a list that gets the number of rows of each product of the base."""
+    rows = []
+    product = GPT2Projection.product
+
+    def counted(self, x, **settings):
+        rows.append(len(x))
+        return product(self, x, **settings)
+
+    monkeypatch.setattr(GPT2Projection, "product", counted)
+    return rows
+
+
 PARTS = st.sampled_from([20, parts.TOKENS_AT_ONCE])
 
 
@@ -113,14 +126,7 @@ def test_the_base_is_there_once_whatever_the_jobs_add():
     ],
 )
 def test_the_frozen_product_of_jobs_of_other_ranks_is_one(methods, monkeypatch):
-    rows = []
-    product = GPT2Projection.product
-
-    def counted(self, x, **settings):
-        rows.append(len(x))
-        return product(self, x, **settings)
-
-    monkeypatch.setattr(GPT2Projection, "product", counted)
+    rows = rows_of_products(monkeypatch)
     jobs = [Settings(method, updates=1, seed=seed) for seed, method in enumerate(methods)]
     side_by_side(jobs)
     together, calls = sum(rows), len(rows)
@@ -131,14 +137,7 @@ def test_the_frozen_product_of_jobs_of_other_ranks_is_one(methods, monkeypatch):
 
 
 def test_gradient_checkpointing_computes_the_joint_blocks_again_with_the_same_dropout(monkeypatch):
-    calls = []
-    product = GPT2Projection.product
-
-    def counted(self, x, **settings):
-        calls.append(len(x))
-        return product(self, x, **settings)
-
-    monkeypatch.setattr(GPT2Projection, "product", counted)
+    calls = rows_of_products(monkeypatch)
     jobs = [Settings(replace(LORA, dropout=0.5), seed=seed) for seed in (3, 4)]
     plain = side_by_side(jobs)
     products = len(calls)

@@ -1,35 +1,22 @@
 """`hydra/launcher=one_pass`: a sweep's jobs side by side, each with all that it has alone."""
 
-import csv
 import json
 
 import pytest
 import torch
 from omegaconf import OmegaConf
-from safetensors.torch import load_file
 
-from lora_lightning.tracking.csv_tables import read_metrics
 from tests.commands import error_of, run_command
+from tests.one_pass.numbers import TOLERANCE, check_numbers
+from tests.sweep.folders import table_of
 from tests.tasks.test_golden_training import check_adapter, check_losses, check_run, overrides
 from tests.tiny import TRAINING
 
 ONE_PASS = "hydra/launcher=one_pass"
-TOLERANCE = 1e-5
-
-
-def table(sweep):
-    with (sweep / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def files_of(folder):
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def rows_of(run):
-    kept = ("step", "epoch", "val/loss", "train/loss", "train/lr", "train/gradient_norm")
-    rows = read_metrics(run / "metrics.csv")
-    return [{key: row[key] for key in kept if row.get(key) is not None} for row in rows]
 
 
 def first_lines(path):
@@ -41,16 +28,7 @@ def first_lines(path):
 def check_equal(together, alone):
     """Check that a job has the files, numbers and log of the same job by itself."""
     assert files_of(together) == files_of(alone)
-    rows, expected = rows_of(together), rows_of(alone)
-    assert [row.keys() for row in rows] == [row.keys() for row in expected]
-    for row, other in zip(rows, expected, strict=True):
-        assert row == pytest.approx(other, abs=TOLERANCE)
-    for name in ("adapter", "adapter_best"):
-        tensors, others = (load_file(run / name / "adapter_model.safetensors")
-                           for run in (together, alone))  # fmt: skip
-        assert tensors.keys() == others.keys()
-        for key, tensor in tensors.items():
-            assert torch.allclose(tensor, others[key], rtol=0, atol=TOLERANCE)
+    check_numbers(together, alone)
     saved, other = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
                     for run in (together, alone))  # fmt: skip
     for key in ("random_states", "frozen_base", "data_sha256", "update"):
@@ -73,7 +51,9 @@ def test_a_sweep_has_the_files_and_numbers_of_separate_jobs(tmp_path):
     run_command("train", "-m", *jobs, f"output_dir={tmp_path}/alone")
     for number in range(3):
         check_equal(tmp_path / "together" / str(number), tmp_path / "alone" / str(number))
-    for row, other in zip(table(tmp_path / "together"), table(tmp_path / "alone"), strict=True):
+    for row, other in zip(
+        table_of(tmp_path / "together"), table_of(tmp_path / "alone"), strict=True
+    ):
         assert (row["job"], row["status"]) == (other["job"], "finished")
         assert float(row["objective"]) == pytest.approx(float(other["objective"]), abs=TOLERANCE)
 
@@ -137,7 +117,7 @@ def test_jobs_that_cannot_share_run_by_themselves_in_their_places(tmp_path, caps
     assert said.count("1 at once, the next begins where one ends") == 1
     assert said.count("jobs 0, 1 share their base") == 1
     assert said.count("jobs 2, 3: method=full") == 1
-    assert [row["status"] for row in table(tmp_path / "sweep")] == ["finished"] * 4
+    assert [row["status"] for row in table_of(tmp_path / "sweep")] == ["finished"] * 4
 
 
 @pytest.mark.parametrize(
@@ -169,6 +149,6 @@ def test_a_job_that_fails_leaves_the_others_in_the_pass(tmp_path):
     with pytest.raises(SystemExit):
         run_command("train", "-m", *TRAINING, "method.rank=2,100000,4",
                     "trainer.max_steps=2", ONE_PASS, f"output_dir={tmp_path}/sweep")  # fmt: skip
-    assert [row["status"] for row in table(tmp_path / "sweep")] == [
+    assert [row["status"] for row in table_of(tmp_path / "sweep")] == [
         "finished", "failed", "finished",
     ]  # fmt: skip

@@ -1,20 +1,19 @@
 """DDP in a pass: processes that each have all jobs come to what each job comes to with its own."""
 
-import csv
 import json
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lora_lightning.tracking.csv_tables import read_metrics
 from tests.checkpoints.interrupted_runs import assert_same_run
 from tests.commands import run_command, run_process
 from tests.methods.options import user_module
+from tests.one_pass.numbers import TOLERANCE, check_numbers
 from tests.one_pass.test_resume import go_on
+from tests.sweep.folders import table_of
 from tests.tiny import DECODING, read_rows
 
-TOLERANCE = 1e-5
 # Five batches of validation, of which one rank has three, at another time in each job.
 SETTINGS = (
     "trainer=ddp_cpu", "trainer.max_steps=4", "trainer.log_every_n_steps=1",
@@ -44,27 +43,9 @@ def torch_seed():
 """
 
 
-def job_table(sweep):
-    with (sweep / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def rows_of(run):
-    kept = ("step", "epoch", "val/loss", "train/loss", "train/lr", "train/gradient_norm")
-    rows = read_metrics(run / "metrics.csv")
-    return [{key: row[key] for key in kept if row.get(key) is not None} for row in rows]
-
-
 def check_equal(together, alone):
     """Check that a job has the numbers and texts of the same job by itself."""
-    for row, other in zip(rows_of(together), rows_of(alone), strict=True):
-        assert row == pytest.approx(other, abs=TOLERANCE)
-    for name in ("adapter", "adapter_best"):
-        tensors, others = (load_file(run / name / "adapter_model.safetensors")
-                           for run in (together, alone))  # fmt: skip
-        assert tensors.keys() == others.keys()
-        for key, tensor in tensors.items():
-            assert torch.allclose(tensor, others[key], rtol=0, atol=TOLERANCE)
+    check_numbers(together, alone)
     texts = [[(record["id"], record["tokens"])
               for record in read_rows(run / "predictions" / "test" / "predictions.jsonl")]
              for run in (together, alone)]  # fmt: skip
@@ -83,7 +64,7 @@ def sweep(tmp_path_factory):
 
 
 def test_a_job_that_fails_on_all_ranks_leaves_the_others_in_the_pass(sweep):
-    statuses = [row["status"] for row in job_table(sweep)]
+    statuses = [row["status"] for row in table_of(sweep)]
     assert statuses == ["finished", "finished", "failed", "finished"]
     assert not torch.distributed.is_initialized()
 
@@ -124,7 +105,7 @@ def test_a_job_is_pruned_on_all_ranks_and_leaves_its_place_to_the_next_one(tmp_p
                 "trainer.val_check_interval=1", "pruner=successive_halving",
                 "pruner.min_resource=1", "optimizer.lr=1e-2,1e-9,2e-9", LAUNCHER,
                 "hydra.launcher.max_jobs_at_once=2", f"output_dir={tmp_path}/sweep")  # fmt: skip
-    statuses = [row["status"] for row in job_table(tmp_path / "sweep")]
+    statuses = [row["status"] for row in table_of(tmp_path / "sweep")]
     assert statuses == ["finished", "pruned", "pruned"]
 
 
@@ -147,7 +128,7 @@ def test_what_befalls_one_rank_alone_ends_the_pass_with_a_line(rank, what, said,
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_signal_to_one_rank_saves_all_jobs_which_go_on_bit_for_bit(rank, tmp_path):
     output = run_process(*with_a_callback(tmp_path, rank, "signal"), exit_code=143)
-    assert [row["status"] for row in job_table(tmp_path / "sweep")] == ["killed"] * 3
+    assert [row["status"] for row in table_of(tmp_path / "sweep")] == ["killed"] * 3
     for job in "012":
         assert (tmp_path / "sweep" / job / "checkpoints" / "last.ckpt").is_file(), output
     go_on(tmp_path / "sweep", "012")

@@ -1,8 +1,15 @@
 """Sweep folders as a sweep leaves them, without its trainings."""
 
+import csv
 import json
 
 from lora_lightning.sweep.record import Job, Plan, SweepFolder, write_job
+
+
+def table_of(sweep):
+    """Return the rows of a sweep's table."""
+    with (sweep / "sweep.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def plan(jobs=(), axes=("method.rank", "seed"), metric="val/loss", **further):

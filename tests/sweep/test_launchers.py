@@ -2,7 +2,6 @@
 folder. Two processes on the CPU stand for as many GPUs.
 """
 
-import csv
 import json
 import os
 import socket
@@ -16,20 +15,16 @@ from omegaconf import OmegaConf
 from tests.commands import run_process
 from tests.goldens import ROOT
 from tests.sweep import slurm
+from tests.sweep.folders import table_of
 
 DDP = ("trainer=ddp_cpu", "trainer.max_steps=2", "trainer.log_every_n_steps=1",
        "trainer.limit_val_batches=1")  # fmt: skip
 RATES = ("optimizer.lr=1e-3,2e-3",)
 
 
-def read_table(folder):
-    with (folder / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def check_jobs(sweep, world_sizes=(2, 2)):
     """Check that every job's ranks had one config and one folder; return the jobs' configs."""
-    rows = read_table(sweep)
+    rows = table_of(sweep)
     assert [row["status"] for row in rows] == ["finished"] * len(world_sizes)
     configs = []
     for row, world_size in zip(rows, world_sizes, strict=True):
@@ -93,7 +88,7 @@ def test_slurm_with_another_number_of_tasks_than_ranks_is_refused(tmp_path):
                        "hydra/launcher=submitit_slurm", "hydra.launcher.tasks_per_node=2",
                        f"output_dir={tmp_path / 'sweep'}", exit_code=1)  # fmt: skip
     assert "1 of 1 jobs did not finish" in said
-    assert "hydra.launcher.tasks_per_node" in read_table(tmp_path / "sweep")[0]["error"]
+    assert "hydra.launcher.tasks_per_node" in table_of(tmp_path / "sweep")[0]["error"]
 
 
 @pytest.mark.long
@@ -109,7 +104,7 @@ def test_the_values_of_an_optuna_trial_are_those_of_both_ranks(tmp_path):
         storage=f"sqlite:///{tmp_path}/optuna/sample_e2e_gpt2_tiny.db",
     )
     assert len(study.trials) == 2
-    for trial, config, row in zip(study.trials, configs, read_table(sweep), strict=True):
+    for trial, config, row in zip(study.trials, configs, table_of(sweep), strict=True):
         assert trial.params == {key: OmegaConf.select(config, key) for key in trial.params}
         assert trial.value == float(row["objective"])
 

@@ -1,6 +1,5 @@
 """Jobs of a sweep that promise less than the others end early, and keep what they have."""
 
-import csv
 import json
 
 import optuna
@@ -9,16 +8,12 @@ import pytest
 from lora_lightning.config.study import open_storage
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from tests.commands import error_of, run_command, run_process
+from tests.sweep.folders import table_of
 
 SETTINGS = ("trainer=cpu", "trainer.max_steps=4", "trainer.val_check_interval=1",
             "trainer.limit_val_batches=1", "trainer.log_every_n_steps=1")  # fmt: skip
 MEDIAN = ("pruner=median", "pruner.n_startup_trials=1")
 RATES = "optimizer.lr=5e-3,1e-2,1e-9"  # the last learns nothing
-
-
-def table_of(folder):
-    with (folder / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def statuses(folder):

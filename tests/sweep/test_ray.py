@@ -4,7 +4,6 @@ Two nodes on this machine stand for as many machines. Needs `pip install '.[ray]
 """
 
 import contextlib
-import csv
 import importlib.util
 import json
 import os
@@ -21,17 +20,13 @@ import pytest
 
 from tests.commands import error_of, run_command
 from tests.goldens import ROOT
+from tests.sweep.folders import table_of
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 SETTINGS = ("trainer=cpu", "trainer.max_steps=120", "trainer.save_every_n_steps=2",
             "trainer.log_every_n_steps=1", "trainer.limit_val_batches=1")  # fmt: skip
 RAY = "hydra/launcher=ray"
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="without Ray: pip install '.[ray]'")
-
-
-def table_of(sweep):
-    with (sweep / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A sweep leaves a table; what failed is told, kept apart, and can run again."""
 
-import csv
 import json
 import os
 import shutil
@@ -14,12 +13,8 @@ from lora_lightning.sweep.record import SweepFolder
 from lora_lightning.sweep.table import mean_over_seeds, read_rows
 from lora_lightning.sweep.table_file import write_table
 from tests.commands import error_of, run_command
+from tests.sweep.folders import table_of
 from tests.tiny import DECODING, TRAINING
-
-
-def read_table(folder):
-    with (folder / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +48,13 @@ def test_the_page_has_every_column_and_says_what_a_star_means(sweep, capsys):
 def test_a_failed_job_ends_neither_the_sweep_nor_its_exit_code_well(sweep):
     said = (sweep / "said").read_text()
     assert said.startswith("error: 2 of 6 jobs did not finish: 2 (failed), 3 (failed)")
-    assert [row["status"] for row in read_table(sweep)] == [
+    assert [row["status"] for row in table_of(sweep)] == [
         "finished", "finished", "failed", "failed", "finished", "finished",
     ]  # fmt: skip
 
 
 def test_the_table_has_a_row_a_job_and_a_column_an_axis(sweep):
-    rows = read_table(sweep)
+    rows = table_of(sweep)
     assert [row["job"] for row in rows] == ["0", "1", "2", "3", "4", "5"]
     assert [(row["method.rank"], row["seed"]) for row in rows] == [
         (rank, seed) for rank in ("2", "999", "4") for seed in ("0", "1")
@@ -71,19 +66,19 @@ def test_the_table_has_a_row_a_job_and_a_column_an_axis(sweep):
 
 
 def test_the_table_holds_the_objective_and_every_score_of_a_job(sweep):
-    row = read_table(sweep)[4]
+    row = table_of(sweep)[4]
     result = json.loads((sweep / "4" / "result.json").read_text())
     scores = json.loads((sweep / "4" / "evaluation/test/metrics.json").read_text())["scores"]
     assert float(row["objective"]) == float(row["val/loss"]) == result["value"]
     assert {name: float(row[f"test/{name}"]) for name in scores} == scores
-    assert int(row["trainable_parameters"]) == 2 * int(read_table(sweep)[0]["trainable_parameters"])
+    assert int(row["trainable_parameters"]) == 2 * int(table_of(sweep)[0]["trainable_parameters"])
 
 
 def test_a_failed_job_leaves_its_traceback_in_its_folder(sweep):
     trace = (sweep / "2" / "error.txt").read_text()
     assert trace.startswith("Traceback")
     assert "method.rank=999" in trace.splitlines()[-1]
-    assert "method.rank=999" in read_table(sweep)[2]["error"]
+    assert "method.rank=999" in table_of(sweep)[2]["error"]
     assert not (sweep / "0" / "error.txt").exists()
 
 
@@ -98,7 +93,7 @@ def test_means_over_seeds_leave_out_what_failed(sweep):
     record = SweepFolder.open(sweep)
     two, four = mean_over_seeds(record.plan, read_rows(record))
     assert (two["method.rank"], four["method.rank"]) == ("2", "4")
-    losses = [float(row["objective"]) for row in read_table(sweep)[:2]]
+    losses = [float(row["objective"]) for row in table_of(sweep)[:2]]
     assert two["objective"] == pytest.approx((mean(losses), stdev(losses)))
     assert two["seeds"] == 2
 
@@ -129,7 +124,7 @@ def test_a_score_that_was_not_computed_is_a_hole_in_a_finished_job(sweep, tmp_pa
     metrics["not_computed"]["nist"] = "no Java"
     path.write_text(json.dumps(metrics))
     write_table(SweepFolder.open(copy))
-    row = read_table(copy)[0]
+    row = table_of(copy)[0]
     assert (row["status"], row["test/nist"], row["not_computed"]) == (
         "finished", "", "test/nist",
     )  # fmt: skip
@@ -144,7 +139,7 @@ def test_resume_runs_only_what_is_unfinished_and_each_in_its_own_folder(sweep, t
     (copy / "sweep.json").write_text(json.dumps(plan))
     before = {job: (copy / job / "job.json").stat().st_mtime_ns for job in "0145"}
     assert sweep_command(["resume", str(copy)]) == 0
-    rows = read_table(copy)
+    rows = table_of(copy)
     assert {row["status"] for row in rows} == {"finished"}
     assert [row["method.rank"] for row in rows] == ["2", "2", "1", "1", "4", "4"]
     assert json.loads((copy / "2" / "job.json").read_text())["overrides"][-2] == "seed=0"
@@ -187,14 +182,14 @@ def test_on_job_failure_raise_starts_no_further_job(tmp_path):
     error = error_of("train", "-m", *TRAINING, "method.rank=999,2", "on_job_failure=raise",
                      f"output_dir={folder}")  # fmt: skip
     assert "job 0 (method.rank=999) failed" in error
-    assert [row["status"] for row in read_table(folder)] == ["failed", "missing"]
+    assert [row["status"] for row in table_of(folder)] == ["failed", "missing"]
 
 
 def test_an_evaluation_with_a_hole_lets_a_multirun_go_on(sweep, tmp_path):
     scores = tmp_path / "scores"
     run_command("evaluate", "-m", f"run={sweep / '0'}", "protocol.metrics=[meteor],[bleu]",
                 "evaluation.java=/nowhere/java", f"output_dir={scores}")  # fmt: skip
-    whole, holed = read_table(scores)
+    whole, holed = table_of(scores)
     assert (holed["status"], holed["not_computed"], holed["meteor"]) == ("finished", "meteor", "")
     assert (whole["status"], whole["not_computed"]) == ("finished", "")
     assert float(whole["bleu"]) >= 0

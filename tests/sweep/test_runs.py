@@ -1,6 +1,5 @@
 """`generate.py -m run=a,b` and `evaluate.py -m run=a,b`: each job takes what its own run had."""
 
-import csv
 import json
 import shutil
 
@@ -8,6 +7,7 @@ import pytest
 
 from lora_lightning.sweep.__main__ import sweep as sweep_command
 from tests.commands import error_of, run_command
+from tests.sweep.folders import table_of
 from tests.tiny import TRAINING
 
 DECODING = ("data.limit_test=3", "generation.num_beams=2", "generation.max_new_tokens=4")
@@ -29,11 +29,6 @@ def runs(tmp_path_factory):
 
 def sweeps_of(folder, command):
     return sorted((folder / "out" / command).iterdir())
-
-
-def table_of(sweep):
-    with (sweep / "sweep.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_each_run_gets_its_own_predictions_of_each_split_by_its_own_model(runs):
